@@ -1,0 +1,180 @@
+# prismcpu - long-prompt prefill of GGUF models on CPUs. `make` prints what there is.
+#
+# V=1 shows the commands. BUILD=DIR builds elsewhere. CFLAGS= replaces optimisation and debug flags, CFLAGS_EXTRA= adds to them.
+# T=text limits `make test` to the test programs with that text in their path, as in T=threads/.
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+Q       := $(if $(V),,@)
+
+MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
+FAMILY  := $(if $(filter x86_64%,$(MACHINE)),x86,$(if $(filter aarch64%,$(MACHINE)),arm,other))
+
+LEVELS_x86 := avx2 avx512 avx512vnni avx512bf16
+LEVELS_arm := neon neon_i8mm_bf16
+LEVELS     := generic $(LEVELS_$(FAMILY))
+
+FLAGS_avx2           := -mavx2 -mfma -mf16c
+FLAGS_avx512         := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
+FLAGS_avx512vnni     := $(FLAGS_avx512) -mavx512vnni
+FLAGS_avx512bf16     := $(FLAGS_avx512vnni) -mavx512bf16
+FLAGS_neon           := -march=armv8-a
+FLAGS_neon_i8mm_bf16 := -march=armv8.2-a+dotprod+i8mm+bf16+fp16
+
+PKGS       := sleef hwloc libpcre2-8
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+
+# No -ffast-math, contraction off: an FMA is written where one is meant. Frame pointers and symbols stay for perf.
+CFLAGS     ?= -O3 -g
+C_BASE     := -std=c11 -fno-omit-frame-pointer -ffp-contract=off -fopenmp -fvisibility=hidden -Wall -Wextra -Wshadow \
+              -Wstrict-prototypes -Wmissing-prototypes -Wvla
+C_ALL       = $(C_BASE) $(CFLAGS) $(LEVEL_FLAGS) $(CFLAGS_EXTRA)
+PREPROCESS := -D_GNU_SOURCE -I. -Iinclude -MMD -MP $(CPPFLAGS)
+LIBS       := $(PKG_LIBS) -fopenmp -lm $(LDLIBS)
+
+LIB_SRC  := $(wildcard src/*/*.c) arch/detect.c $(foreach l,$(LEVELS),$(wildcard arch/$(l)/*.c))
+LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
+LIB      := $(BUILD)/libprismcpu.a
+TOOL_LIB := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/common/*.c))
+TOOLS    := $(patsubst tools/%.c,$(BUILD)/%,$(wildcard tools/*.c))
+TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*/test_*.c))
+TEST_LIB := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
+
+# Quick rooms first.
+SLOW_TESTS   := $(foreach d,arch cli engine,$(filter $(BUILD)/tests/$d/%,$(TESTS)))
+TEST_SCRIPTS := $(wildcard tests/*/test_*.sh)
+ALL_TESTS     = $(filter-out $(SLOW_TESTS),$(TESTS)) $(TEST_SCRIPTS) $(SLOW_TESTS)
+CHOSEN_TESTS  = $(if $(T),$(foreach t,$(ALL_TESTS),$(if $(findstring $(T),$(t)),$(t))),$(ALL_TESTS))
+
+# What pkg-config knows is read when make starts, so the targets below set up first and then call make again, in parallel.
+SUBMAKE_FLAGS = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup all build demo run-demo test run-tests check-asan check-tsan check-arm check-hostile bench install uninstall clean
+
+help: ## print this list
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: ## install the Debian packages that are missing; all, demo and test do this themselves
+	@CC="$(CC)" tools/setup.sh "make $(or $(firstword $(MAKECMDGOALS)),setup)"
+
+all: setup ## build the library and the tools under build/
+	@$(MAKE) $(SUBMAKE_FLAGS) build
+
+build: $(LIB) $(TOOLS)
+
+# ---- demo --------------------------------------------------------------------------------------------------------
+
+DEMO_MODEL  := models/gutenberg-38m-q8_0.gguf
+DEMO_PROMPT := models/prompts/secret-7.txt
+
+demo: setup ## answer a question about a text of 20 thousand tokens
+	@$(MAKE) $(SUBMAKE_FLAGS) run-demo
+
+run-demo: $(BUILD)/prism-run
+	@echo "A model of 38 million parameters reads $(DEMO_PROMPT), 20 thousand tokens of a novel in which facts"
+	@echo "were hidden, and continues it. The text ends with a question:"
+	@echo
+	@tail -n 2 $(DEMO_PROMPT)
+	@echo; echo
+	@echo "$(BUILD)/prism-run -m $(DEMO_MODEL) -f $(DEMO_PROMPT) -n 64 --temp 0"
+	@$(BUILD)/prism-run -m $(DEMO_MODEL) -f $(DEMO_PROMPT) -n 64 --temp 0
+
+# ---- tests -------------------------------------------------------------------------------------------------------
+
+test: setup ## build everything and run all tests at every level that this host has
+	@$(MAKE) $(SUBMAKE_FLAGS) run-tests
+
+run-tests: $(TESTS) $(TOOLS)
+	@PRISM_BUILD="$(BUILD)" CC="$(CC)" MAKE="$(MAKE)" tests/run-tests.sh $(CHOSEN_TESTS)
+
+check-asan: setup ## the test programs under AddressSanitizer and UndefinedBehaviorSanitizer
+	@TEST_TIMEOUT=900 $(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/asan CFLAGS="-O1 -g" TEST_SCRIPTS= \
+	    CFLAGS_EXTRA="-fsanitize=address,undefined -fno-sanitize-recover=all" run-tests
+
+# libgomp is not instrumented: src/threads/team.c and tests/threads/tsan.supp say what is seen all the same.
+check-tsan: setup ## the concurrency tests under ThreadSanitizer
+	@TEST_TIMEOUT=900 TSAN_OPTIONS=suppressions=tests/threads/tsan.supp $(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/tsan \
+	    CFLAGS="-O2 -g" CFLAGS_EXTRA=-fsanitize=thread run-tsan
+
+run-tsan: $(filter %/test_team %/test_concurrent,$(TESTS))
+	@tests/run-tests.sh $^
+
+# The whole library is cross-built against arm64 libraries from Debian; the tests of arch/ run on two emulated processors, one
+# for each level. SVE is off: nothing here uses it, and it slows the emulation.
+ARM_ROOT := $(BUILD)/arm-root
+ARM_LIBS := $(ARM_ROOT)/usr/lib/aarch64-linux-gnu
+ARM_RUN  := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(ARM_LIBS)
+
+check-arm: ## cross-build for ARM and run the tests of arch/ on emulated processors
+	@tools/setup-arm.sh $(ARM_ROOT)
+	@$(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/arm CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar ARM_ROOT=$(ARM_ROOT) \
+	    PKG_CFLAGS="-isystem $(ARM_ROOT)/usr/include -isystem $(ARM_ROOT)/usr/include/aarch64-linux-gnu" \
+	    PKG_LIBS="-L$(ARM_LIBS) -Wl,-rpath-link,$(ARM_LIBS) -lsleef -lhwloc -lpcre2-8" run-arm
+
+run-arm: $(filter $(BUILD)/tests/arch/%,$(TESTS))
+	@echo "processor: every feature but SVE"
+	@TEST_TIMEOUT=1200 TEST_RUNNER="$(ARM_RUN) -E PRISM_TEST_LEVEL=neon_i8mm_bf16 -cpu max,sve=off" tests/run-tests.sh $^
+	@echo "processor: Cortex-A72, ARMv8.0"
+	@TEST_TIMEOUT=1200 TEST_RUNNER="$(ARM_RUN) -E PRISM_TEST_LEVEL=neon -cpu cortex-a72" \
+	    tests/run-tests.sh $(filter %/test_dispatch %/test_vectors %/test_half %/test_gemv,$^)
+
+check-hostile: setup ## damaged and hostile model files alone
+	@$(MAKE) $(SUBMAKE_FLAGS) run-hostile
+
+run-hostile: $(filter %/test_hostile,$(TESTS))
+	@tests/run-tests.sh $^
+
+bench: setup ## time every kernel at every level; T=attention limits it to kernels with that text in their name
+	@$(MAKE) $(SUBMAKE_FLAGS) $(BUILD)/bench-kernels
+	@$(BUILD)/bench-kernels $(T)
+
+# ---- installation ------------------------------------------------------------------------------------------------
+
+INSTALLED_TOOLS := $(notdir $(TOOLS))
+VERSION         := $(shell sed -n 's/^.define PRISM_VERSION "\(.*\)"/\1/p' include/prism/prism.h)
+
+install: all ## copy library, header, tools and pkg-config file below $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/prism
+	install -m 755 $(TOOLS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib
+	install -m 644 include/prism/prism.h $(DESTDIR)$(PREFIX)/include/prism
+	sed 's/@VERSION@/$(VERSION)/; s|@LIBS@|$(strip $(PKG_LIBS)) -fopenmp -lm|' tools/prismcpu.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/prismcpu.pc
+
+uninstall: ## remove what install copied
+	rm -f $(INSTALLED_TOOLS:%=$(DESTDIR)$(PREFIX)/bin/%) $(DESTDIR)$(PREFIX)/lib/libprismcpu.a \
+	    $(DESTDIR)$(PREFIX)/lib/pkgconfig/prismcpu.pc $(DESTDIR)$(PREFIX)/include/prism/prism.h
+	rmdir $(DESTDIR)$(PREFIX)/include/prism
+
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+# ---- how things are built ----------------------------------------------------------------------------------------
+
+$(foreach l,$(LEVELS),$(eval $(BUILD)/arch/$(l)/%.o: LEVEL_FLAGS = $$(FLAGS_$(l))))
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(C_ALL) $(PREPROCESS) $(PKG_CFLAGS) -c $< -o $@
+
+$(LIB): $(LIB_OBJ)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(TOOLS): $(BUILD)/%: $(BUILD)/tools/%.o $(TOOL_LIB) $(LIB)
+	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ $(LIBS) -o $@
+
+$(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
+
+$(BUILD)/bench-kernels: $(BUILD)/tests/arch/bench.o $(TEST_LIB) $(LIB)
+	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
+
+-include $(BUILD)/tests/arch/bench.d $(patsubst %.o,%.d,$(LIB_OBJ) $(TOOL_LIB) $(TEST_LIB) $(TOOLS:$(BUILD)/%=$(BUILD)/tools/%.o) $(TESTS:%=%.o))

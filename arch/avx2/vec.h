@@ -1,0 +1,95 @@
+/* vec.h - small vector helpers of the avx2 level: sums and maxima across lanes, tails, halves, exp2, transposes.
+ * Everything is static inline: the file is compiled with this level's flags only and must not leak into another. */
+#ifndef PRISM_AVX2_VEC_H
+#define PRISM_AVX2_VEC_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PRISM_INLINE static inline __attribute__((always_inline))
+
+/* Lane i is active (sign bit set) when i < n; n 0..8. */
+PRISM_INLINE __m256i vec_mask(size_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+/* The first n (0..8) floats, zeros behind; reads nothing past them. */
+PRISM_INLINE __m256 vec_load_n(const float *p, size_t n)
+{
+    return _mm256_maskload_ps(p, vec_mask(n));
+}
+
+PRISM_INLINE void vec_store_n(float *p, __m256 x, size_t n)
+{
+    _mm256_maskstore_ps(p, vec_mask(n), x);
+}
+
+PRISM_INLINE float vec_sum(__m256 x)
+{
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+PRISM_INLINE double vec_sum_pd(__m256d x)
+{
+    __m128d s = _mm_add_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd(x, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
+}
+
+PRISM_INLINE float vec_max(__m256 x)
+{
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+
+/* 8 halves or bf16 values, widened. */
+PRISM_INLINE __m256 vec_load_f16(const uint16_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
+
+PRISM_INLINE __m256 vec_load_bf16(const uint16_t *p)
+{
+    __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
+}
+
+/* One half at any address. */
+PRISM_INLINE float vec_half(const void *p)
+{
+    uint16_t h;
+    __builtin_memcpy(&h, p, sizeof h);
+    return _cvtsh_ss(h);
+}
+
+/* 8 signed bytes in the low half of q, as floats. */
+PRISM_INLINE __m256 vec_i8_to_f32(__m128i q)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q));
+}
+
+/* 2^x for x <= 0 (softmax: x = logit - maximum), relative error 2e-7 down to 2^-126; below that denormal rounding, and exactly
+ * 0 for x <= -127 and -infinity; exactly 1 for x = 0; NaN stays NaN.
+ * x = n + f, |f| <= 1/2, n from the low bits of x + 1.5*2^23. 2^f is a minimax polynomial of degree 5 with constant term 1
+ * (Remez exchange, 9.2e-8); n is added to its exponent. At x = -127, f = 0 and the polynomial is exactly 1.0, whose exponent
+ * field 127 becomes 0: that is why the clamp yields an exact zero. */
+PRISM_INLINE __m256 vec_exp2_neg(__m256 x)
+{
+    const __m256 magic = _mm256_set1_ps(0x1.8p23f);
+    x = _mm256_max_ps(_mm256_set1_ps(-127.0f), x); /* second operand wins when x is NaN */
+    __m256 t = _mm256_add_ps(x, magic);
+    __m256 f = _mm256_sub_ps(x, _mm256_sub_ps(t, magic));
+    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(0.00132645911f), f, _mm256_set1_ps(0.00967161916f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(0.0555073507f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(0.240222409f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(0.693147004f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(1.0f));
+    __m256i n = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), n));
+}
+
+#endif

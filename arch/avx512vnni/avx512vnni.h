@@ -1,0 +1,9 @@
+/* avx512vnni.h - what the AVX-512 VNNI level offers to the level above. Contracts: src/kernels.h. */
+#ifndef PRISM_AVX512VNNI_H
+#define PRISM_AVX512VNNI_H
+
+#include "src/kernels.h"
+
+extern const struct prism_linear prism_linear_i8_avx512vnni;
+
+#endif

@@ -1,0 +1,41 @@
+/* generic.h - what arch/generic offers to the other levels: every kernel of its table, and the int8 and bf16 linears and the
+ * bf16 attention that its own table does not choose but that define what the SIMD ones compute. Contracts: src/kernels.h. */
+#ifndef PRISM_ARCH_GENERIC_GENERIC_H
+#define PRISM_ARCH_GENERIC_GENERIC_H
+
+#include "src/kernels.h"
+
+extern const struct prism_kernels prism_kernels_generic;
+
+/* dequant.c; bit-exact at every level. */
+prism_to_f32_fn prism_to_f32_f32_generic, prism_to_f32_f16_generic, prism_to_f32_bf16_generic, prism_to_f32_q4_0_generic,
+    prism_to_f32_q4_1_generic, prism_to_f32_q5_0_generic, prism_to_f32_q5_1_generic, prism_to_f32_q8_0_generic,
+    prism_to_f32_q2_k_generic, prism_to_f32_q3_k_generic, prism_to_f32_q4_k_generic, prism_to_f32_q5_k_generic,
+    prism_to_f32_q6_k_generic, prism_to_f32_iq4_nl_generic, prism_to_f32_iq4_xs_generic, prism_to_f32_mxfp4_generic;
+
+/* groups.c; bit-exact at every level. */
+prism_to_i8_fn prism_to_i8_q4_0_generic, prism_to_i8_q4_1_generic, prism_to_i8_q5_0_generic, prism_to_i8_q5_1_generic,
+    prism_to_i8_q8_0_generic, prism_to_i8_q2_k_generic, prism_to_i8_q3_k_generic, prism_to_i8_q4_k_generic,
+    prism_to_i8_q5_k_generic, prism_to_i8_q6_k_generic, prism_to_i8_iq4_nl_generic, prism_to_i8_iq4_xs_generic,
+    prism_to_i8_mxfp4_generic;
+
+/* linear_f32.c, linear_i8.c, linear_bf16.c. The name of a linear says what its operands are rounded to: "f32" nothing, "i8"
+ * groups of 32 (prism_to_i8_fn; activations prism_quantize_32 of unpack.h), "bf16" both operands. tests/arch compares each
+ * linear of a level with the one of the same name here, on the same rounded operands: the difference is fp32 summation only. */
+extern const struct prism_linear prism_linear_f32_generic, prism_linear_i8_generic, prism_linear_bf16_generic;
+
+prism_gemv_fn prism_gemv_f32_generic;
+
+prism_rms_norm_fn prism_rms_norm_f32_generic;
+prism_rope_fn prism_rope_f32_generic;
+prism_rope_table_fn prism_rope_table_f32_generic;
+prism_swiglu_fn prism_swiglu_f32_generic;
+prism_add_fn prism_add_f32_generic;
+prism_to_16_fn prism_f32_to_f16_generic, prism_f32_to_bf16_generic;
+prism_from_16_fn prism_f16_to_f32_generic, prism_bf16_to_f32_generic;
+
+/* attention.c. "bf16": q, k, v and the unnormalised probabilities rounded to bf16, sums in fp32. */
+extern const struct prism_attention prism_attention_f32_generic, prism_attention_bf16_generic;
+prism_attn_row_fn prism_attn_row_f32_generic;
+
+#endif

@@ -1,0 +1,104 @@
+/* attention.c - fp32 attention: the two products of attn_body.h as tiles of 8 by 8 (16 accumulators, 4 operand vectors,
+ * 16 FMA per 4 loads). */
+#include "arch/neon/attn_body.h"
+
+#define FMA_PAIR(i, x0, x1, a, lane)                 \
+    c##i##0 = vfmaq_laneq_f32(c##i##0, x0, a, lane); \
+    c##i##1 = vfmaq_laneq_f32(c##i##1, x1, a, lane);
+#define FMA_8(x0, x1, a0, a1)                                                                             \
+    FMA_PAIR(0, x0, x1, a0, 0) FMA_PAIR(1, x0, x1, a0, 1) FMA_PAIR(2, x0, x1, a0, 2) FMA_PAIR(3, x0, x1, a0, 3) \
+    FMA_PAIR(4, x0, x1, a1, 0) FMA_PAIR(5, x0, x1, a1, 1) FMA_PAIR(6, x0, x1, a1, 2) FMA_PAIR(7, x0, x1, a1, 3)
+#define ZERO_PAIR(i) float32x4_t c##i##0 = vdupq_n_f32(0), c##i##1 = c##i##0;
+#define SCALE_PAIR(i) \
+    float32x4_t c##i##0 = vmulq_n_f32(vld1q_f32(o + 8 * (i)), alpha[i]), c##i##1 = vmulq_n_f32(vld1q_f32(o + 8 * (i) + 4), alpha[i]);
+#define STORE_PAIR(y, i)               \
+    vst1q_f32((y) + 8 * (i), c##i##0); \
+    vst1q_f32((y) + 8 * (i) + 4, c##i##1);
+#define STORE_8(y)                                                              \
+    STORE_PAIR(y, 0) STORE_PAIR(y, 1) STORE_PAIR(y, 2) STORE_PAIR(y, 3)         \
+    STORE_PAIR(y, 4) STORE_PAIR(y, 5) STORE_PAIR(y, 6) STORE_PAIR(y, 7)
+
+/* s[8 keys][8 rows] of one panel of keys. */
+static void scores_8x8(float *s, const float *q, const float *k, size_t d)
+{
+    ZERO_PAIR(0) ZERO_PAIR(1) ZERO_PAIR(2) ZERO_PAIR(3) ZERO_PAIR(4) ZERO_PAIR(5) ZERO_PAIR(6) ZERO_PAIR(7)
+    for (size_t i = 0; i < d; i++, q += 8, k += 8) {
+        float32x4_t q0 = vld1q_f32(q), q1 = vld1q_f32(q + 4), k0 = vld1q_f32(k), k1 = vld1q_f32(k + 4);
+        FMA_8(q0, q1, k0, k1)
+    }
+    STORE_8(s)
+}
+
+static void scores(float *s, const void *q, const void *k, size_t d, size_t n_keys)
+{
+    for (size_t j = 0; j < n_keys; j += 8)
+        scores_8x8(s + j * 8, q, (const float *)k + j * d, d);
+}
+
+/* o[8 rows][8 dims] = alpha * o + p.v over n keys. */
+static void values_8x8(float *o, const float *p, const float *v, const float *alpha, size_t n)
+{
+    SCALE_PAIR(0) SCALE_PAIR(1) SCALE_PAIR(2) SCALE_PAIR(3) SCALE_PAIR(4) SCALE_PAIR(5) SCALE_PAIR(6) SCALE_PAIR(7)
+    for (size_t j = 0; j < n; j++, p += 8, v += 8) {
+        float32x4_t p0 = vld1q_f32(p), p1 = vld1q_f32(p + 4), v0 = vld1q_f32(v), v1 = vld1q_f32(v + 4);
+        FMA_8(v0, v1, p0, p1)
+    }
+    STORE_8(o)
+}
+
+/* The keys that every row sees go through the tile, the up to 7 after them row by row, in the same order. */
+static void values(float *o, const float *p, const void *v, void *pairs, const struct prism_attn_step *step)
+{
+    size_t all = prism_attn_row_keys(step, 0);
+    const float *panel = v;
+
+    (void)pairs;
+    for (size_t c = 0; c < step->d; c += 8, o += 64, panel += step->block * 8) {
+        values_8x8(o, p, panel, step->alpha, all);
+        for (size_t r = 1; r < 8; r++) {
+            float32x4_t o0 = vld1q_f32(o + 8 * r), o1 = vld1q_f32(o + 8 * r + 4);
+            size_t seen = prism_attn_row_keys(step, r);
+            for (size_t j = all; j < seen; j++) {
+                o0 = vfmaq_n_f32(o0, vld1q_f32(panel + 8 * j), p[8 * j + r]);
+                o1 = vfmaq_n_f32(o1, vld1q_f32(panel + 8 * j + 4), p[8 * j + r]);
+            }
+            vst1q_f32(o + 8 * r, o0);
+            vst1q_f32(o + 8 * r + 4, o1);
+        }
+    }
+}
+
+static size_t block_bytes(size_t d, size_t block) { return block / 8 * prism_attn_panel_bytes(false, d); }
+static size_t tile_scratch(size_t d, size_t block) { return prism_attn_scratch_bytes(false, d, block); }
+
+static void pack_k(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
+{
+    prism_attn_pack_k(false, dst, src, format, n, d, block);
+}
+
+/* [d / 8][key][8] */
+static void pack_v(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
+{
+    size_t row_bytes = d * (format == PRISM_KVF_F32 ? 4 : 2);
+    float x[PRISM_MAX_HEAD_DIM];
+
+    assert(n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM && (uintptr_t)dst % 64 == 0);
+    for (size_t j = 0; j < block; j++) {
+        if (j < n)
+            prism_attn_floats(x, (const char *)src + j * row_bytes, format, d);
+        else
+            memset(x, 0, d * sizeof *x);
+        for (size_t c = 0; c < d; c += 8)
+            memcpy((float *)dst + c * block + j * 8, x + c, 8 * sizeof *x);
+    }
+}
+
+static void tile(const struct prism_attn_tile *t)
+{
+    prism_attn_tile_body(t, (struct prism_attn_ops){ .bf16 = false, .scores = scores, .values = values });
+}
+
+const struct prism_attention prism_attention_f32_neon = {
+    .name = "f32", .tile_rows = PRISM_ATTN_ROWS, .k_block_bytes = block_bytes, .v_block_bytes = block_bytes,
+    .tile_scratch = tile_scratch, .pack_k = pack_k, .pack_v = pack_v, .tile = tile, .err = 2e-5f,
+};

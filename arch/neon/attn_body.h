@@ -1,0 +1,214 @@
+/* attn_body.h - causal attention of one query tile, online softmax: everything but the two products and the rounding of
+ * their operands, which arch/neon/attention.c (fp32) and arch/neon_i8mm_bf16/attention.c (bf16) supply.
+ *
+ * Rows are worked on in panels of 8, which are the lanes of two vectors: scores lie transposed, [key][8 rows], so that mask,
+ * maximum, exponential and sum need no horizontal step, and the same memory is the left operand of P.V. Layouts:
+ *     q, k   [row / 8][d][8]              v   [d / 8][key][8]              o   [row / 8][d / 8][8 rows][8 dims]
+ * with bf16 the innermost element is a pair: two neighbouring d of q and k, two neighbouring keys of p and v.
+ * Keys right of a panel's last row are not touched (in steps of 8), and no product is made of a masked key's value: a row
+ * does not see what lies behind its own position, be it NaN. The sums of a row go in the order of d and of the keys, so
+ * its bits do not depend on the tile around it. Source: Milakov & Gimelshein 2018 (online softmax). */
+#ifndef PRISM_ARCH_NEON_ATTN_BODY_H
+#define PRISM_ARCH_NEON_ATTN_BODY_H
+
+#include <math.h>
+
+#include "arch/generic/pack.h"
+#include "arch/neon/neon.h"
+
+enum { PRISM_ATTN_ROWS = 32, PRISM_ATTN_PANELS = PRISM_ATTN_ROWS / 8 };
+
+/* One panel of 8 rows against one block. Row r sees the first seen + r keys of the block (none when negative). */
+struct prism_attn_step {
+    size_t d, block;
+    ptrdiff_t seen;
+    size_t n_keys;       /* keys to score: what row 7 sees, rounded up to 8 */
+    float alpha[8];      /* what the old output of each row is multiplied with */
+};
+
+/* Keys of the block that row r sees. */
+static inline size_t prism_attn_row_keys(const struct prism_attn_step *s, size_t r)
+{
+    ptrdiff_t n = s->seen + (ptrdiff_t)r;
+    return n < 0 ? 0 : (size_t)n < s->block ? (size_t)n : s->block;
+}
+
+struct prism_attn_ops {
+    bool bf16;
+    void (*scores)(float *s, const void *q, const void *k, size_t d, size_t n_keys);             /* s[key][8] = k.q */
+    void (*values)(float *o, const float *p, const void *v, void *pairs, const struct prism_attn_step *step); /* o = alpha*o + p.v */
+};
+
+struct prism_attn_scratch {
+    char *q;             /* PANELS panels */
+    float *o, *s;        /* [PANELS][d][8], [block][8] */
+    void *pairs;         /* [block / 2][8][2] bf16 */
+    float *m, *l;        /* [ROWS]: running maximum and sum */
+};
+
+static inline size_t prism_attn_panel_bytes(bool bf16, size_t d) { return d * 8 * (bf16 ? 2 : 4); }
+
+static inline size_t prism_attn_scratch_bytes(bool bf16, size_t d, size_t block)
+{
+    return PRISM_ATTN_PANELS * (prism_attn_panel_bytes(bf16, d) + d * 8 * 4) + block * 8 * 4 + (bf16 ? block * 8 * 2 : 0) +
+           2 * PRISM_ATTN_ROWS * 4;
+}
+
+static inline struct prism_attn_scratch prism_attn_divide(void *memory, bool bf16, size_t d, size_t block)
+{
+    struct prism_attn_scratch s;
+    s.q = memory;
+    s.o = (float *)(void *)(s.q + PRISM_ATTN_PANELS * prism_attn_panel_bytes(bf16, d));
+    s.s = s.o + PRISM_ATTN_PANELS * d * 8;
+    s.m = s.s + block * 8;
+    s.l = s.m + PRISM_ATTN_ROWS;
+    s.pairs = s.l + PRISM_ATTN_ROWS;
+    return s;
+}
+
+/* n stored numbers as floats. */
+static inline void prism_attn_floats(float *y, const void *x, enum prism_kv_format format, size_t n)
+{
+    if (format == PRISM_KVF_F32)
+        memcpy(y, x, n * sizeof *y);
+    else if (format == PRISM_KVF_F16)
+        prism_f16_to_f32_neon(y, x, n);
+    else
+        prism_bf16_to_f32_neon(y, x, n);
+}
+
+/* Keys (or queries: one row of each panel) to panels of 8. */
+static inline __attribute__((always_inline)) void prism_attn_pack_k(bool bf16, void *dst, const void *src, enum prism_kv_format format,
+                                                                    size_t n, size_t d, size_t block)
+{
+    size_t words = bf16 ? d / 2 : d, row_bytes = d * (format == PRISM_KVF_F32 ? 4 : 2);
+    uint32_t row[4][PRISM_PACK_PIECE];
+    float x[PRISM_MAX_HEAD_DIM];
+
+    assert(n <= block && block % 8 == 0 && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM && (uintptr_t)dst % 64 == 0);
+    for (size_t j = 0; j < block; j += 4) {
+        for (size_t i = 0; i < 4; i++) {
+            if (j + i >= n) {
+                memset(row[i], 0, words * 4);
+                continue;
+            }
+            prism_attn_floats(x, (const char *)src + (j + i) * row_bytes, format, d);
+            if (bf16)
+                prism_pairs_bf16((uint16_t *)(void *)row[i], x, d);
+            else
+                memcpy(row[i], x, d * 4);
+        }
+        prism_transpose_4((uint32_t *)dst + j / 8 * words * 8 + j % 8, 8, 4, row, words);
+    }
+}
+
+/* The query rows, times the softmax scale and log2(e): the exponential is one of base 2. Missing rows become zeros. */
+static inline __attribute__((always_inline)) void prism_attn_pack_q(bool bf16, char *dst, const struct prism_attn_tile *t)
+{
+    size_t words = bf16 ? t->d / 2 : t->d;
+    float scale = t->scale * 1.44269504f, x[PRISM_MAX_HEAD_DIM];
+    uint32_t row[4][PRISM_PACK_PIECE];
+
+    for (size_t r = 0; r < PRISM_ATTN_ROWS; r += 4) {
+        for (size_t i = 0; i < 4; i++) {
+            if (r + i >= t->rows) {
+                memset(row[i], 0, words * 4);
+                continue;
+            }
+            for (size_t c = 0; c < t->d; c += 4)
+                vst1q_f32(x + c, vmulq_n_f32(vld1q_f32(t->q + (r + i) * t->ldq + c), scale));
+            if (bf16)
+                prism_pairs_bf16((uint16_t *)(void *)row[i], x, t->d);
+            else
+                memcpy(row[i], x, t->d * 4);
+        }
+        prism_transpose_4((uint32_t *)(void *)dst + r / 8 * words * 8 + r % 8, 8, 4, row, words);
+    }
+}
+
+/* Scores to unnormalised probabilities in place; updates the running maximum m and sum l, sets step->alpha. */
+static inline void prism_attn_softmax(float *s, float *m, float *l, struct prism_attn_step *step)
+{
+    const float32x4_t none = vdupq_n_f32(-INFINITY);
+    float32x4_t old0 = vld1q_f32(m), old1 = vld1q_f32(m + 4), max0 = old0, max1 = old1;
+    size_t all = prism_attn_row_keys(step, 0);
+
+    for (size_t j = 0; j < step->n_keys; j++) {
+        float32x4_t s0 = vld1q_f32(s + 8 * j), s1 = vld1q_f32(s + 8 * j + 4);
+        if (j >= all) { /* row r sees key j when j < seen + r */
+            int32x4_t gap = vdupq_n_s32((int32_t)((ptrdiff_t)j - step->seen));
+            s0 = vbslq_f32(vcgtq_s32((int32x4_t){ 0, 1, 2, 3 }, gap), s0, none);
+            s1 = vbslq_f32(vcgtq_s32((int32x4_t){ 4, 5, 6, 7 }, gap), s1, none);
+            vst1q_f32(s + 8 * j, s0);
+            vst1q_f32(s + 8 * j + 4, s1);
+        }
+        max0 = vmaxq_f32(max0, s0);
+        max1 = vmaxq_f32(max1, s1);
+    }
+    vst1q_f32(m, max0);
+    vst1q_f32(m + 4, max1);
+    /* A row that has seen nothing yet: -inf - -inf would be NaN; its probabilities are 0. */
+    max0 = vbslq_f32(vceqq_f32(max0, none), vdupq_n_f32(0), max0);
+    max1 = vbslq_f32(vceqq_f32(max1, none), vdupq_n_f32(0), max1);
+
+    float32x4_t alpha0 = prism_exp2_neon(vsubq_f32(old0, max0)), alpha1 = prism_exp2_neon(vsubq_f32(old1, max1));
+    float32x4_t sum0 = vmulq_f32(vld1q_f32(l), alpha0), sum1 = vmulq_f32(vld1q_f32(l + 4), alpha1);
+    for (size_t j = 0; j < step->n_keys; j++) {
+        float32x4_t p0 = prism_exp2_neon(vsubq_f32(vld1q_f32(s + 8 * j), max0));
+        float32x4_t p1 = prism_exp2_neon(vsubq_f32(vld1q_f32(s + 8 * j + 4), max1));
+        vst1q_f32(s + 8 * j, p0);
+        vst1q_f32(s + 8 * j + 4, p1);
+        sum0 = vaddq_f32(sum0, p0);
+        sum1 = vaddq_f32(sum1, p1);
+    }
+    vst1q_f32(l, sum0);
+    vst1q_f32(l + 4, sum1);
+    vst1q_f32(step->alpha, alpha0);
+    vst1q_f32(step->alpha + 4, alpha1);
+}
+
+/* o[row] = accumulated output / sum, for the rows that exist. */
+static inline void prism_attn_finish(const struct prism_attn_tile *t, const float *o, const float *l)
+{
+    for (size_t r = 0; r < t->rows; r++) {
+        const float *from = o + r / 8 * t->d * 8 + r % 8 * 8;
+        float inverse = 1.0f / l[r];
+        for (size_t c = 0; c < t->d; c += 8, from += 64) {
+            vst1q_f32(t->o + r * t->ldo + c, vmulq_n_f32(vld1q_f32(from), inverse));
+            vst1q_f32(t->o + r * t->ldo + c + 4, vmulq_n_f32(vld1q_f32(from + 4), inverse));
+        }
+    }
+}
+
+/* The tile. Blocks outside, panels inside: a block of K and V is read by all panels while it is in the cache. */
+static inline __attribute__((always_inline)) void prism_attn_tile_body(const struct prism_attn_tile *t, struct prism_attn_ops ops)
+{
+    size_t d = t->d, block = t->block, panels = (t->rows + 7) / 8, panel_bytes = prism_attn_panel_bytes(ops.bf16, d);
+    size_t block_bytes = block / 8 * panel_bytes;
+    struct prism_attn_scratch w = prism_attn_divide(t->scratch, ops.bf16, d, block);
+
+    assert(t->rows >= 1 && t->rows <= PRISM_ATTN_ROWS && d % 8 == 0 && d >= 8 && d <= PRISM_MAX_HEAD_DIM && t->n_blocks > 0);
+    assert(block % PRISM_ATTN_ROWS == 0 && t->kv_len >= t->q_pos + t->rows && (uintptr_t)t->scratch % 64 == 0);
+    prism_attn_pack_q(ops.bf16, w.q, t);
+    memset(w.o, 0, panels * d * 8 * sizeof *w.o);
+    memset(w.l, 0, PRISM_ATTN_ROWS * sizeof *w.l);
+    for (size_t r = 0; r < PRISM_ATTN_ROWS; r++)
+        w.m[r] = -INFINITY;
+
+    for (size_t b = 0; b < t->n_blocks; b++) {
+        const char *k = (const char *)t->k + t->blocks[b] * block_bytes, *v = (const char *)t->v + t->blocks[b] * block_bytes;
+        for (size_t p = 0; p < panels; p++) {
+            struct prism_attn_step step = { .d = d, .block = block };
+            step.seen = (ptrdiff_t)(t->q_pos + 8 * p + 1) - (ptrdiff_t)(t->blocks[b] * block);
+            step.n_keys = (prism_attn_row_keys(&step, 7) + 7) / 8 * 8;
+            if (step.n_keys == 0)
+                continue;
+            ops.scores(w.s, w.q + p * panel_bytes, k, d, step.n_keys);
+            prism_attn_softmax(w.s, w.m + 8 * p, w.l + 8 * p, &step);
+            ops.values(w.o + p * d * 8, w.s, v, w.pairs, &step);
+        }
+    }
+    prism_attn_finish(t, w.o, w.l);
+}
+
+#endif

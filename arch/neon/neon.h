@@ -1,0 +1,46 @@
+/* neon.h - the kernels of the NEON level, and what its files share: the exponential.
+ * Contracts: src/kernels.h. The level needs ARMv8-A with Advanced SIMD only (FMA and half conversions are part of it). */
+#ifndef PRISM_ARCH_NEON_H
+#define PRISM_ARCH_NEON_H
+
+#include <arm_neon.h>
+
+#include "src/kernels.h"
+
+extern const struct prism_kernels prism_kernels_neon;
+extern const struct prism_linear prism_linear_f32_neon;
+extern const struct prism_attention prism_attention_f32_neon;
+
+prism_to_f32_fn prism_to_f32_f16_neon;
+prism_gemv_fn prism_gemv_f32_neon;
+prism_rms_norm_fn prism_rms_norm_f32_neon;
+prism_rope_fn prism_rope_f32_neon;
+prism_rope_table_fn prism_rope_table_f32_neon;
+prism_swiglu_fn prism_swiglu_f32_neon;
+prism_add_fn prism_add_f32_neon;
+prism_to_16_fn prism_f32_to_f16_neon, prism_f32_to_bf16_neon;
+prism_from_16_fn prism_f16_to_f32_neon, prism_bf16_to_f32_neon;
+prism_attn_row_fn prism_attn_row_f32_neon;
+
+/* c[row..][col..] = tile (or += with add), a [mr][nr] tile of a product whose rows and columns end at g->rows and g->cols. */
+void prism_tile_to_c_neon(const struct prism_gemm_args *g, size_t row, size_t col, const float *tile, size_t mr, size_t nr, bool add);
+
+/* 2^x for x <= 0, 1.5 ULP: x = n + f with |f| <= 1/2, a minimax polynomial of degree 6 for 2^f (relative error 1.6e-8 with these
+ * fp32 coefficients; constant 1, so that 2^0 is exactly 1), and n added to the exponent. Below -126.5 the result is 0, as it is
+ * for -inf; NaN stays NaN. */
+static inline float32x4_t prism_exp2_neon(float32x4_t x)
+{
+    x = vmaxq_f32(x, vdupq_n_f32(-127.0f));
+    float32x4_t n = vrndnq_f32(x), f = vsubq_f32(x, n);
+    float32x4_t p = vdupq_n_f32(1.53533605e-4f);
+    p = vfmaq_f32(vdupq_n_f32(1.33988750e-3f), p, f);
+    p = vfmaq_f32(vdupq_n_f32(9.61843692e-3f), p, f);
+    p = vfmaq_f32(vdupq_n_f32(5.55033237e-2f), p, f);
+    p = vfmaq_f32(vdupq_n_f32(2.40226477e-1f), p, f);
+    p = vfmaq_f32(vdupq_n_f32(6.93147182e-1f), p, f);
+    p = vfmaq_f32(vdupq_n_f32(1.0f), p, f);
+    int32x4_t e = vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23);
+    return vmulq_f32(p, vreinterpretq_f32_s32(e));
+}
+
+#endif

@@ -1,0 +1,96 @@
+/* attention.c - see attention.h. */
+#include "src/attention/attention.h"
+
+#include <string.h>
+
+enum { PACK_BLOCKS = 8 }; /* blocks that one packing job handles */
+
+static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+static size_t div_up(size_t a, size_t b) { return (a + b - 1) / b; }
+
+/* Work on kv heads [first, first + n_heads). */
+struct batch {
+    const struct prism_attention_call *a;
+    size_t first, n_heads, n_blocks, kv_len, n_tiles, first_tile;
+};
+
+static uint8_t *k_panels(const struct prism_attention_call *a, size_t slot) { return a->panels + slot * a->k_head_bytes; }
+
+static uint8_t *v_panels(const struct prism_attention_call *a, size_t slot)
+{
+    return a->panels + a->heads_at_once * a->k_head_bytes + slot * a->v_head_bytes;
+}
+
+static void pack_job(void *arg, size_t job, uint32_t thread)
+{
+    const struct batch *b = arg;
+    const struct prism_attention_call *a = b->a;
+    size_t per_head = div_up(b->n_blocks, PACK_BLOCKS), slot = job / per_head, block = job % per_head * PACK_BLOCKS;
+    size_t row_bytes = a->d * (a->format == PRISM_KVF_F32 ? 4 : 2), head = (b->first + slot) * a->kv_head_bytes;
+    size_t k_bytes = a->family->k_block_bytes(a->d, a->block), v_bytes = a->family->v_block_bytes(a->d, a->block);
+
+    (void)thread;
+    for (size_t end = min_size(block + PACK_BLOCKS, b->n_blocks); block < end; block++) {
+        size_t key = block * a->block, n = min_size(a->block, b->kv_len - key), at = head + key * row_bytes;
+        a->family->pack_k(k_panels(a, slot) + block * k_bytes, a->k + at, a->format, n, a->d, a->block);
+        a->family->pack_v(v_panels(a, slot) + block * v_bytes, a->v + at, a->format, n, a->d, a->block);
+    }
+}
+
+/* Jobs in order: the last tile (the longest) of every head first. */
+static void tile_job(void *arg, size_t job, uint32_t thread)
+{
+    const struct batch *b = arg;
+    const struct prism_attention_call *a = b->a;
+    size_t group = a->n_head / a->n_head_kv, heads = b->n_heads * group;
+    size_t tile = b->first_tile + b->n_tiles - 1 - job / heads, slot = job % heads / group;
+    size_t head = b->first * group + job % heads, end_pos = a->q_pos + a->n_rows;
+    size_t pos = tile * a->family->tile_rows, pos_end = min_size(pos + a->family->tile_rows, end_pos);
+
+    if (pos < a->q_pos)
+        pos = a->q_pos;
+    float *q = a->q + ((pos - a->q_pos) * a->n_head + head) * a->d;
+    a->family->tile(&(struct prism_attn_tile){
+        .q = q, .ldq = a->n_head * a->d, .o = q, .ldo = a->n_head * a->d,
+        .rows = pos_end - pos, .d = a->d, .q_pos = pos, .kv_len = b->kv_len, .block = a->block,
+        .k = k_panels(a, slot), .v = v_panels(a, slot),
+        .blocks = a->blocks, .n_blocks = (pos_end - 1) / a->block + 1,
+        .scale = a->scale, .scratch = a->scratch + (size_t)thread * a->scratch_bytes,
+    });
+}
+
+bool prism_attention_tiles(const struct prism_attention_call *a)
+{
+    struct batch b = { .a = a, .kv_len = a->q_pos + a->n_rows };
+
+    b.n_blocks = div_up(b.kv_len, a->block);
+    b.first_tile = a->q_pos / a->family->tile_rows;
+    b.n_tiles = (b.kv_len - 1) / a->family->tile_rows + 1 - b.first_tile;
+    for (b.first = 0; b.first < a->n_head_kv; b.first += b.n_heads) {
+        b.n_heads = min_size(a->heads_at_once, a->n_head_kv - b.first);
+        size_t jobs = b.n_tiles * b.n_heads * (a->n_head / a->n_head_kv);
+        double keys = (double)a->n_rows * ((double)a->q_pos + 0.5 * (double)(a->n_rows + 1));
+        double work = 4.0 * keys * (double)a->d * (double)(b.n_heads * (a->n_head / a->n_head_kv));
+        if (!a->runner.run(a->runner.self, b.n_heads * div_up(b.n_blocks, PACK_BLOCKS), 0, pack_job, &b) ||
+            !a->runner.run(a->runner.self, jobs, work / (double)jobs, tile_job, &b))
+            return false;
+    }
+    return true;
+}
+
+static void row_job(void *arg, size_t job, uint32_t thread)
+{
+    const struct prism_attention_call *a = arg;
+    size_t row = job / a->n_head, head = job % a->n_head, kv = head / (a->n_head / a->n_head_kv) * a->kv_head_bytes;
+    float *q = a->q + job * a->d, o[PRISM_MAX_HEAD_DIM];
+
+    a->kernels->attn_row(o, q, a->k + kv, a->v + kv, a->format, a->q_pos + row + 1, a->d, a->scale,
+                         (float *)(void *)(a->scratch + (size_t)thread * a->scratch_bytes));
+    memcpy(q, o, a->d * sizeof *o);
+}
+
+bool prism_attention_rows(const struct prism_attention_call *a)
+{
+    double work = 4.0 * (double)(a->q_pos + a->n_rows) * (double)a->d;
+    return a->runner.run(a->runner.self, a->n_rows * a->n_head, work, row_job, (void *)a);
+}

@@ -1,0 +1,44 @@
+/* attention.h - causal attention of one layer over the cache: packs keys and values, lists blocks, cuts tiles into jobs.
+ *
+ * Owns the order of the work; the arithmetic is the kernels', memory and threads are the caller's (engine). */
+#ifndef PRISM_ATTENTION_ATTENTION_H
+#define PRISM_ATTENTION_ATTENTION_H
+
+#include "src/kernels.h"
+#include "src/threads/team.h"
+
+/* Runs jobs on the caller's team and counts `work` units per job as progress; false: the caller wants to stop. */
+struct prism_runner {
+    bool (*run)(void *self, size_t n_jobs, double work, prism_job_fn *fn, void *arg);
+    void *self;
+};
+
+struct prism_attention_call {
+    const struct prism_kernels *kernels;
+    const struct prism_attention *family;
+    struct prism_runner runner;
+
+    float *q;                  /* [n_rows][n_head][d], rotated, unscaled; replaced by the attention output */
+    size_t n_rows, q_pos;      /* row 0 stands at absolute position q_pos; the cache holds q_pos + n_rows tokens */
+    size_t n_head, n_head_kv, d;
+    float scale;
+
+    const uint8_t *k, *v;      /* cache of the layer: [n_head_kv] of [kv_len][d], heads kv_head_bytes apart */
+    size_t kv_head_bytes;
+    enum prism_kv_format format;
+
+    size_t block;              /* keys per packed block */
+    const uint32_t *blocks;    /* 0, 1, 2, ...: block list of dense attention, at least ceil(kv_len / block) */
+    uint8_t *panels;           /* packed keys and values of heads_at_once kv heads */
+    size_t heads_at_once, k_head_bytes, v_head_bytes;
+    uint8_t *scratch;          /* per thread, scratch_bytes apart: tile_scratch bytes or kv_len floats */
+    size_t scratch_bytes;
+};
+
+/* Query tiles against packed blocks: for prompts. Returns false when the runner wanted to stop. */
+bool prism_attention_tiles(const struct prism_attention_call *a);
+
+/* Row by row from the cache as stored: for decode and a few tokens. */
+bool prism_attention_rows(const struct prism_attention_call *a);
+
+#endif

@@ -1,0 +1,99 @@
+/* error.c - see error.h. */
+#include "src/base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *prism_version(void) { return PRISM_VERSION; }
+
+const char *prism_status_text(enum prism_status status)
+{
+    switch (status) {
+    case PRISM_OK: return "no error";
+    case PRISM_E_ARG: return "argument out of range";
+    case PRISM_E_LENGTH: return "context too short";
+    case PRISM_E_NOMEM: return "out of memory";
+    case PRISM_E_IO: return "input/output error";
+    case PRISM_E_FORMAT: return "damaged or inconsistent file";
+    case PRISM_E_UNSUPPORTED: return "unsupported";
+    case PRISM_E_CANCELLED: return "cancelled";
+    }
+    return "unknown status";
+}
+
+/* Length of the well-formed UTF-8 sequence of a code point >= U+0080 at p (RFC 3629), 0 when it is not one. */
+static size_t utf8_length(const unsigned char *p, size_t left)
+{
+    size_t n = p[0] >= 0xC2 && p[0] <= 0xDF ? 2 : (p[0] & 0xF0) == 0xE0 ? 3 : p[0] >= 0xF0 && p[0] <= 0xF4 ? 4 : 0;
+    if (n == 0 || n > left)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
+        return 0;
+    return p[0] == 0xC2 && p[1] < 0xA0 ? 0 : n; /* C1 controls are escaped */
+}
+
+char *prism_printable(char *out, size_t cap, const void *bytes, size_t n)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    const unsigned char *p = bytes;
+    size_t o = 0;
+
+    if (cap == 0)
+        return out;
+    for (size_t i = 0; i < n;) {
+        size_t len = p[i] >= 0x20 && p[i] < 0x7F ? 1 : utf8_length(p + i, n - i);
+        size_t need = len ? len : 4;
+        if (o + need + 4 > cap) { /* room for the ellipsis and the NUL */
+            if (o + 4 <= cap)
+                memcpy(out + o, "...", 3), o += 3;
+            break;
+        }
+        if (len) {
+            memcpy(out + o, p + i, len);
+            i += len;
+        } else {
+            memcpy(out + o, (char[4]){ '\\', 'x', hex[p[i] >> 4], hex[p[i] & 15] }, 4);
+            i++;
+        }
+        o += need;
+    }
+    out[o] = 0;
+    return out;
+}
+
+/* The caller's file names and keys may hold anything, so the finished line is made printable as a whole. */
+static void format_line(char *out, size_t cap, const char *format, va_list args)
+{
+    char raw[1024];
+    int n = vsnprintf(raw, sizeof raw, format, args);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof raw ? (size_t)n : sizeof raw - 1;
+    prism_printable(out, cap, raw, len);
+}
+
+enum prism_status prism_fail(struct prism_error *err, enum prism_status status, const char *format, ...)
+{
+    if (err && err->status == PRISM_OK) {
+        va_list args;
+        va_start(args, format);
+        format_line(err->text, sizeof err->text, format, args);
+        va_end(args);
+        err->status = status;
+    }
+    return status;
+}
+
+void prism_warn(const struct prism_log *log, const char *format, ...)
+{
+    if (!log || !log->fn)
+        return;
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    format_line(line, sizeof line, format, args);
+    va_end(args);
+    log->fn(log->user, line);
+}

@@ -1,0 +1,300 @@
+/* context.c - see context.h: memory plan, creation, the running of phases, statistics. */
+#include "src/engine/context.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "src/engine/linear.h"
+
+/* Panels of a few kv heads are packed at once, so that all threads find work; not more than this. */
+static const uint64_t attention_panel_target = UINT64_C(256) << 20;
+/* The output matrix is packed whole when its panels are at most this large, otherwise piece by piece. */
+static const uint64_t output_panel_target = UINT64_C(64) << 20;
+static const uint64_t logits_rows_target = UINT64_C(64) << 20;
+
+double prism_now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
+static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+const struct prism_linear *prism_context_linear(const struct prism_context *c, const struct prism_matrix *m)
+{
+    const struct prism_linear *kind = c->kernels->linear_auto[m->type];
+    return c->compute == PRISM_COMPUTE_F32 || m->k % kind->k_step ? c->kernels->linear_f32 : kind;
+}
+
+/* ---- the plan ---- */
+
+static uint64_t panels_of(const struct prism_context *c, const struct prism_matrix *m)
+{
+    return m->data ? prism_panels_bytes(prism_context_linear(c, m), m) : 0;
+}
+
+/* Weight panels that live at the same time: q, k, v; then o, gate, up, down. */
+static uint64_t layer_panel_bytes(const struct prism_context *c)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < c->model->hp.n_layer; i++) {
+        const struct prism_layer *l = &c->model->layers[i];
+        uint64_t before = panels_of(c, &l->q) + panels_of(c, &l->k) + panels_of(c, &l->v);
+        uint64_t after = panels_of(c, &l->o) + panels_of(c, &l->gate) + panels_of(c, &l->up) + panels_of(c, &l->down);
+        most = max_u64(most, max_u64(before, after));
+    }
+    return most;
+}
+
+/* Activation panels of n rows of k values, for whichever kind is the largest. */
+static size_t activation_panel_bytes(const struct prism_context *c, size_t n, size_t k)
+{
+    size_t most = n < PRISM_FEW_TOKENS ? n * k * sizeof(float) : PRISM_FEW_TOKENS * k * sizeof(float);
+    const struct prism_linear *kind = c->kernels->linear_f32;
+    for (int t = -1; t < PRISM_N_TYPES; t++) {
+        if (t >= 0)
+            kind = c->kernels->linear_auto[t];
+        most = max_size(most, (n + kind->mr - 1) / kind->mr * kind->a_bytes((k + 31) & ~(size_t)31));
+    }
+    return most;
+}
+
+static unsigned widest_panel(const struct prism_context *c)
+{
+    unsigned mr = c->kernels->linear_f32->mr;
+    for (int t = 0; t < PRISM_N_TYPES; t++)
+        mr = c->kernels->linear_auto[t]->mr > mr ? c->kernels->linear_auto[t]->mr : mr;
+    return mr;
+}
+
+void prism_context_layout(struct prism_context *c, struct prism_arena *a)
+{
+    const struct prism_hparams *hp = &c->model->hp;
+    struct prism_plan *p = &c->plan;
+    uint64_t n_ctx = p->n_ctx, q_width = (uint64_t)hp->n_head * hp->head_dim, kv_width = (uint64_t)hp->n_head_kv * hp->head_dim;
+    size_t slab = (size_t)min_u64(PRISM_SLAB_TOKENS, n_ctx), k_max = max_size(max_size(hp->n_embd, q_width), hp->n_ff);
+    uint64_t mark = a->used;
+
+    p->slab_tokens = (uint32_t)slab;
+    c->k_cache = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * hp->head_dim * c->kv_elem);
+    c->v_cache = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * hp->head_dim * c->kv_elem);
+    p->kv_bytes = a->used - mark;
+
+    mark = a->used;
+    c->y_width = max_size(2 * (size_t)kv_width, 2 * (size_t)hp->n_ff);
+    c->x = prism_arena_take(a, n_ctx * hp->n_embd, sizeof(float));
+    c->q = prism_arena_take(a, n_ctx * q_width, sizeof(float));
+    c->rope_cos = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
+    c->rope_sin = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
+    c->y = prism_arena_take(a, slab * c->y_width, sizeof(float));
+    c->a_panels = prism_arena_take(a, activation_panel_bytes(c, slab, k_max), 1);
+    p->activation_bytes = a->used - mark;
+
+    mark = a->used;
+    c->w_panel_bytes = max_u64(layer_panel_bytes(c), min_u64(output_panel_target, panels_of(c, &c->model->output)));
+    c->w_panels = prism_arena_take(a, c->w_panel_bytes, 1);
+    p->panel_bytes = a->used - mark;
+
+    mark = a->used;
+    uint64_t n_blocks = (n_ctx + PRISM_DENSE_BLOCK - 1) / PRISM_DENSE_BLOCK;
+    c->k_head_bytes = n_blocks * c->attention->k_block_bytes(hp->head_dim, PRISM_DENSE_BLOCK);
+    c->v_head_bytes = n_blocks * c->attention->v_block_bytes(hp->head_dim, PRISM_DENSE_BLOCK);
+    c->attn_heads = (uint32_t)min_u64(hp->n_head_kv, max_u64(1, attention_panel_target / (c->k_head_bytes + c->v_head_bytes)));
+    c->attn_panels = prism_arena_take(a, c->attn_heads, c->k_head_bytes + c->v_head_bytes);
+    c->blocks = prism_arena_take(a, n_blocks, sizeof *c->blocks);
+    c->thread_bytes = max_size(c->attention->tile_scratch(hp->head_dim, PRISM_DENSE_BLOCK),
+                               max_size(n_ctx * sizeof(float), widest_panel(c) * k_max * sizeof(float)));
+    c->thread_bytes = (c->thread_bytes + 255) & ~(size_t)255; /* threads do not share lines, nor neighbouring lines */
+    c->thread_scratch = prism_arena_take(a, p->n_threads, c->thread_bytes);
+    p->attention_bytes = a->used - mark;
+
+    mark = a->used;
+    c->logits_n = (size_t)max_u64(1, min_u64(slab, logits_rows_target / (hp->n_vocab * sizeof(float))));
+    c->logits = prism_arena_take(a, hp->n_vocab, sizeof(float));
+    c->logits_rows = prism_arena_take(a, c->logits_n * hp->n_vocab, sizeof(float));
+    p->logits_bytes = a->used - mark;
+    p->total_bytes = a->used;
+}
+
+/* Fills c (a zeroed context) up to the point where its memory can be laid out. */
+static enum prism_status set_up(struct prism_context *c, const struct prism_model *model, const struct prism_context_params *given,
+                                struct prism_error *err)
+{
+    struct prism_context_params params = given ? *given : (struct prism_context_params){ 0 };
+    int level = params.level ? params.level - 1 : (int)prism_level_best();
+
+    if (!model->layers)
+        return prism_fail(err, PRISM_E_ARG, "%s: only the vocabulary was loaded", model->gguf->path);
+    if (level < 0 || level >= PRISM_N_LEVELS)
+        return prism_fail(err, PRISM_E_ARG, "level: expected 0..%d, found %d", PRISM_N_LEVELS, params.level);
+    if (!prism_level_runs_here((enum prism_level)level))
+        return prism_fail(err, PRISM_E_UNSUPPORTED, "level %s: this processor does not have it", prism_level_label((enum prism_level)level));
+    if (params.n_threads > PRISM_MAX_THREADS)
+        return prism_fail(err, PRISM_E_ARG, "threads: expected 1..%d, found %u", PRISM_MAX_THREADS, params.n_threads);
+    if (params.compute != PRISM_COMPUTE_AUTO && params.compute != PRISM_COMPUTE_F32)
+        return prism_fail(err, PRISM_E_ARG, "compute: expected auto or f32, found %d", (int)params.compute);
+
+    c->model = model;
+    c->kernels = prism_kernels_by_level[level];
+    c->compute = params.compute;
+    c->attention = c->compute == PRISM_COMPUTE_F32 ? c->kernels->attention_f32 : c->kernels->attention_auto;
+    switch (params.kv_type) {
+    case PRISM_KV_DEFAULT: c->plan.kv_type = c->compute == PRISM_COMPUTE_F32 ? PRISM_KV_F32 : PRISM_KV_F16; break;
+    case PRISM_KV_F16: case PRISM_KV_BF16: case PRISM_KV_F32: c->plan.kv_type = params.kv_type; break;
+    default: return prism_fail(err, PRISM_E_ARG, "cache type: expected f16, bf16 or f32, found %d", (int)params.kv_type);
+    }
+    c->kv_format = c->plan.kv_type == PRISM_KV_F16 ? PRISM_KVF_F16 : c->plan.kv_type == PRISM_KV_BF16 ? PRISM_KVF_BF16 : PRISM_KVF_F32;
+    c->kv_elem = c->kv_format == PRISM_KVF_F32 ? 4 : 2;
+
+    c->plan.n_ctx = params.n_ctx ? params.n_ctx : model->hp.n_ctx_train;
+    c->plan.n_threads = params.n_threads;
+    c->plan.level = c->kernels->name;
+    c->plan.compute = c->compute == PRISM_COMPUTE_F32 ? "f32" : "auto";
+    if (!c->plan.n_threads) {
+        struct prism_placement placement;
+        enum prism_status s = prism_placement_read(NULL, 0, &placement, err);
+        if (s)
+            return s;
+        c->plan.n_threads = placement.n_default;
+    }
+    return PRISM_OK;
+}
+
+enum prism_status prism_plan(const prism_model *model, const struct prism_context_params *params, struct prism_plan *plan,
+                             struct prism_error *err)
+{
+    struct prism_context c = { 0 };
+    enum prism_status s;
+
+    prism_error_clear(err);
+    s = set_up(&c, model, params, err);
+    if (s == PRISM_OK) {
+        prism_context_layout(&c, &(struct prism_arena){ 0 });
+        *plan = c.plan;
+    }
+    return s;
+}
+
+enum prism_status prism_context_create(const prism_model *model, const struct prism_context_params *params, prism_context **out,
+                                       struct prism_error *err)
+{
+    struct prism_context *c = calloc(1, sizeof *c);
+    struct prism_arena arena = { 0 };
+    enum prism_status s;
+
+    *out = NULL;
+    prism_error_clear(err);
+    if (!c)
+        return prism_fail(err, PRISM_E_NOMEM, "context: out of memory");
+    s = set_up(c, model, params, err);
+    if (s == PRISM_OK) {
+        prism_context_layout(c, &arena);
+        c->bytes = arena.used;
+        c->base = prism_reserve(c->bytes);
+        if (!c->base)
+            s = prism_fail(err, PRISM_E_NOMEM, "context of %u tokens: %llu MiB could not be reserved", c->plan.n_ctx,
+                           (unsigned long long)(c->bytes >> 20));
+    }
+    if (s == PRISM_OK)
+        s = prism_team_create(c->plan.n_threads, params && params->bind_threads, &c->team, err);
+    if (s) {
+        prism_context_free(c);
+        return s;
+    }
+    prism_context_layout(c, &(struct prism_arena){ .base = c->base, .capacity = c->bytes });
+    for (uint32_t b = 0; b < (c->plan.n_ctx + PRISM_DENSE_BLOCK - 1) / PRISM_DENSE_BLOCK; b++)
+        c->blocks[b] = b;
+    *out = c;
+    return PRISM_OK;
+}
+
+void prism_context_free(prism_context *c)
+{
+    if (!c)
+        return;
+    prism_team_free(c->team);
+    prism_release(c->base, c->bytes);
+    free(c);
+}
+
+/* ---- running ---- */
+
+struct guarded_job {
+    struct prism_context *c;
+    prism_job_fn *fn;
+    void *arg;
+    uint64_t work;
+};
+
+/* Thread 0 is the thread that called prism_prefill: it reports, at most every 50 ms. */
+static void report(struct prism_context *c)
+{
+    double now = prism_now_ms();
+
+    if (!c->params || !c->params->progress || now - c->reported_ms < 50)
+        return;
+    c->reported_ms = now;
+    double done = (double)atomic_load_explicit(&c->work_done, memory_order_relaxed);
+    double part = c->work_total > 0 ? done / c->work_total : 0;
+    struct prism_progress p = {
+        .done = (uint64_t)done, .total = (uint64_t)c->work_total,
+        .tokens_done = (size_t)((part < 1 ? part : 1) * (double)c->call_tokens), .tokens_total = c->call_tokens,
+        .elapsed_ms = now - c->started_ms,
+    };
+    if (c->params->progress(c->params->progress_user, &p))
+        atomic_store_explicit(&c->cancelled, true, memory_order_relaxed);
+}
+
+static void guarded_job(void *arg, size_t job, uint32_t thread)
+{
+    struct guarded_job *g = arg;
+
+    if (atomic_load_explicit(&g->c->cancelled, memory_order_relaxed))
+        return;
+    g->fn(g->arg, job, thread);
+    if (g->work)
+        atomic_fetch_add_explicit(&g->c->work_done, g->work, memory_order_relaxed);
+    if (thread == 0)
+        report(g->c);
+}
+
+bool prism_context_run(struct prism_context *c, enum prism_phase phase, size_t n_jobs, double work, prism_job_fn *fn, void *arg)
+{
+    struct guarded_job g = { c, fn, arg, (uint64_t)work };
+    double *ms[PRISM_N_PHASES] = { &c->stats.pack_ms, &c->stats.linear_ms, &c->stats.attention_ms, &c->stats.other_ms };
+    double start = prism_now_ms();
+
+    prism_team_run(c->team, n_jobs, guarded_job, &g);
+    *ms[phase] += prism_now_ms() - start;
+    return !atomic_load_explicit(&c->cancelled, memory_order_relaxed);
+}
+
+/* ---- small accessors ---- */
+
+const float *prism_logits(const prism_context *c) { return c->logits_valid ? c->logits : NULL; }
+
+size_t prism_length(const prism_context *c) { return c->length; }
+
+enum prism_status prism_truncate(prism_context *c, size_t n, struct prism_error *err)
+{
+    prism_error_clear(err);
+    if (n > c->length)
+        return prism_fail(err, PRISM_E_ARG, "truncate: expected 0..%zu, found %zu", c->length, n);
+    c->length = n;
+    c->logits_valid = false;
+    return PRISM_OK;
+}
+
+void prism_get_stats(const prism_context *c, struct prism_stats *stats) { *stats = c->stats; }
+
+void prism_stats_reset(prism_context *c) { c->stats = (struct prism_stats){ 0 }; }
+
+uint32_t prism_threads(prism_context *c, int *core_of, size_t cap)
+{
+    prism_team_binding(c->team, core_of, cap);
+    return prism_team_size(c->team);
+}

@@ -1,0 +1,102 @@
+/* context.h - one conversation with a model: its cache, its planned memory, its team. Private to src/engine.
+ *
+ * Everything that a prefill touches is laid out once by prism_context_layout; nothing is allocated in layers. */
+#ifndef PRISM_ENGINE_CONTEXT_H
+#define PRISM_ENGINE_CONTEXT_H
+
+#include <stdatomic.h>
+
+#include "src/base/arena.h"
+#include "src/kernels.h"
+#include "src/model/model.h"
+#include "src/threads/team.h"
+
+enum {
+    PRISM_SLAB_TOKENS = 512,  /* tokens that go through the linear layers together: activations of a slab stay near the cores */
+    PRISM_DENSE_BLOCK = 128,  /* keys per packed block where nothing is selected */
+    PRISM_FEW_TOKENS = 16,    /* up to here packing panels costs more than it saves: weights are read as stored */
+};
+
+/* Where the time of a prefill goes. */
+enum prism_phase { PRISM_PHASE_PACK, PRISM_PHASE_LINEAR, PRISM_PHASE_ATTENTION, PRISM_PHASE_OTHER, PRISM_N_PHASES };
+
+/* Panels of one matrix, packed by the linear kind that multiplies it. */
+struct prism_panels {
+    const struct prism_linear *kind;
+    uint8_t *data;
+    size_t panel_bytes;
+};
+
+struct prism_layer_panels {
+    struct prism_panels q, k, v, o, gate, up, down;
+};
+
+struct prism_context {
+    const struct prism_model *model;
+    const struct prism_kernels *kernels;
+    const struct prism_attention *attention;
+    struct prism_team *team;
+    struct prism_plan plan;
+    enum prism_compute compute;
+    enum prism_kv_format kv_format;
+    size_t kv_elem;                 /* bytes per cached value */
+
+    /* one reservation, handed out by prism_context_layout */
+    uint8_t *base;
+    uint64_t bytes;
+    uint8_t *k_cache, *v_cache;     /* [n_layer][n_head_kv][n_ctx][head_dim] */
+    float *x;                       /* [n_ctx][n_embd] residual stream of the call */
+    float *q;                       /* [n_ctx][n_head * head_dim] queries, then attention output */
+    float *rope_cos, *rope_sin;     /* [n_ctx][n_rot / 2], rows are tokens of the call */
+    float *y;                       /* [slab][y_width] outputs of linear layers */
+    size_t y_width;
+    uint8_t *a_panels;              /* activation panels of a slab */
+    uint8_t *w_panels;              /* weight panels of one layer, or of a piece of the output matrix */
+    uint64_t w_panel_bytes;
+    uint8_t *attn_panels;           /* packed keys, then values, of attn_heads kv heads */
+    uint32_t attn_heads;
+    uint64_t k_head_bytes, v_head_bytes;
+    uint8_t *thread_scratch;        /* [n_threads][thread_bytes] */
+    size_t thread_bytes;
+    uint32_t *blocks;               /* 0, 1, 2, ...: the block list of dense attention */
+    float *logits;                  /* [n_vocab] of the last token */
+    float *logits_rows;             /* [logits_n][n_vocab] for the callback */
+    size_t logits_n;
+
+    size_t length;                  /* tokens in the cache */
+    bool logits_valid;
+
+    /* the call that is running */
+    const struct prism_prefill_params *params;
+    size_t call_tokens;
+    double work_total, started_ms, reported_ms;
+    _Atomic uint64_t work_done;
+    atomic_bool cancelled;
+    struct prism_stats stats;
+};
+
+/* Hands out (or, with a->base NULL, adds up) every buffer of c, whose model, kernels and plan parameters are set. */
+void prism_context_layout(struct prism_context *c, struct prism_arena *a);
+
+/* The linear kind for a matrix under the context's compute mode. */
+const struct prism_linear *prism_context_linear(const struct prism_context *c, const struct prism_matrix *m);
+
+/* Run jobs of one phase on the team: time goes to `phase`, `work` units per job to the progress. Jobs are skipped once the call is
+ * cancelled. Returns false then. */
+bool prism_context_run(struct prism_context *c, enum prism_phase phase, size_t n_jobs, double work, prism_job_fn *fn, void *arg);
+
+static inline void *prism_thread_scratch(const struct prism_context *c, uint32_t thread)
+{
+    return c->thread_scratch + (size_t)thread * c->thread_bytes;
+}
+
+/* Cached keys (values) of a kv head: [n_ctx][head_dim] of kv_format. */
+static inline uint8_t *prism_kv_at(const struct prism_context *c, uint8_t *cache, size_t layer, size_t kv_head, size_t pos)
+{
+    const struct prism_hparams *hp = &c->model->hp;
+    return cache + (((layer * hp->n_head_kv + kv_head) * c->plan.n_ctx + pos) * hp->head_dim) * c->kv_elem;
+}
+
+double prism_now_ms(void);
+
+#endif

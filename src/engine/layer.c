@@ -1,0 +1,206 @@
+/* layer.c - see layer.h. The order of operations is that of formats-and-peers.md 1.5: norm, q/k/v, head norms, RoPE, attention,
+ * output projection, norm, gated FFN, each half added to the residual stream. */
+#include "src/engine/layer.h"
+
+#include <string.h>
+
+#include "src/attention/attention.h"
+
+enum { ROPE_ROWS = 16 }; /* rows of one rotation job */
+
+static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+
+/* ---- norm as a source of activation rows ---- */
+
+struct norm_rows {
+    const float *x, *weight;
+    size_t n;
+};
+
+static void norm_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
+{
+    const struct norm_rows *s = arg;
+    for (size_t r = 0; r < n_rows; r++)
+        c->kernels->rms_norm(out + r * s->n, s->x + (row + r) * s->n, s->weight, s->n, c->model->hp.rms_eps);
+}
+
+/* ---- queries, keys, values ---- */
+
+struct rope_job {
+    struct prism_context *c;
+    const struct prism_layer *layer;
+    size_t index, n_rows, pos, rope_row; /* rope_row: row of the table that belongs to row 0 */
+    float *q;             /* [n_rows][n_head][d], in place */
+    float *kv;            /* [n_rows][y_width]: keys, then values */
+};
+
+static void head_norm_rope(const struct prism_context *c, float *head, const float *norm, size_t table_row)
+{
+    const struct prism_hparams *hp = &c->model->hp;
+    size_t half = hp->n_rot / 2;
+
+    if (norm)
+        c->kernels->rms_norm(head, head, norm, hp->head_dim, hp->rms_eps);
+    c->kernels->rope(head, c->rope_cos + table_row * half, c->rope_sin + table_row * half, hp->n_rot, hp->rope_interleaved);
+}
+
+static void store_kv(const struct prism_context *c, uint8_t *at, const float *x, size_t n)
+{
+    switch (c->kv_format) {
+    case PRISM_KVF_F16: c->kernels->f32_to_f16((uint16_t *)(void *)at, x, n); break;
+    case PRISM_KVF_BF16: c->kernels->f32_to_bf16((uint16_t *)(void *)at, x, n); break;
+    case PRISM_KVF_F32: memcpy(at, x, n * sizeof *x); break;
+    }
+}
+
+static void rope_job(void *arg, size_t job, uint32_t thread)
+{
+    const struct rope_job *j = arg;
+    struct prism_context *c = j->c;
+    const struct prism_hparams *hp = &c->model->hp;
+    size_t d = hp->head_dim, row = job * ROPE_ROWS;
+
+    (void)thread;
+    for (size_t end = min_size(row + ROPE_ROWS, j->n_rows); row < end; row++) {
+        float *k = j->kv + row * c->y_width, *v = k + hp->n_head_kv * d;
+        for (size_t h = 0; h < hp->n_head; h++)
+            head_norm_rope(c, j->q + (row * hp->n_head + h) * d, j->layer->q_norm, j->rope_row + row);
+        for (size_t h = 0; h < hp->n_head_kv; h++) {
+            head_norm_rope(c, k + h * d, j->layer->k_norm, j->rope_row + row);
+            store_kv(c, prism_kv_at(c, c->k_cache, j->index, h, j->pos + row), k + h * d, d);
+            store_kv(c, prism_kv_at(c, c->v_cache, j->index, h, j->pos + row), v + h * d, d);
+        }
+    }
+}
+
+/* x -> c->q (rotated queries) and the cache, slab by slab. */
+static bool run_qkv(struct prism_context *c, size_t index, struct prism_span span, const struct prism_layer_panels *w)
+{
+    const struct prism_hparams *hp = &c->model->hp;
+    const struct prism_layer *l = &c->model->layers[index];
+    size_t q_width = (size_t)hp->n_head * hp->head_dim, kv_width = (size_t)hp->n_head_kv * hp->head_dim;
+
+    for (size_t row = 0; row < span.n; row += c->plan.slab_tokens) {
+        size_t n = min_size(c->plan.slab_tokens, span.n - row);
+        struct norm_rows source = { c->x + row * hp->n_embd, l->attn_norm, hp->n_embd };
+        struct prism_product p[3] = {
+            { &l->q, w ? &w->q : NULL, l->q_bias, c->q + row * q_width, q_width, false },
+            { &l->k, w ? &w->k : NULL, l->k_bias, c->y, c->y_width, false },
+            { &l->v, w ? &w->v : NULL, l->v_bias, c->y + kv_width, c->y_width, false },
+        };
+        struct rope_job r = { c, l, index, n, span.pos + row, row, c->q + row * q_width, c->y };
+        if (!prism_products(c, &(struct prism_rows){ .fn = norm_rows, .arg = &source }, n, hp->n_embd, p, 3) ||
+            !prism_context_run(c, PRISM_PHASE_OTHER, (n + ROPE_ROWS - 1) / ROPE_ROWS, 0, rope_job, &r))
+            return false;
+    }
+    return true;
+}
+
+/* ---- attention ---- */
+
+static bool run_attention_phase(void *self, size_t n_jobs, double work, prism_job_fn *fn, void *arg)
+{
+    return prism_context_run(self, PRISM_PHASE_ATTENTION, n_jobs, work, fn, arg);
+}
+
+static bool run_attention(struct prism_context *c, size_t index, struct prism_span span, size_t first)
+{
+    const struct prism_hparams *hp = &c->model->hp;
+    struct prism_attention_call a = {
+        .kernels = c->kernels, .family = c->attention, .runner = { run_attention_phase, c },
+        .q = c->q + first * hp->n_head * hp->head_dim, .n_rows = span.n - first, .q_pos = span.pos + first,
+        .n_head = hp->n_head, .n_head_kv = hp->n_head_kv, .d = hp->head_dim, .scale = hp->attn_scale,
+        .k = prism_kv_at(c, c->k_cache, index, 0, 0), .v = prism_kv_at(c, c->v_cache, index, 0, 0),
+        .kv_head_bytes = (size_t)c->plan.n_ctx * hp->head_dim * c->kv_elem, .format = c->kv_format,
+        .block = PRISM_DENSE_BLOCK, .blocks = c->blocks,
+        .panels = c->attn_panels, .heads_at_once = c->attn_heads, .k_head_bytes = c->k_head_bytes, .v_head_bytes = c->v_head_bytes,
+        .scratch = c->thread_scratch, .scratch_bytes = c->thread_bytes,
+    };
+    return a.n_rows <= PRISM_FEW_TOKENS ? prism_attention_rows(&a) : prism_attention_tiles(&a);
+}
+
+/* ---- output projection and FFN ---- */
+
+/* Reads gate and up side by side in c->y and hands out the activated rows. */
+static void swiglu_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
+{
+    size_t n_ff = c->model->hp.n_ff;
+
+    (void)arg;
+    for (size_t r = 0; r < n_rows; r++) {
+        const float *gate = c->y + (row + r) * c->y_width;
+        memcpy(out + r * n_ff, gate, n_ff * sizeof *gate);
+        c->kernels->swiglu(out + r * n_ff, gate + n_ff, n_ff);
+    }
+}
+
+static void add_bias(const struct prism_context *c, float *x, const float *bias, size_t n_rows)
+{
+    for (size_t r = 0; bias && r < n_rows; r++)
+        c->kernels->add(x + r * c->model->hp.n_embd, bias, c->model->hp.n_embd);
+}
+
+static bool run_ffn(struct prism_context *c, size_t index, size_t first, size_t end, const struct prism_layer_panels *w)
+{
+    const struct prism_hparams *hp = &c->model->hp;
+    const struct prism_layer *l = &c->model->layers[index];
+    size_t q_width = (size_t)hp->n_head * hp->head_dim;
+
+    for (size_t row = first; row < end; row += c->plan.slab_tokens) {
+        size_t n = min_size(c->plan.slab_tokens, end - row);
+        float *x = c->x + row * hp->n_embd;
+        struct prism_rows attended = { .x = c->q + row * q_width, .ldx = q_width };
+        struct prism_product o = { &l->o, w ? &w->o : NULL, NULL, x, hp->n_embd, true };
+        struct norm_rows source = { x, l->ffn_norm, hp->n_embd };
+        struct prism_product gate_up[2] = {
+            { &l->gate, w ? &w->gate : NULL, l->gate_bias, c->y, c->y_width, false },
+            { &l->up, w ? &w->up : NULL, l->up_bias, c->y + hp->n_ff, c->y_width, false },
+        };
+        struct prism_product down = { &l->down, w ? &w->down : NULL, NULL, x, hp->n_embd, true };
+
+        add_bias(c, x, l->o_bias, n);
+        if (!prism_products(c, &attended, n, q_width, &o, 1))
+            return false;
+        if (!prism_products(c, &(struct prism_rows){ .fn = norm_rows, .arg = &source }, n, hp->n_embd, gate_up, 2))
+            return false;
+        add_bias(c, x, l->down_bias, n);
+        if (!prism_products(c, &(struct prism_rows){ .fn = swiglu_rows }, n, hp->n_ff, &down, 1))
+            return false;
+    }
+    return true;
+}
+
+bool prism_layer_run(struct prism_context *c, size_t index, struct prism_span span, size_t first_needed)
+{
+    const struct prism_layer *l = &c->model->layers[index];
+    struct prism_layer_panels panels = { 0 }, *w = span.n > PRISM_FEW_TOKENS ? &panels : NULL;
+
+    if (w && !prism_pack_weights(c, (const struct prism_matrix *[]){ &l->q, &l->k, &l->v },
+                                 (struct prism_panels *[]){ &w->q, &w->k, &w->v }, 3, c->w_panels))
+        return false;
+    if (!run_qkv(c, index, span, w) || !run_attention(c, index, span, first_needed))
+        return false;
+
+    /* Few rows leave the last layer: its large matrices are then not worth packing. */
+    w = span.n - first_needed > PRISM_FEW_TOKENS ? &panels : NULL;
+    if (w && !prism_pack_weights(c, (const struct prism_matrix *[]){ &l->o, &l->gate, &l->up, &l->down },
+                                 (struct prism_panels *[]){ &w->o, &w->gate, &w->up, &w->down }, 4, c->w_panels))
+        return false;
+    return run_ffn(c, index, first_needed, span.n, w);
+}
+
+double prism_layers_work(const struct prism_context *c, struct prism_span span, size_t first_needed)
+{
+    const struct prism_hparams *hp = &c->model->hp;
+    double work = 0;
+
+    for (size_t i = 0; i < hp->n_layer; i++) {
+        const struct prism_layer *l = &c->model->layers[i];
+        double all = (double)span.n, out = i + 1 == hp->n_layer ? (double)(span.n - first_needed) : all;
+        double keys = out * ((double)(span.pos + span.n) - 0.5 * out);
+        work += 2 * all * (double)hp->n_embd * (double)(l->q.rows + l->k.rows + l->v.rows);
+        work += 2 * out * ((double)l->o.k * (double)hp->n_embd + 3 * (double)hp->n_embd * (double)hp->n_ff);
+        work += 4 * keys * (double)hp->head_dim * (double)hp->n_head;
+    }
+    return work;
+}

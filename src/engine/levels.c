@@ -1,0 +1,50 @@
+/* levels.c - the public view of the dispatch table. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "prism/prism.h"
+#include "src/kernels.h"
+
+int prism_level_count(void) { return PRISM_N_LEVELS; }
+
+const char *prism_level_name(int level) { return prism_level_label((enum prism_level)level); }
+
+bool prism_level_supported(int level) { return level >= 0 && prism_level_runs_here((enum prism_level)level); }
+
+struct text {
+    char *buf;
+    size_t cap, n;
+};
+
+static void put(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void put(struct text *t, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(t->n < t->cap ? t->buf + t->n : NULL, t->n < t->cap ? t->cap - t->n : 0, format, args);
+    va_end(args);
+    t->n += n > 0 ? (size_t)n : 0;
+}
+
+size_t prism_kernels_text(int level, char *buf, size_t cap)
+{
+    struct text t = { buf, cap, 0 };
+    enum prism_level l = level < 0 ? prism_level_best() : (enum prism_level)level;
+
+    put(&t, "levels     ");
+    for (int i = 0; i < PRISM_N_LEVELS; i++)
+        put(&t, " %s%s", prism_level_label((enum prism_level)i),
+            prism_level_runs_here((enum prism_level)i) ? (enum prism_level)i == l ? "*" : "" : "(-)");
+    put(&t, "\n            * in use, (-) not on this host\n");
+    if ((unsigned)l >= PRISM_N_LEVELS || !prism_kernels_by_level[l])
+        return t.n;
+    const struct prism_kernels *k = prism_kernels_by_level[l];
+    put(&t, "linear      compute f32: %s, tile %u x %u\n", k->linear_f32->name, k->linear_f32->mr, k->linear_f32->nr);
+    for (int i = 0; i < PRISM_N_TYPES; i++)
+        put(&t, "  %-9s compute auto: %s, tile %u x %u\n", prism_types[i].name, k->linear_auto[i]->name, k->linear_auto[i]->mr,
+            k->linear_auto[i]->nr);
+    put(&t, "attention   compute f32: %s, auto: %s, query tile %u rows\n", k->attention_f32->name, k->attention_auto->name,
+        k->attention_auto->tile_rows);
+    return t.n;
+}

@@ -1,0 +1,198 @@
+/* prefill.c - the whole prompt through layer i before layer i + 1, then the logits that were asked for. */
+#include "src/engine/layer.h"
+
+#include <string.h>
+
+enum { EMBED_ROWS = 64, ROPE_TABLE_ROWS = 64 };
+
+static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+
+struct call {
+    struct prism_context *c;
+    const int32_t *tokens;
+    struct prism_span span;
+    size_t first_needed;
+};
+
+static void embed_job(void *arg, size_t job, uint32_t thread)
+{
+    const struct call *call = arg;
+    struct prism_context *c = call->c;
+    const struct prism_matrix *e = &c->model->tok_embd;
+
+    (void)thread;
+    for (size_t t = job * EMBED_ROWS, end = min_size(t + EMBED_ROWS, call->span.n); t < end; t++)
+        c->kernels->to_f32[e->type](c->x + t * e->k, e->data + (size_t)call->tokens[t] * e->row_bytes, e->k);
+}
+
+static void rope_table_job(void *arg, size_t job, uint32_t thread)
+{
+    const struct call *call = arg;
+    struct prism_context *c = call->c;
+    const struct prism_model *m = c->model;
+    const double *freq = m->rope_freq_short && c->plan.n_ctx <= m->rope_orig_ctx ? m->rope_freq_short : m->rope_freq;
+    size_t row = job * ROPE_TABLE_ROWS, half = m->hp.n_rot / 2;
+
+    (void)thread;
+    c->kernels->rope_table(c->rope_cos + row * half, c->rope_sin + row * half, freq, half, call->span.pos + row,
+                           min_size(ROPE_TABLE_ROWS, call->span.n - row), m->rope_mag);
+}
+
+/* ---- logits ---- */
+
+struct final_norm {
+    const float *x;
+};
+
+static void final_norm_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
+{
+    const struct final_norm *f = arg;
+    const struct prism_hparams *hp = &c->model->hp;
+    for (size_t r = 0; r < n_rows; r++)
+        c->kernels->rms_norm(out + r * hp->n_embd, f->x + (row + r) * hp->n_embd, c->model->output_norm, hp->n_embd, hp->rms_eps);
+}
+
+struct deliver_job {
+    struct prism_context *c;
+    size_t row, n;
+};
+
+enum { DELIVER_ROWS = 8 };
+
+static void deliver_job(void *arg, size_t job, uint32_t thread)
+{
+    const struct deliver_job *d = arg;
+    size_t row = job * DELIVER_ROWS, n_vocab = d->c->model->hp.n_vocab;
+
+    (void)thread;
+    d->c->params->logits(d->c->params->logits_user, d->row + row, min_size(DELIVER_ROWS, d->n - row), d->c->logits_rows + row * n_vocab);
+}
+
+/* A piece of the output matrix, as many rows as there is panel memory for. */
+static struct prism_matrix output_piece(const struct prism_context *c, size_t from)
+{
+    struct prism_matrix m = c->model->output;
+    const struct prism_linear *kind = prism_context_linear(c, &m);
+    size_t fit = c->w_panel_bytes / kind->w_bytes(m.k) * kind->nr;
+
+    m.data += from * m.row_bytes;
+    m.rows = min_size(m.rows - from, fit);
+    return m;
+}
+
+/* logits[n][n_vocab] of n rows that start at row `row` of the call. *packed: the whole output matrix is in the panels already. */
+static bool compute_logits(struct prism_context *c, size_t row, size_t n, float *logits, struct prism_panels *packed)
+{
+    const struct prism_model *m = c->model;
+    struct final_norm f = { c->x + row * m->hp.n_embd };
+    struct prism_rows rows = { .fn = final_norm_rows, .arg = &f };
+    bool stored = n <= PRISM_FEW_TOKENS;
+
+    for (size_t from = 0; from < m->output.rows;) {
+        struct prism_matrix piece = stored ? m->output : output_piece(c, from);
+        struct prism_panels panels = *packed;
+        if (!stored && !panels.data) {
+            if (!prism_pack_weights(c, (const struct prism_matrix *[]){ &piece }, (struct prism_panels *[]){ &panels }, 1, c->w_panels))
+                return false;
+            if (piece.rows == m->output.rows)
+                *packed = panels;
+        }
+        struct prism_product p = { &piece, stored ? NULL : &panels, m->output_bias ? m->output_bias + from : NULL, logits + from,
+                                   m->hp.n_vocab, false };
+        if (!prism_products(c, &rows, n, m->hp.n_embd, &p, 1))
+            return false;
+        from += piece.rows;
+    }
+    return true;
+}
+
+static bool run_logits(const struct call *call)
+{
+    struct prism_context *c = call->c;
+    struct prism_panels packed = { 0 };
+
+    if (c->params && c->params->logits)
+        for (size_t row = call->first_needed; row < call->span.n; row += c->logits_n) {
+            struct deliver_job d = { c, row, min_size(c->logits_n, call->span.n - row) };
+            if (!compute_logits(c, row, d.n, c->logits_rows, &packed) ||
+                !prism_context_run(c, PRISM_PHASE_OTHER, (d.n + DELIVER_ROWS - 1) / DELIVER_ROWS, 0, deliver_job, &d))
+                return false;
+            memcpy(c->logits, c->logits_rows + (d.n - 1) * c->model->hp.n_vocab, c->model->hp.n_vocab * sizeof(float));
+        }
+    else if (!compute_logits(c, call->span.n - 1, 1, c->logits, &packed))
+        return false;
+    return true;
+}
+
+/* ---- the call ---- */
+
+static bool run(const struct call *call)
+{
+    struct prism_context *c = call->c;
+    size_t n = call->span.n, n_layer = c->model->hp.n_layer;
+
+    if (!prism_context_run(c, PRISM_PHASE_OTHER, (n + EMBED_ROWS - 1) / EMBED_ROWS, 0, embed_job, (void *)call) ||
+        !prism_context_run(c, PRISM_PHASE_OTHER, (n + ROPE_TABLE_ROWS - 1) / ROPE_TABLE_ROWS, 0, rope_table_job, (void *)call))
+        return false;
+    for (size_t i = 0; i < n_layer; i++)
+        if (!prism_layer_run(c, i, call->span, i + 1 == n_layer ? call->first_needed : 0))
+            return false;
+    return run_logits(call);
+}
+
+static enum prism_status check(const prism_context *c, const int32_t *tokens, size_t n, struct prism_error *err)
+{
+    uint32_t n_vocab = c->model->hp.n_vocab;
+
+    if (n == 0)
+        return prism_fail(err, PRISM_E_ARG, "prefill: expected at least 1 token, found 0");
+    if (n > c->plan.n_ctx - c->length)
+        return prism_fail(err, PRISM_E_LENGTH, "%zu tokens after %zu in the cache: the context holds %u", n, c->length, c->plan.n_ctx);
+    for (size_t i = 0; i < n; i++)
+        if (tokens[i] < 0 || (uint32_t)tokens[i] >= n_vocab)
+            return prism_fail(err, PRISM_E_ARG, "token %zu: expected an id of 0..%u, found %d", i, n_vocab - 1, tokens[i]);
+    return PRISM_OK;
+}
+
+enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t n, const struct prism_prefill_params *params,
+                                struct prism_error *err)
+{
+    struct call call = { c, tokens, { n, c->length }, n - 1 };
+
+    prism_error_clear(err);
+    enum prism_status s = check(c, tokens, n, err);
+    if (s)
+        return s;
+    if (params && params->logits) {
+        if (params->logits_from >= n)
+            return prism_fail(err, PRISM_E_ARG, "logits_from: expected 0..%zu, found %zu", n - 1, params->logits_from);
+        call.first_needed = params->logits_from;
+    }
+    c->params = params;
+    c->call_tokens = n;
+    c->work_total = prism_layers_work(c, call.span, call.first_needed) +
+                    2.0 * (double)(params && params->logits ? n - call.first_needed : 1) * c->model->hp.n_embd * c->model->hp.n_vocab;
+    c->started_ms = prism_now_ms();
+    c->reported_ms = c->started_ms;
+    atomic_store(&c->work_done, 0);
+    atomic_store(&c->cancelled, false);
+    c->logits_valid = false;
+
+    bool done = run(&call);
+    c->params = NULL;
+    if (!done)
+        return prism_fail(err, PRISM_E_CANCELLED, "prefill: cancelled");
+    c->length += n;
+    c->logits_valid = true;
+    double ms = prism_now_ms() - c->started_ms;
+    if (n == 1) {
+        c->stats.decode_tokens++;
+        c->stats.decode_ms += ms;
+    } else {
+        c->stats.prefill_tokens += n;
+        c->stats.prefill_ms += ms;
+    }
+    return PRISM_OK;
+}
+
+enum prism_status prism_decode(prism_context *c, int32_t token, struct prism_error *err) { return prism_prefill(c, &token, 1, NULL, err); }

@@ -1,0 +1,184 @@
+/* kernels.h - the dispatch table: every kernel's type and contract.
+ *
+ * A kernel is a leaf: it gets pointers, strides and a range, and computes. No malloc, no OpenMP, no globals, no errors; it
+ * asserts its preconditions. One complete const table per level (arch/<level>/table.c); a level takes over the pointer of
+ * the level below where it has nothing better. arch/generic is the definition that every other level is compared with.
+ *
+ * Strides (ld*) count elements. Pointers need the alignment of their element type only, unless a line says otherwise.
+ * Nothing is read or written outside the stated ranges. Buffers are disjoint unless a line allows aliasing.
+ * Kernels add in a fixed order that depends on k (or d) only, never on how rows and columns were split into calls: the same
+ * output element has the same bits whichever call computed it.
+ */
+#ifndef PRISM_KERNELS_H
+#define PRISM_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "src/gguf/types.h" /* enum prism_type: the quantised types */
+
+/* Best last within each processor family; the order is that of prism_level_name. */
+enum prism_level {
+    PRISM_LEVEL_GENERIC,
+    PRISM_LEVEL_AVX2,       /* AVX2 + FMA + F16C */
+    PRISM_LEVEL_AVX512,     /* AVX-512 F BW DQ VL */
+    PRISM_LEVEL_AVX512VNNI, /* + VNNI (Cascade Lake, Ice Lake, and parts whose BF16 is hidden by a hypervisor) */
+    PRISM_LEVEL_AVX512BF16, /* + VNNI + BF16 */
+    PRISM_LEVEL_NEON,       /* ARMv8-A */
+    PRISM_LEVEL_NEON_I8MM_BF16,
+    PRISM_N_LEVELS
+};
+
+/* ---- stored weights to numbers ------------------------------------------------------------------------------------ */
+
+/* y[0..n) = the n stored values at x. n is a multiple of the type's block (prism_type_info). Exact formula of
+ * formats-and-peers.md 3.2: halves widened to fp32, products in fp32, d*q then -m; bit-equal at every level. */
+typedef void prism_to_f32_fn(float *y, const void *x, size_t n);
+
+/* The same values as signed bytes in groups of 32: value = d[g] * q[i] + m[g]. q: n bytes, d, m: n/32 floats. m is NULL or
+ * receives 0 for types that are symmetric (prism_type_info.has_min false). Exact for types whose scales span 32 values
+ * or more; Q2_K, Q3_K and Q6_K (scales of 16) are requantised: d = max|value|/127, round half to even. n % 32 == 0. */
+typedef void prism_to_i8_fn(int8_t *q, float *d, float *m, const void *x, size_t n);
+
+/* ---- linear layers -------------------------------------------------------------------------------------------------- */
+
+struct prism_gemm_args {
+    float *c;              /* [rows][cols], row stride ldc >= cols */
+    size_t ldc;
+    const void *a;         /* ceil(rows / mr) activation panels, one after the other; 64-byte aligned */
+    const void *w;         /* ceil(cols / nr) weight panels, one after the other; 64-byte aligned */
+    size_t rows, cols, k;
+    bool add;              /* c += a.w instead of c = a.w */
+};
+
+/* One way to multiply: how weights and activations are laid out in panels, and the kernel that reads them. Panels are opaque
+ * to the caller, who asks for their size (a multiple of 64 bytes each) and keeps them back to back.
+ * A panel that is only partly filled (last rows or columns) is padded with zeros by the packer. */
+struct prism_linear {
+    const char *name;      /* "f32", "i8", "bf16": printed by --kernels */
+    unsigned mr, nr;       /* activation rows per panel, weight columns (= output features) per panel */
+    unsigned k_step;       /* k must be a multiple of this (1 or 32) */
+    size_t (*a_bytes)(size_t k);
+    size_t (*w_bytes)(size_t k);
+
+    /* One weight panel from cols <= nr stored rows of k values of `type`, row_bytes apart. 64-byte aligned panel. */
+    void (*pack_w)(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k);
+
+    /* One activation panel from rows <= mr rows of k floats, stride ldx. int8: groups of 32 with d = max|x|/127 and
+     * round half to even; bf16: round half to even. */
+    void (*pack_a)(void *panel, const float *x, size_t ldx, size_t rows, size_t k);
+
+    void (*gemm)(const struct prism_gemm_args *args);
+
+    /* Bound for |c - exact|, exact = the double product of the *original* float activations and dequantised weights:
+     * a_err * sum|x_max32 * w| + w_err * sum|x * w_max32| + k * FLT_EPSILON * sum|x * w|, where x_max32, w_max32 stand for the
+     * largest magnitude in the value's group of 32 (bf16: the value itself). f32: 0, 0. */
+    float a_err, w_err;
+};
+
+/* y[i][j] = sum over k of x[i][.] * w[j][.], straight from stored rows: decode and very short prompts, bound by memory.
+ * x: [n_rows][k] fp32 stride ldx, y: [n_rows][cols] stride ldy. n_rows 1..PRISM_GEMV_ROWS. Sums in fp32. Activations stay fp32. */
+#define PRISM_GEMV_ROWS 8
+typedef void prism_gemv_fn(float *y, size_t ldy, const float *x, size_t ldx, size_t n_rows, const void *w, size_t row_bytes,
+                           enum prism_type type, size_t cols, size_t k);
+
+/* ---- vectors ---------------------------------------------------------------------------------------------------------- */
+
+/* y[i] = w[i] * x[i] / sqrt(mean(x^2) + eps), i < n. y == x allowed. Sum of squares within 1e-6 relative. */
+typedef void prism_rms_norm_fn(float *y, const float *x, const float *w, size_t n, float eps);
+
+/* Rotate the first n_rot values of one head in place by n_rot/2 angles; c, s: n_rot/2 cosines and sines (already times the
+ * YaRN magnitude). interleaved: pairs (2i, 2i+1), the "NORM" order; else (i, i + n_rot/2), the "NEOX" order. */
+typedef void prism_rope_fn(float *x, const float *c, const float *s, size_t n_rot, bool interleaved);
+
+/* c[t][i] = mag * cos((pos + t) * freq[i]), s likewise, t < n_pos, i < n_freq; rows n_freq apart. Angles in double (SLEEF). */
+typedef void prism_rope_table_fn(float *c, float *s, const double *freq, size_t n_freq, size_t pos, size_t n_pos, float mag);
+
+/* gate[i] = silu(gate[i]) * up[i], silu(z) = z / (1 + exp(-z)); SLEEF exp, 1.0 ULP. i < n. */
+typedef void prism_swiglu_fn(float *gate, const float *up, size_t n);
+
+typedef void prism_add_fn(float *y, const float *x, size_t n); /* y += x */
+
+/* fp32 <-> half and bf16, round half to even, NaN stays NaN, overflow to infinity. */
+typedef void prism_to_16_fn(uint16_t *y, const float *x, size_t n);
+typedef void prism_from_16_fn(float *y, const uint16_t *x, size_t n);
+
+/* ---- attention --------------------------------------------------------------------------------------------------------- */
+
+enum prism_kv_format { PRISM_KVF_F16, PRISM_KVF_BF16, PRISM_KVF_F32 };
+
+/* One query tile of one head against a list of key blocks, exact softmax (online), causal by absolute position:
+ * row r (position q_pos + r) sees keys 0..q_pos + r of the listed blocks. */
+struct prism_attn_tile {
+    const float *q;          /* [rows][d], stride ldq, after RoPE, not scaled */
+    size_t ldq;
+    float *o;                /* [rows][d], stride ldo; o == q with ldo == ldq is allowed */
+    size_t ldo;
+    size_t rows;             /* 1..tile_rows */
+    size_t d;                /* head size: a multiple of 8, 8..PRISM_MAX_HEAD_DIM */
+    size_t q_pos;            /* absolute position of row 0 */
+    size_t kv_len;           /* keys present: >= q_pos + rows */
+    size_t block;            /* keys per block: 32, 64, 128 or 256 */
+    const void *k, *v;       /* packed blocks of one kv head: block b at offset b * k_block_bytes; 64-byte aligned */
+    const uint32_t *blocks;  /* n_blocks block numbers, ascending, each <= (q_pos + rows - 1) / block; each row must */
+    size_t n_blocks;         /*   see at least one key (its diagonal block is listed) */
+    float scale;             /* logits = scale * q.k */
+    void *scratch;           /* tile_scratch(d, block) bytes, 64-byte aligned, one per thread */
+};
+#define PRISM_MAX_HEAD_DIM 256
+
+/* One family of attention kernels: dense is sparse with every block listed. */
+struct prism_attention {
+    const char *name;        /* "f32", "bf16" */
+    unsigned tile_rows;      /* query rows of a tile: 32 or 64; divides every block size */
+    size_t (*k_block_bytes)(size_t d, size_t block); /* multiples of 64 */
+    size_t (*v_block_bytes)(size_t d, size_t block);
+    size_t (*tile_scratch)(size_t d, size_t block);
+    /* Pack n <= block keys (values) of one kv head, [n][d] contiguous rows of `format`; missing keys are packed as zeros. */
+    void (*pack_k)(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block);
+    void (*pack_v)(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block);
+    void (*tile)(const struct prism_attn_tile *t);
+    float err;               /* |o - exact| <= err * max|v|: stated and tested bound for |logits| <= 30 */
+};
+
+/* Decode: one query row of one head against all kv_len keys of the cache as stored, [kv_len][d] contiguous of `format`.
+ * o: d floats. scores: scratch of kv_len floats. */
+typedef void prism_attn_row_fn(float *o, const float *q, const void *k, const void *v, enum prism_kv_format format, size_t kv_len,
+                               size_t d, float scale, float *scores);
+
+/* ---- the table --------------------------------------------------------------------------------------------------------- */
+
+struct prism_kernels {
+    enum prism_level level;
+    const char *name;                                  /* "generic", "avx2", ... */
+
+    prism_to_f32_fn *to_f32[PRISM_N_TYPES];            /* complete */
+    prism_to_i8_fn *to_i8[PRISM_N_TYPES];              /* NULL where the type has no blocks of 32 (F32, F16, BF16) */
+
+    const struct prism_linear *linear_f32;             /* --compute f32 */
+    const struct prism_linear *linear_auto[PRISM_N_TYPES]; /* --compute auto, by type of the weights; measured choice */
+    prism_gemv_fn *gemv;
+
+    prism_rms_norm_fn *rms_norm;
+    prism_rope_fn *rope;
+    prism_rope_table_fn *rope_table;
+    prism_swiglu_fn *swiglu;
+    prism_add_fn *add;
+    prism_to_16_fn *f32_to_f16, *f32_to_bf16;
+    prism_from_16_fn *f16_to_f32, *bf16_to_f32;
+
+    const struct prism_attention *attention_f32;       /* --compute f32 */
+    const struct prism_attention *attention_auto;
+    prism_attn_row_fn *attn_row;
+};
+
+/* Tables that this build contains, indexed by level; NULL where the level belongs to another processor family. */
+extern const struct prism_kernels *const prism_kernels_by_level[PRISM_N_LEVELS];
+
+/* arch/detect.c: what the processor (and the operating system's register saving) supports. */
+bool prism_level_runs_here(enum prism_level level);
+enum prism_level prism_level_best(void);
+const char *prism_level_label(enum prism_level level); /* also for levels that are not compiled in */
+
+#endif

@@ -1,0 +1,123 @@
+/* placement.c - which processors threads run on: one per physical core of those that this process may use.
+ *
+ * hwloc reads the machine; quota.c reads the control group's CPU time limit; team.c binds threads to the outcome. */
+#include "src/threads/placement.h"
+
+#include <math.h>
+
+enum prism_status prism_topology_open(const char *xml, hwloc_topology_t *topology, hwloc_bitmap_t *allowed,
+                                      struct prism_error *err)
+{
+    hwloc_topology_t t;
+
+    if (hwloc_topology_init(&t) < 0)
+        return prism_fail(err, PRISM_E_NOMEM, "no memory for the machine's topology");
+    /* Cores, processors and kinds of cores are all that is read. */
+    hwloc_topology_set_all_types_filter(t, HWLOC_TYPE_FILTER_KEEP_NONE);
+    hwloc_topology_set_type_filter(t, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
+    if ((xml && hwloc_topology_set_xml(t, xml) < 0) || hwloc_topology_load(t) < 0) {
+        hwloc_topology_destroy(t);
+        return prism_fail(err, PRISM_E_IO, "cannot read the topology of %s", xml ? xml : "this machine");
+    }
+    hwloc_bitmap_t set = hwloc_bitmap_alloc();
+    if (!set) {
+        hwloc_topology_destroy(t);
+        return prism_fail(err, PRISM_E_NOMEM, "no memory for a processor set");
+    }
+    /* The control group's cpuset is in the topology; the affinity mask (taskset, a job scheduler) is not. */
+    if (xml || hwloc_get_cpubind(t, set, HWLOC_CPUBIND_THREAD) < 0)
+        hwloc_bitmap_fill(set);
+    hwloc_bitmap_and(set, set, hwloc_topology_get_allowed_cpuset(t));
+    *topology = t;
+    *allowed = set;
+    return PRISM_OK;
+}
+
+/* Speed class of a processor: higher is faster, 0 where the machine has one kind or does not tell. */
+static int kind_of(hwloc_topology_t t, hwloc_obj_t pu)
+{
+    int kind = hwloc_cpukinds_get_by_cpuset(t, pu->cpuset, 0);
+    int efficiency = 0;
+
+    if (kind < 0 || hwloc_cpukinds_get_info(t, (unsigned)kind, NULL, &efficiency, NULL, NULL, 0) < 0)
+        return 0;
+    return efficiency < 0 ? 0 : efficiency;
+}
+
+/* How many allowed processors of pu's core come before it: 0 makes pu the one that stands for the core. */
+static int rank_in_core(hwloc_topology_t t, hwloc_obj_t pu, hwloc_const_bitmap_t allowed)
+{
+    hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(t, HWLOC_OBJ_CORE, pu);
+    int rank = 0;
+
+    if (!core)
+        return 0; /* some virtual machines report processors only: each counts as a core */
+    for (int p = hwloc_bitmap_first(core->cpuset); p >= 0 && p < (int)pu->os_index; p = hwloc_bitmap_next(core->cpuset, p))
+        rank += hwloc_bitmap_isset(allowed, (unsigned)p);
+    return rank;
+}
+
+struct candidate {
+    int kind, rank, pu, order;
+};
+
+/* One processor of every core before the second of any, fast kinds first within a round, then logical order. */
+static int compare_candidates(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    if (x->kind != y->kind)
+        return x->kind > y->kind ? -1 : 1;
+    return x->order < y->order ? -1 : x->order > y->order;
+}
+
+enum prism_status prism_placement_choose(hwloc_topology_t t, hwloc_const_bitmap_t allowed, double quota_cpus,
+                                         struct prism_placement *out, struct prism_error *err)
+{
+    int n_pus = hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_PU);
+    struct candidate *c = malloc((size_t)(n_pus > 0 ? n_pus : 1) * sizeof *c);
+    uint32_t n = 0, n_cores = 0;
+
+    if (!c)
+        return prism_fail(err, PRISM_E_NOMEM, "no memory for %d processors", n_pus);
+    for (int i = 0; i < n_pus; i++) {
+        hwloc_obj_t pu = hwloc_get_obj_by_type(t, HWLOC_OBJ_PU, (unsigned)i);
+        if (!hwloc_bitmap_isset(allowed, pu->os_index))
+            continue;
+        c[n] = (struct candidate){ kind_of(t, pu), rank_in_core(t, pu, allowed), (int)pu->os_index, i };
+        n_cores += c[n++].rank == 0;
+    }
+    if (n == 0) {
+        free(c);
+        return prism_fail(err, PRISM_E_IO, "no processor is allowed to run this process");
+    }
+    qsort(c, n, sizeof *c, compare_candidates);
+    for (uint32_t i = 0; i < PRISM_MAX_THREADS; i++)
+        out->core[i] = c[i % n].pu;
+    free(c);
+
+    out->n_cores = n_cores < PRISM_MAX_THREADS ? n_cores : PRISM_MAX_THREADS;
+    out->n_default = out->n_cores;
+    /* Rounded up: two threads use a quota of 1.5 in full, one would leave a third of it. */
+    if (quota_cpus > 0 && ceil(quota_cpus) < out->n_default)
+        out->n_default = (uint32_t)ceil(quota_cpus);
+    return PRISM_OK;
+}
+
+enum prism_status prism_placement_read(const char *xml, double quota_cpus, struct prism_placement *out, struct prism_error *err)
+{
+    hwloc_topology_t topology;
+    hwloc_bitmap_t allowed;
+    enum prism_status status = prism_topology_open(xml, &topology, &allowed, err);
+
+    if (status != PRISM_OK)
+        return status;
+    if (quota_cpus == 0 && !xml)
+        quota_cpus = prism_quota_cpus("");
+    status = prism_placement_choose(topology, allowed, quota_cpus, out, err);
+    hwloc_bitmap_free(allowed);
+    hwloc_topology_destroy(topology);
+    return status;
+}

@@ -1,0 +1,44 @@
+/* team.h - the only place that owns threads: an OpenMP team, placed by hwloc.
+ *
+ * A team runs jobs 0..n-1 of a phase, each exactly once, on its threads, in any order, and returns when all are done. Callers
+ * split over outputs, never inside a sum, so results do not depend on the number of threads. */
+#ifndef PRISM_THREADS_TEAM_H
+#define PRISM_THREADS_TEAM_H
+
+#include "src/base/error.h"
+
+#define PRISM_MAX_THREADS 512
+
+/* Where threads may go, in the order in which they are used: fast cores before slow ones on hybrid processors, otherwise the
+ * machine's logical order, which fills one package before the next. */
+struct prism_placement {
+    uint32_t n_cores;            /* physical cores allowed (affinity mask, cpuset), at most PRISM_MAX_THREADS */
+    uint32_t n_default;          /* threads to use: n_cores, less where a cgroup CPU quota allows less, at least 1 */
+    int core[PRISM_MAX_THREADS]; /* OS processor of thread i: one per core first, then their SMT siblings, then again */
+};
+
+/* xml: NULL for this machine, or a saved hwloc topology to replay (tests; then affinity and quota of this host are not read).
+ * quota_cpus: 0 reads the cgroup, otherwise the quota to assume, in processors; a quota of 1.5 lets two threads run.
+ * Errors: PRISM_E_IO when the topology cannot be read, PRISM_E_NOMEM. */
+enum prism_status prism_placement_read(const char *xml, double quota_cpus, struct prism_placement *out, struct prism_error *err);
+
+struct prism_team;
+
+/* n_threads 0: placement default. Threads are the OpenMP runtime's: those of a binding team stay bound between its runs, until
+ * a team that does not bind gets hold of them. Several teams may run at once from several threads of the application; one
+ * team belongs to one of them at a time. Inside an OpenMP region of the application a team may get one thread only.
+ * Errors: PRISM_E_ARG beyond PRISM_MAX_THREADS, PRISM_E_IO, PRISM_E_NOMEM. */
+enum prism_status prism_team_create(uint32_t n_threads, bool bind, struct prism_team **out, struct prism_error *err);
+void prism_team_free(struct prism_team *team); /* NULL is allowed */
+uint32_t prism_team_size(const struct prism_team *team);
+
+/* fn(arg, job, thread): thread in [0, size). Jobs are handed out in ascending order as threads become free. The caller is
+ * thread 0; when the team binds, the caller's binding is restored before return. */
+typedef void prism_job_fn(void *arg, size_t job, uint32_t thread);
+void prism_team_run(struct prism_team *team, size_t n_jobs, prism_job_fn *fn, void *arg);
+
+/* OS processor that each thread is bound to during a run, read back from the system; -1: not bound to a single one. Fills
+ * min(cap, size) entries. */
+void prism_team_binding(struct prism_team *team, int *core_of, size_t cap);
+
+#endif

@@ -1,0 +1,348 @@
+/* test_attention.c - the attention families and the row kernel of every level: head sizes, blocks, positions, lists, logits. */
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "arch/generic/generic.h"
+#include "tests/support/kernel_test.h"
+
+enum logits {
+    MODERATE,    /* scaled so that the largest magnitude is 30, where struct prism_attention.err holds */
+    EQUAL,       /* q = 0: the output is the mean of the visible values */
+    PEAKED,      /* one visible key is 1000 above the rest: the output is its value */
+    HUGE_LOGITS, /* from -1e4 to 1e4 */
+    N_LOGITS
+};
+
+enum list { ALL_BLOCKS, SINK_AND_DIAGONAL, EVERY_THIRD };
+
+struct shape {
+    size_t d, block;
+    size_t rows;         /* 0: tile_rows; more than tile_rows: one less */
+    size_t q_pos, more;  /* kv_len = q_pos + rows + more */
+    enum list list;
+    enum prism_kv_format format;
+    const char *why;
+};
+
+static const struct shape shapes[] = {
+    { 64, 64, 0, 256, 0, ALL_BLOCKS, PRISM_KVF_F16, "full tile on the grid" },
+    { 64, 32, 1, 0, 0, ALL_BLOCKS, PRISM_KVF_F16, "one row, one key" },
+    { 8, 32, 5, 27, 3, ALL_BLOCKS, PRISM_KVF_F32, "smallest head, two diagonal blocks" },
+    { 40, 64, 7, 100, 0, ALL_BLOCKS, PRISM_KVF_BF16, "odd head" },
+    { 80, 128, 0, 130, 50, EVERY_THIRD, PRISM_KVF_F16, "head 80, off the grid, future keys" },
+    { 96, 64, 99, 129, 0, SINK_AND_DIAGONAL, PRISM_KVF_F16, "head 96, one short of a tile" },
+    { 128, 128, 0, 384, 0, ALL_BLOCKS, PRISM_KVF_F16, "head 128" },
+    { 128, 128, 0, 384, 0, SINK_AND_DIAGONAL, PRISM_KVF_F16, "head 128, sparse" },
+    { 128, 32, 99, 417, 17, EVERY_THIRD, PRISM_KVF_BF16, "head 128, small blocks, off the grid" },
+    { 128, 256, 0, 200, 0, ALL_BLOCKS, PRISM_KVF_F32, "block larger than the prompt" },
+    { 256, 256, 3, 500, 9, ALL_BLOCKS, PRISM_KVF_F16, "largest head" },
+    { 256, 64, 0, 64, 0, ALL_BLOCKS, PRISM_KVF_BF16, "largest head, full tile" },
+};
+
+/* One tile: the operands as a caller has them and as doubles. */
+struct scene {
+    const struct prism_attention *a;
+    struct prism_attn_tile t;
+    float *q;                /* [rows][d] stride ldq */
+    float *k, *v;            /* [kv_len][d] as the cache's rounding left them */
+    uint32_t *blocks;
+};
+
+static size_t format_bytes(enum prism_kv_format f) { return f == PRISM_KVF_F32 ? 4 : 2; }
+
+/* Rounds x[0..n) to the format, and returns it as stored. */
+static void *store(float *x, size_t n, enum prism_kv_format f)
+{
+    void *p = kt_alloc(n * format_bytes(f), format_bytes(f));
+    if (f == PRISM_KVF_F32) {
+        memcpy(p, x, n * sizeof *x);
+    } else {
+        (f == PRISM_KVF_F16 ? prism_f32_to_f16_generic : prism_f32_to_bf16_generic)(p, x, n);
+        (f == PRISM_KVF_F16 ? prism_f16_to_f32_generic : prism_bf16_to_f32_generic)(x, p, n);
+    }
+    kt_freeze(p);
+    return p;
+}
+
+static bool listed(const struct scene *s, size_t key)
+{
+    for (size_t i = 0; i < s->t.n_blocks; i++)
+        if (s->blocks[i] == key / s->t.block)
+            return true;
+    return false;
+}
+
+/* Blocks of the rows' diagonals always, the others by the shape's list. */
+static void make_list(struct scene *s, enum list list)
+{
+    uint32_t first_diagonal = (uint32_t)(s->t.q_pos / s->t.block), last = (uint32_t)((s->t.q_pos + s->t.rows - 1) / s->t.block);
+    s->blocks = kt_alloc((last + 1) * sizeof *s->blocks, 4);
+    for (uint32_t b = 0; b <= last; b++)
+        if (list == ALL_BLOCKS || b == 0 || b >= first_diagonal || (list == EVERY_THIRD && b % 3 == 1))
+            s->blocks[s->t.n_blocks++] = b;
+    s->t.blocks = s->blocks;
+}
+
+static double dot(const float *x, const float *y, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i] * y[i];
+    return sum;
+}
+
+/* q such that the logits are as asked for. */
+static void make_q(struct scene *s, enum logits logits)
+{
+    const size_t d = s->t.d, ldq = s->t.ldq;
+    double max = 0, want = logits == HUGE_LOGITS ? 1e4 : 30;
+
+    for (size_t r = 0; r < s->t.rows; r++) {
+        kt_fill(s->q + r * ldq, d, KT_NORMAL);
+        /* The first key of the row's own block is visible and listed; with q along it, it is the peak. */
+        const float *peak = s->k + (s->t.q_pos + r) / s->t.block * s->t.block * d;
+        for (size_t i = 0; i < d && logits == PEAKED; i++)
+            s->q[r * ldq + i] = peak[i];
+        for (size_t i = 0; i < d && logits == EQUAL; i++)
+            s->q[r * ldq + i] = 0;
+        for (size_t j = 0; j <= s->t.q_pos + r; j++)
+            max = fmax(max, fabs(dot(s->q + r * ldq, s->k + j * d, d)) * (double)s->t.scale);
+    }
+    if (logits == PEAKED)
+        want = 4000; /* normal keys are nowhere near parallel to the peak for d >= 40: the next is below 3000 */
+    for (size_t r = 0; r < s->t.rows && logits != EQUAL; r++)
+        for (size_t i = 0; i < d; i++)
+            s->q[r * ldq + i] *= (float)(want / max);
+}
+
+static void make(struct scene *s, const struct prism_attention *a, const struct shape *shape, enum logits logits)
+{
+    const size_t rows = shape->rows == 0 ? a->tile_rows : shape->rows > a->tile_rows ? a->tile_rows - 1 : shape->rows;
+    const size_t d = shape->d, block = shape->block, kv_len = shape->q_pos + rows + shape->more, n_blocks = (kv_len + block - 1) / block;
+
+    *s = (struct scene){ .a = a };
+    s->t = (struct prism_attn_tile){ .ldq = d + 3, .ldo = d + 5, .rows = rows, .d = d, .q_pos = shape->q_pos, .kv_len = kv_len,
+                                     .block = block, .scale = 1 / sqrtf((float)d) };
+    s->k = kt_floats(kv_len * d);
+    s->v = kt_floats(kv_len * d);
+    kt_fill(s->k, kv_len * d, KT_NORMAL);
+    kt_fill(s->v, kv_len * d, KT_NORMAL);
+    char *k = store(s->k, kv_len * d, shape->format), *v = store(s->v, kv_len * d, shape->format);
+    s->q = kt_floats((rows - 1) * s->t.ldq + d);
+    make_q(s, logits);
+    make_list(s, shape->list);
+
+    const size_t k_bytes = a->k_block_bytes(d, block), v_bytes = a->v_block_bytes(d, block);
+    assert_int_equal(k_bytes % 64 + v_bytes % 64, 0);
+    char *packed_k = kt_alloc(n_blocks * k_bytes, 64), *packed_v = kt_alloc(n_blocks * v_bytes, 64);
+    for (size_t b = 0; b < n_blocks; b++) {
+        size_t n = kv_len - b * block < block ? kv_len - b * block : block, row_bytes = d * format_bytes(shape->format);
+        if (!listed(s, b * block))
+            continue; /* stays the NaN pattern: reading it shows */
+        a->pack_k(packed_k + b * k_bytes, k + b * block * row_bytes, shape->format, n, d, block);
+        a->pack_v(packed_v + b * v_bytes, v + b * block * row_bytes, shape->format, n, d, block);
+    }
+    kt_freeze(packed_k);
+    kt_freeze(packed_v);
+    kt_freeze(s->q);
+    kt_freeze(s->k);
+    kt_freeze(s->v);
+    s->t.k = packed_k;
+    s->t.v = packed_v;
+    s->t.q = s->q;
+    s->t.scratch = kt_alloc(a->tile_scratch(d, block), 64);
+}
+
+/* Row r in double, and how far each element may be off. delta is the error of a logit, k and q rounded by u each (relative) and
+ * d products summed in fp32: 2 * u + d * FLT_EPSILON of scale * sum|q k|, twice the fp32 worst case. Every probability is then off
+ * by a factor of exp(delta) at most, the normalisation by as much, the exponential, maxima and n sums by a few FLT_EPSILON each, and
+ * bf16 families round p and v by u each. All of it relative to sum(p |v|) / sum(p). */
+static void exact_row(const struct scene *s, size_t r, double u, double *o, double *bound, double *low, double *high)
+{
+    const size_t d = s->t.d, n = s->t.q_pos + r + 1;
+    const float *q = s->q + r * s->t.ldq;
+    double *p = kt_alloc(n * sizeof *p, 8), max = -(double)INFINITY, sum = 0, delta = 0, n_listed = 0;
+
+    for (size_t j = 0; j < n; j++) {
+        p[j] = -(double)INFINITY;
+        if (!listed(s, j))
+            continue;
+        double sum_abs = 0;
+        for (size_t i = 0; i < d; i++)
+            sum_abs += fabs((double)q[i] * s->k[j * d + i]);
+        p[j] = (double)s->t.scale * dot(q, s->k + j * d, d);
+        max = fmax(max, p[j]);
+        delta = fmax(delta, (2.02 * u + (double)d * FLT_EPSILON) * (double)s->t.scale * sum_abs);
+        n_listed++;
+    }
+    for (size_t j = 0; j < n; j++)
+        sum += p[j] = exp(p[j] - max);
+    double relative = 2 * expm1(delta) + (n_listed + 16) * FLT_EPSILON + 2.02 * u;
+    for (size_t i = 0; i < d; i++) {
+        double weighted = 0;
+        o[i] = bound[i] = 0;
+        low[i] = (double)INFINITY;
+        high[i] = -(double)INFINITY;
+        for (size_t j = 0; j < n; j++) {
+            double v = (double)s->v[j * d + i];
+            if (!listed(s, j))
+                continue;
+            o[i] += p[j] / sum * v;
+            weighted += p[j] / sum * fabs(v);
+            low[i] = fmin(low[i], v);
+            high[i] = fmax(high[i], v);
+        }
+        bound[i] = relative * weighted + FLT_MIN;
+    }
+}
+
+static double largest(const float *x, size_t n)
+{
+    float max = 0; /* in float: gcc 12 for AArch64 fails on this loop in double ("internal compiler error", vectoriser) */
+    for (size_t i = 0; i < n; i++)
+        max = fmaxf(max, fabsf(x[i]));
+    return (double)max;
+}
+
+/* Judge: double, rows one by one. */
+static void check_rows(const struct scene *s, const float *o, size_t ldo, enum logits logits)
+{
+    const double u = strcmp(s->a->name, "bf16") ? 0 : 0x1p-9, max_v = largest(s->v, s->t.kv_len * s->t.d);
+    double exact[PRISM_MAX_HEAD_DIM], bound[PRISM_MAX_HEAD_DIM], low[PRISM_MAX_HEAD_DIM], high[PRISM_MAX_HEAD_DIM];
+
+    /* Few rows suffice inside a tile: both ends, a stride that meets every lane of a micro-tile, and the diagonal block's first. */
+    for (size_t r = 0; r < s->t.rows; r += r + 6 < s->t.rows ? 5 : 1) {
+        exact_row(s, r, u, exact, bound, low, high);
+        for (size_t i = 0; i < s->t.d; i++) {
+            double got = (double)o[r * ldo + i], outside = (2.02 * u + 512 * FLT_EPSILON) * max_v;
+            /* A mean lies among the values, whatever the logits. */
+            kt_true(got >= low[i] - outside && got <= high[i] + outside, "an output is outside the range of the values");
+            kt_near(got, exact[i], fmin(bound[i], 2 * max_v), r, i);
+            if (logits == MODERATE || logits == EQUAL)
+                kt_near(got, exact[i], (double)s->a->err * max_v, r, i);
+        }
+    }
+}
+
+/* The same bits for a row computed alone. */
+static void check_alone(const struct scene *s, const float *o)
+{
+    float alone[PRISM_MAX_HEAD_DIM];
+    for (size_t r = 0; r < s->t.rows; r += 7) {
+        struct prism_attn_tile t = s->t;
+        t.q += r * t.ldq;
+        t.q_pos += r;
+        t.rows = 1;
+        t.o = alone;
+        t.ldo = t.d;
+        while (t.blocks[t.n_blocks - 1] > t.q_pos / t.block)
+            t.n_blocks--;
+        s->a->tile(&t);
+        kt_same_floats(alone, o + r * s->t.ldo, t.d);
+    }
+}
+
+static void check_scene(const struct prism_attention *a, const struct shape *shape, enum logits logits)
+{
+    struct scene s;
+    make(&s, a, shape, logits);
+    const size_t rows = s.t.rows, d = s.t.d;
+    float *o = kt_floats((rows - 1) * s.t.ldo + d), *in_place = kt_floats((rows - 1) * s.t.ldq + d);
+
+    s.t.o = o;
+    a->tile(&s.t);
+    for (size_t r = 0; r + 1 < rows; r++)
+        kt_true(kt_untouched(o + r * s.t.ldo + d, (s.t.ldo - d) * sizeof *o), "wrote past d");
+    check_rows(&s, o, s.t.ldo, logits);
+    check_alone(&s, o);
+
+    memcpy(in_place, s.q, ((rows - 1) * s.t.ldq + d) * sizeof *in_place);
+    struct prism_attn_tile t = s.t;
+    t.q = t.o = in_place;
+    t.ldo = t.ldq;
+    a->tile(&t);
+    for (size_t r = 0; r < rows; r++)
+        kt_same_floats(in_place + r * t.ldo, o + r * s.t.ldo, d);
+}
+
+static void check_family(const struct prism_kernels *k, const struct prism_attention *a)
+{
+    static const char *const names[N_LOGITS] = { "moderate", "equal", "peaked", "huge" };
+
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int l = 0; l < N_LOGITS; l++) {
+            kt_context("%s attention %s d %zu block %zu, %s logits (%s)", k->name, a->name, shapes[i].d, shapes[i].block, names[l],
+                       shapes[i].why);
+            check_scene(a, &shapes[i], (enum logits)l);
+            kt_release();
+        }
+    /* The largest errors that the families may claim: fp32 sums of 256 products behind logits of 30, by 6 sigma; with bf16, 2^-9
+     * of both factors of each product by 5 sigma, logits of 30 along one direction. */
+    assert_true(a->err <= (strcmp(a->name, "bf16") ? 1e-4f : 0.05f));
+}
+
+static void check_f32(const struct prism_kernels *k) { check_family(k, k->attention_f32); }
+
+static void check_auto(const struct prism_kernels *k)
+{
+    if (k->attention_auto != k->attention_f32)
+        check_family(k, k->attention_auto);
+    if (k == &prism_kernels_generic) /* the definition that its table does not choose */
+        check_family(k, &prism_attention_bf16_generic);
+}
+
+/* ---- the row kernel ---- */
+
+static const struct row_shape {
+    size_t d, kv_len;
+} row_shapes[] = { { 64, 1 }, { 8, 7 }, { 40, 33 }, { 80, 300 }, { 96, 31 }, { 128, 1000 }, { 256, 65 } };
+
+static void check_row_shape(const struct prism_kernels *k, const struct row_shape *shape, enum prism_kv_format format, enum logits logits)
+{
+    struct scene s = { .a = k->attention_f32 };
+    const size_t d = shape->d, n = shape->kv_len;
+    uint32_t all = 0;
+
+    /* As one row of a tile with a single block that holds everything. */
+    s.t = (struct prism_attn_tile){ .ldq = d, .rows = 1, .d = d, .q_pos = n - 1, .kv_len = n, .block = n, .n_blocks = 1,
+                                    .scale = 1 / sqrtf((float)d) };
+    s.blocks = &all;
+    s.k = kt_floats(n * d);
+    s.v = kt_floats(n * d);
+    kt_fill(s.k, n * d, KT_NORMAL);
+    kt_fill(s.v, n * d, KT_NORMAL);
+    void *stored_k = store(s.k, n * d, format), *stored_v = store(s.v, n * d, format);
+    s.q = kt_floats(d);
+    make_q(&s, logits);
+    kt_freeze(s.q);
+    float *o = kt_floats(d), *scores = kt_floats(n);
+    k->attn_row(o, s.q, stored_k, stored_v, format, n, d, s.t.scale, scores);
+    check_rows(&s, o, d, logits);
+}
+
+static void check_row(const struct prism_kernels *k)
+{
+    for (size_t i = 0; i < sizeof row_shapes / sizeof *row_shapes; i++)
+        for (int f = 0; f <= PRISM_KVF_F32; f++)
+            for (int l = 0; l < N_LOGITS; l++) {
+                kt_context("%s attn_row d %zu kv_len %zu format %d logits %d", k->name, row_shapes[i].d, row_shapes[i].kv_len, f, l);
+                check_row_shape(k, &row_shapes[i], (enum prism_kv_format)f, (enum logits)l);
+                kt_release();
+            }
+}
+
+static void test_f32(void **state) { (void)state, kt_levels(check_f32); }
+static void test_auto(void **state) { (void)state, kt_levels(check_auto); }
+static void test_row(void **state) { (void)state, kt_levels(check_row); }
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_f32), cmocka_unit_test(test_auto), cmocka_unit_test(test_row) };
+    return cmocka_run_group_tests_name("arch/attention", tests, NULL, NULL);
+}

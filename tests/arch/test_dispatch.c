@@ -1,0 +1,113 @@
+/* test_dispatch.c - every table is complete and consistent with its level, whether or not the level runs here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "src/kernels.h"
+#include "tests/support/kernel_test.h"
+
+/* Calls nothing of a table: its kernels may not run here. */
+static void check_table(const struct prism_kernels *k, int level)
+{
+    assert_int_equal(k->level, level);
+    assert_string_equal(k->name, prism_level_label((enum prism_level)level));
+    kt_context("table %s", k->name);
+    for (int t = 0; t < PRISM_N_TYPES; t++) {
+        kt_true(k->to_f32[t] != NULL, "a to_f32 is missing");
+        kt_true((k->to_i8[t] != NULL) == (prism_types[t].block >= 32), "to_i8 must serve exactly the block types");
+        kt_true(k->linear_auto[t] != NULL, "a linear_auto is missing");
+    }
+    kt_true(k->linear_f32 && k->gemv && k->rms_norm && k->rope && k->rope_table && k->swiglu && k->add, "a kernel is missing");
+    kt_true(k->f32_to_f16 && k->f32_to_bf16 && k->f16_to_f32 && k->bf16_to_f32, "a conversion is missing");
+    kt_true(k->attention_f32 && k->attention_auto && k->attn_row, "an attention kernel is missing");
+}
+
+static void check_linear(const struct prism_linear *l)
+{
+    assert_true(l->name && l->mr >= 1 && l->nr >= 1);
+    assert_true(l->k_step == 1 || l->k_step == 2 || l->k_step == 32);
+    assert_true(l->a_bytes && l->w_bytes && l->pack_w && l->pack_a && l->gemm);
+    /* Rounding to eight bits, of either kind, is half a step of 1/127 or 1/128 of the largest; nothing we have is coarser. */
+    assert_true(l->a_err >= 0 && l->a_err < 0.00395f && l->w_err >= 0 && l->w_err < 0.00395f);
+}
+
+static void check_attention(const struct prism_attention *a)
+{
+    assert_true(a->name && (a->tile_rows == 32 || a->tile_rows == 64));
+    assert_true(a->k_block_bytes && a->v_block_bytes && a->tile_scratch && a->pack_k && a->pack_v && a->tile);
+    assert_true(a->err > 0);
+}
+
+static void test_tables(void **state)
+{
+    (void)state;
+    assert_non_null(prism_kernels_by_level[PRISM_LEVEL_GENERIC]);
+    for (int l = 0; l < PRISM_N_LEVELS; l++) {
+        const struct prism_kernels *k = prism_kernels_by_level[l];
+        if (!k)
+            continue;
+        check_table(k, l);
+        check_linear(k->linear_f32);
+        assert_string_equal(k->linear_f32->name, "f32");
+        for (int t = 0; t < PRISM_N_TYPES; t++)
+            check_linear(k->linear_auto[t]);
+        check_attention(k->attention_f32);
+        check_attention(k->attention_auto);
+        assert_string_equal(k->attention_f32->name, "f32");
+    }
+}
+
+static void test_labels(void **state)
+{
+    (void)state;
+    for (int a = 0; a < PRISM_N_LEVELS; a++) {
+        assert_non_null(prism_level_label((enum prism_level)a));
+        for (int b = 0; b < a; b++)
+            assert_string_not_equal(prism_level_label((enum prism_level)a), prism_level_label((enum prism_level)b));
+    }
+    assert_string_equal(prism_level_label((enum prism_level)PRISM_N_LEVELS), "unknown");
+    assert_string_equal(prism_level_label(PRISM_LEVEL_AVX512VNNI), "avx512vnni");
+}
+
+/* Generic runs everywhere, nothing that is not in the build does, and the best level is the last one that runs. */
+static void test_choice(void **state)
+{
+    (void)state;
+    enum prism_level best = prism_level_best();
+
+    assert_true(prism_level_runs_here(PRISM_LEVEL_GENERIC));
+    assert_false(prism_level_runs_here((enum prism_level)PRISM_N_LEVELS));
+    assert_true(prism_level_runs_here(best));
+    for (int l = 0; l < PRISM_N_LEVELS; l++) {
+        if (!prism_kernels_by_level[l])
+            assert_false(prism_level_runs_here((enum prism_level)l));
+        if (prism_level_runs_here((enum prism_level)l))
+            assert_true(l <= (int)best);
+    }
+    /* A level that runs implies those it was built upon. */
+    if (prism_level_runs_here(PRISM_LEVEL_AVX512BF16))
+        assert_true(prism_level_runs_here(PRISM_LEVEL_AVX512VNNI));
+    if (prism_level_runs_here(PRISM_LEVEL_AVX512VNNI))
+        assert_true(prism_level_runs_here(PRISM_LEVEL_AVX512));
+    if (prism_level_runs_here(PRISM_LEVEL_AVX512))
+        assert_true(prism_level_runs_here(PRISM_LEVEL_AVX2));
+    if (prism_level_runs_here(PRISM_LEVEL_NEON_I8MM_BF16))
+        assert_true(prism_level_runs_here(PRISM_LEVEL_NEON));
+    /* On an emulated processor it is known what must be found: make check-arm. */
+    const char *expected = getenv("PRISM_TEST_LEVEL");
+    if (expected)
+        assert_string_equal(prism_level_label(best), expected);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_choice),
+    };
+    return cmocka_run_group_tests_name("arch/dispatch", tests, NULL, NULL);
+}

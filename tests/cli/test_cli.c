@@ -1,0 +1,450 @@
+/* The tools as a user meets them: flags, errors in one line, exit statuses, and what each mode prints. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/support/child.h"
+#include "tests/support/data.h"
+
+static const char model[] = "models/gutenberg-llama-16m-q8_0.gguf"; /* SentencePiece, BOS 1 added, context 4096 */
+
+#define RUN(child, ...) child_run(child, (const char *const[]){ __VA_ARGS__, NULL }, "", 0)
+
+/* Exit status 1 and exactly one line on stderr, which has `text` in it. */
+static void assert_refused(const struct child *c, const char *text)
+{
+    if (c->status != 1 || child_error_lines(c) != 1 || !strstr(c->err, text))
+        fail_msg("expected status 1 and one line with \"%s\"; found status %d, stderr:\n%s", text, c->status, c->err);
+    assert_int_equal(c->n_out, 0);
+}
+
+static void assert_worked(const struct child *c)
+{
+    if (c->status != 0)
+        fail_msg("exit status %d, stderr:\n%s", c->status, c->err);
+}
+
+/* ---- a small JSON check (RFC 8259, no limits on numbers) ------------------------------------------------------------ */
+
+static const char *json_value(const char *p, unsigned depth);
+
+static const char *json_space(const char *p) { return p + strspn(p, " \n\t\r"); }
+
+static const char *json_string(const char *p)
+{
+    if (*p++ != '"')
+        return NULL;
+    for (; *p != '"'; p++) {
+        if ((unsigned char)*p < 0x20)
+            return NULL;
+        if (*p == '\\' && !strchr("\"\\/bfnrtu", *++p))
+            return NULL;
+    }
+    return p + 1;
+}
+
+/* Members of an object or array up to its closing character. */
+static const char *json_members(const char *p, char close, unsigned depth)
+{
+    p = json_space(p);
+    if (*p == close)
+        return p + 1;
+    for (;;) {
+        if (close == '}') {
+            p = json_string(json_space(p));
+            if (!p || *(p = json_space(p)) != ':')
+                return NULL;
+            p++;
+        }
+        p = json_value(json_space(p), depth + 1);
+        if (!p)
+            return NULL;
+        p = json_space(p);
+        if (*p == close)
+            return p + 1;
+        if (*p++ != ',')
+            return NULL;
+    }
+}
+
+/* End of the value at p, NULL when it is none. */
+static const char *json_value(const char *p, unsigned depth)
+{
+    static const char *const words[] = { "true", "false", "null" };
+    char *end;
+
+    if (depth > 32)
+        return NULL;
+    if (*p == '{' || *p == '[')
+        return json_members(p + 1, *p == '{' ? '}' : ']', depth);
+    if (*p == '"')
+        return json_string(p);
+    for (size_t i = 0; i < 3; i++)
+        if (strncmp(p, words[i], strlen(words[i])) == 0)
+            return p + strlen(words[i]);
+    if (*p != '-' && (*p < '0' || *p > '9'))
+        return NULL;
+    strtod(p, &end);
+    return end;
+}
+
+static void assert_json(const char *text)
+{
+    const char *end = json_value(text, 0);
+
+    if (!end || *json_space(end))
+        fail_msg("not one JSON document:\n%s", text);
+}
+
+/* ---- flags ---------------------------------------------------------------------------------------------------------- */
+
+static void help_and_version(void **state)
+{
+    static const char *const tools[] = { "prism-run", "prism-perplexity" };
+    struct child c;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        RUN(&c, tools[i], "--help");
+        assert_worked(&c);
+        assert_int_equal(c.n_err, 0);
+        assert_non_null(strstr(c.out, "-m, --model FILE"));
+        assert_non_null(strstr(c.out, "Examples:"));
+        child_free(&c);
+        RUN(&c, tools[i], "--version");
+        assert_worked(&c);
+        assert_memory_equal(c.out, tools[i], strlen(tools[i]));
+        child_free(&c);
+    }
+    RUN(&c, "prism-run", "-n", "5", "-h"); /* the default, not what was given before -h */
+    assert_non_null(strstr(c.out, "(default: 64)"));
+    child_free(&c);
+}
+
+static void wrong_flags(void **state)
+{
+    static const struct {
+        const char *args[4], *expected;
+    } cases[] = {
+        { { "--zzz" }, "prism-run: unknown option '--zzz' (see --help)\n" },
+        { { "-Z" }, "unknown option '-Z'" },
+        { { "--thre", "2" }, "unknown option '--thre'" }, /* no abbreviations */
+        { { "prompt" }, "unexpected argument 'prompt'" },
+        { { "--temp" }, "option '--temp' needs a value" },
+        { { "-t" }, "option '-t' needs a value" },
+        { { "--info=yes" }, "option '--info' takes no value" },
+        { { "-t", "0" }, "prism-run: -t 0: expected a whole number from 1 to 512\n" },
+        { { "-t", "4096" }, "-t 4096: expected a whole number from 1 to 512" },
+        { { "-t", "abc" }, "-t abc: expected a whole number" },
+        { { "-t4x" }, "-t 4x: expected a whole number" },
+        { { "--threads=-1" }, "--threads -1: expected" },
+        { { "-n", "x" }, "-n x: expected a whole number from -1 to 2147483647" },
+        { { "-n", "99999999999999999999" }, "-n 99999999999999999999: expected" },
+        { { "-n", "" }, "-n : expected" },
+        { { "-c", "1.5" }, "-c 1.5: expected a whole number from 0" },
+        { { "--temp", "nan" }, "--temp nan: expected a number from -1 to 100" },
+        { { "--temp", "inf" }, "--temp inf: expected" },
+        { { "--top-p", "1.01" }, "--top-p 1.01: expected a number from 0 to 1" },
+        { { "--compute", "f64" }, "--compute f64: expected one of: auto f32" },
+        { { "-ctk", "q8_0" }, "-ctk q8_0: expected one of: f16 bf16 f32" },
+        { { "-ctk", "f16", "-ctv", "f32" }, "-ctk f16 -ctv f32: keys and values have the same type" },
+        { { "--cpu-level", "sse" }, "--cpu-level sse: expected one of: generic" },
+        { { "-p", "a", "-f", "b" }, "-p and -f: give one prompt" },
+        { { "-f", "no/such/file" }, "cannot open no/such/file: No such file or directory" },
+        { { "-f", "/" }, "cannot read /: Is a directory" },
+    };
+    struct child c;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *const *a = cases[i].args;
+        RUN(&c, "prism-run", "-m", model, a[0], a[1], a[2], a[3]);
+        assert_refused(&c, cases[i].expected);
+        child_free(&c);
+    }
+    RUN(&c, "prism-run", "-p", "a");
+    assert_refused(&c, "no model: use -m FILE");
+    child_free(&c);
+}
+
+/* ---- files ---------------------------------------------------------------------------------------------------------- */
+
+/* The first n bytes of the model. */
+static const char *cut_model(size_t n)
+{
+    static char path[512];
+    size_t len;
+    char *bytes = test_read_file(model, &len);
+
+    assert_true(n < len);
+    snprintf(path, sizeof path, "%s/cut.gguf", test_tmp_dir());
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, n, f), n);
+    fclose(f);
+    free(bytes);
+    return path;
+}
+
+static void damaged_models(void **state)
+{
+    static const char *const paths[] = { "no/such/model.gguf", "models", "/dev/zero", "/dev/null", "Makefile", "a\nb" };
+    static const size_t cuts[] = { 0, 3, 23, 1000, 100000, 15000000 };
+    struct child c;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        RUN(&c, "prism-run", "-m", paths[i], "-p", "a", "-n", "1");
+        assert_refused(&c, "prism-run: ");
+        child_free(&c);
+    }
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+        const char *path = cut_model(cuts[i]);
+        RUN(&c, "prism-run", "-m", path, "-p", "a", "-n", "1");
+        assert_refused(&c, "cut.gguf");
+        child_free(&c);
+    }
+    RUN(&c, "prism-perplexity", "-m", "no/such/model.gguf", "-f", "models/persuasion.txt");
+    assert_refused(&c, "prism-perplexity: ");
+    child_free(&c);
+}
+
+/* ---- prompts -------------------------------------------------------------------------------------------------------- */
+
+static void greedy(struct child *c, const char *prompt, const char *threads)
+{
+    RUN(c, "prism-run", "-m", model, "-p", prompt, "-n", "12", "--temp", "0", "--ignore-eos", "-t", threads);
+    assert_worked(c);
+}
+
+static void same_text_for_any_number_of_threads(void **state)
+{
+    struct child one, two;
+
+    (void)state;
+    greedy(&one, "The old house stood upon the hill, and", "1");
+    greedy(&two, "The old house stood upon the hill, and", "2");
+    assert_string_equal(one.out, two.out);
+    assert_true(one.n_out > 12);
+    assert_int_equal(one.out[one.n_out - 1], '\n');
+    assert_int_equal(child_error_lines(&one), 4); /* load, tokenize, prefill, decode */
+    assert_non_null(strstr(one.err, "tokens/s"));
+    child_free(&one);
+    child_free(&two);
+}
+
+static void prompt_from_each_source(void **state)
+{
+    static const char prompt[] = "It was a dark night.\nThe";
+    char path[512];
+    struct child flag, file, pipe, echo, escaped;
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/prompt.txt", test_tmp_dir());
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "%s\n", prompt); /* -f drops this newline */
+    fclose(f);
+    RUN(&flag, "prism-run", "-m", model, "-p", prompt, "-n", "8", "-t", "1", "--temp", "0");
+    RUN(&escaped, "prism-run", "-m", model, "-p", "It was a dark night.\\nThe", "-n", "8", "-t", "1", "--temp", "0");
+    RUN(&file, "prism-run", "-m", model, "-f", path, "-n", "8", "-t", "1", "--temp", "0");
+    child_run(&pipe, (const char *const[]){ "prism-run", "-m", model, "-n", "8", "-t", "1", "--temp", "0", NULL }, prompt, strlen(prompt));
+    RUN(&echo, "prism-run", "-m", model, "-p", prompt, "-n", "8", "-t", "1", "--temp", "0", "--display-prompt");
+    assert_worked(&flag);
+    assert_string_equal(flag.out, file.out);
+    assert_string_equal(flag.out, pipe.out);
+    assert_string_equal(flag.out, escaped.out);
+    assert_memory_equal(echo.out, prompt, strlen(prompt));
+    assert_string_equal(echo.out + strlen(prompt), flag.out);
+    child_free(&flag);
+    child_free(&escaped);
+    child_free(&file);
+    child_free(&pipe);
+    child_free(&echo);
+}
+
+static void odd_prompts(void **state)
+{
+    static const char odd[] = "nul \0 byte, broken \xff\xc3( utf-8 and a torn end \xe2\x82";
+    struct child c;
+
+    (void)state;
+    child_run(&c, (const char *const[]){ "prism-run", "-m", model, "-n", "4", "-t", "1", "--display-prompt", NULL }, odd, sizeof odd - 1);
+    assert_worked(&c);
+    assert_non_null(memchr(c.out, 0, c.n_out));                   /* the NUL byte came through */
+    assert_non_null(memmem(c.out, c.n_out, "\xef\xbf\xbd", 3)); /* and the broken bytes as U+FFFD */
+    assert_null(memchr(c.out, 0xff, c.n_out));
+    child_free(&c);
+    RUN(&c, "prism-run", "-m", model, "-p", "", "-n", "4", "-t", "1", "--json"); /* empty: BOS alone */
+    assert_worked(&c);
+    assert_non_null(strstr(c.out, "\"n_prompt\": 1,"));
+    child_free(&c);
+    RUN(&c, "prism-run", "-m", "models/gutenberg-38m-q8_0.gguf", "-p", ""); /* has no BOS */
+    assert_refused(&c, "the prompt is empty");
+    child_free(&c);
+}
+
+static void prompt_longer_than_context(void **state)
+{
+    struct child c;
+
+    (void)state;
+    RUN(&c, "prism-run", "-m", model, "-p", "one two three four five six seven eight nine ten", "-c", "8");
+    assert_refused(&c, "tokens, the context holds 8: shorten the prompt or set -c ");
+    child_free(&c);
+    RUN(&c, "prism-run", "-m", model, "-f", "models/persuasion.txt", "-n", "1");
+    assert_refused(&c, "tokens, the context holds 4096: shorten the prompt or set -c ");
+    child_free(&c);
+    RUN(&c, "prism-run", "-m", model, "-p", "one two", "-c", "16", "-n", "-1", "-t", "1", "--ignore-eos", "--json"); /* fills it */
+    assert_worked(&c);
+    assert_non_null(strstr(c.out, "\"stop\": \"context full\""));
+    child_free(&c);
+}
+
+/* ---- modes ---------------------------------------------------------------------------------------------------------- */
+
+static void tokenize_prints_ids(void **state)
+{
+    struct child c;
+
+    (void)state;
+    RUN(&c, "prism-run", "-m", model, "-p", "Hello world", "--tokenize");
+    assert_worked(&c);
+    assert_int_equal(c.n_err, 0);
+    assert_int_equal(strspn(c.out, "0123456789 "), c.n_out - 1);
+    assert_int_equal(c.out[c.n_out - 1], '\n');
+    assert_true(strtol(c.out, NULL, 10) > 2); /* no BOS in front */
+    child_free(&c);
+    RUN(&c, "prism-run", "-m", model, "-p", "", "--tokenize");
+    assert_worked(&c);
+    assert_string_equal(c.out, "\n");
+    child_free(&c);
+}
+
+static void json_is_one_document(void **state)
+{
+    static const char *const members[] = { "\"text\"", "\"tokens\"", "\"timings\"", "\"plan\"", "\"model\"", "\"stats\"", "\"threads\"", "\"cores\"" };
+    struct child c;
+
+    (void)state;
+    RUN(&c, "prism-run", "-m", model, "-p", "A \"quoted\" line\nand", "-n", "2", "-s", "7", "-t", "2", "--json");
+    assert_worked(&c);
+    assert_json(c.out);
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        assert_non_null(strstr(c.out, members[i]));
+    assert_non_null(strstr(c.out, "\"seed\": 7,"));
+    assert_int_equal(c.n_err, 0);
+    child_free(&c);
+    RUN(&c, "prism-run", "-m", model, "--info", "--json");
+    assert_worked(&c);
+    assert_json(c.out);
+    child_free(&c);
+}
+
+static void info_and_kernels(void **state)
+{
+    static const char *const facts[] = { "architecture       llama", "key/value cache", "total", "trained context    4096 tokens" };
+    struct child c;
+
+    (void)state;
+    RUN(&c, "prism-run", "-m", model, "--info");
+    assert_worked(&c);
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+        assert_non_null(strstr(c.out, facts[i]));
+    child_free(&c);
+    RUN(&c, "prism-run", "--kernels", "--cpu-level", "generic");
+    assert_worked(&c);
+    assert_non_null(strstr(c.out, "generic"));
+    child_free(&c);
+}
+
+static void same_seed_same_text(void **state)
+{
+    struct child a, b, other;
+
+    (void)state;
+    RUN(&a, "prism-run", "-m", model, "-p", "Once", "-n", "16", "-t", "1", "-s", "1");
+    RUN(&b, "prism-run", "-m", model, "-p", "Once", "-n", "16", "-t", "1", "-s", "1");
+    RUN(&other, "prism-run", "-m", model, "-p", "Once", "-n", "16", "-t", "1", "-s", "2");
+    assert_worked(&a);
+    assert_string_equal(a.out, b.out);
+    assert_string_not_equal(a.out, other.out);
+    child_free(&a);
+    child_free(&b);
+    child_free(&other);
+}
+
+/* ---- perplexity ----------------------------------------------------------------------------------------------------- */
+
+static void perplexity(struct child *c, const char *threads, const char *format)
+{
+    RUN(c, "prism-perplexity", "-m", model, "-f", "models/persuasion.txt", "-c", "128", "--chunks", "3", "-t", threads, format);
+    assert_worked(c);
+}
+
+static void perplexity_of_a_text(void **state)
+{
+    struct child one, two, json;
+    double ppl = 0, error = 0;
+    char *end;
+
+    (void)state;
+    perplexity(&one, "1", NULL);
+    perplexity(&two, "2", NULL);
+    assert_string_equal(one.out, two.out);
+    assert_int_equal(strncmp(one.out, "[1]", 3), 0);
+    assert_non_null(strstr(one.out, ",[3]"));
+    assert_int_equal(sscanf(strchr(one.out, '\n'), "\nFinal estimate: PPL = %lf +/- %lf", &ppl, &error), 2);
+    assert_true(ppl > 5 && ppl < 500); /* an untrained vocabulary of 8192 would be at 8192, a leak of the answer near 1 */
+    assert_true(error > 0 && error < ppl);
+    double last = strtod(strstr(one.out, "[3]") + 3, &end);
+    assert_true(*end == ',' && last == ppl); /* both printed with four decimals */
+    perplexity(&json, "2", "--json");
+    assert_json(json.out);
+    assert_non_null(strstr(json.out, "\"n_scored\": 189,")); /* 3 * (128 - 1 - 64) */
+    child_free(&one);
+    child_free(&two);
+    child_free(&json);
+}
+
+static void perplexity_refuses(void **state)
+{
+    struct child c;
+
+    (void)state;
+    child_run(&c, (const char *const[]){ "prism-perplexity", "-m", model, "-c", "256", NULL }, "too short", 9);
+    assert_refused(&c, "need at least 512");
+    child_free(&c);
+    RUN(&c, "prism-perplexity", "-m", model, "-c", "4");
+    assert_refused(&c, "-c 4: expected a whole number from 8");
+    child_free(&c);
+    RUN(&c, "prism-perplexity", "-m", model, "-f", "models/persuasion.txt", "--chunks", "0");
+    assert_refused(&c, "--chunks 0");
+    child_free(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(help_and_version),
+        cmocka_unit_test(wrong_flags),
+        cmocka_unit_test(damaged_models),
+        cmocka_unit_test(same_text_for_any_number_of_threads),
+        cmocka_unit_test(prompt_from_each_source),
+        cmocka_unit_test(odd_prompts),
+        cmocka_unit_test(prompt_longer_than_context),
+        cmocka_unit_test(tokenize_prints_ids),
+        cmocka_unit_test(json_is_one_document),
+        cmocka_unit_test(info_and_kernels),
+        cmocka_unit_test(same_seed_same_text),
+        cmocka_unit_test(perplexity_of_a_text),
+        cmocka_unit_test(perplexity_refuses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,452 @@
+/* test_engine.c - prefill, continuation, decode, threads, contexts, cancel, memory: on tiny random models and a forward pass in double. */
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "prism/prism.h"
+#include "src/model/model.h"
+#include "tests/support/data.h"
+#include "tests/support/reference.h"
+#include "tests/support/tiny_model.h"
+
+enum { N = 150 }; /* more than one key block, not a multiple of any tile */
+
+/* ---- helpers ---- */
+
+static void must(enum prism_status s, const struct prism_error *err)
+{
+    if (s)
+        fail_msg("%s", err->text);
+}
+
+static prism_model *load(const struct tiny_model *t, const char *name)
+{
+    struct prism_error err;
+    prism_model *m;
+    must(prism_model_load(tiny_write(t, name), NULL, &m, &err), &err);
+    return m;
+}
+
+static prism_context *context(const prism_model *m, struct prism_context_params p)
+{
+    struct prism_error err;
+    prism_context *c;
+    must(prism_context_create(m, &p, &c, &err), &err);
+    return c;
+}
+
+static void make_tokens(int32_t *tokens, size_t n, uint32_t n_vocab)
+{
+    uint32_t s = 12345;
+    for (size_t i = 0; i < n; i++) {
+        s = s * 1664525u + 1013904223u;
+        tokens[i] = (int32_t)((s >> 8) % n_vocab);
+    }
+}
+
+struct sink {
+    float *logits;
+    size_t n_vocab;
+};
+
+static void keep_rows(void *user, size_t row, size_t n_rows, const float *logits)
+{
+    struct sink *s = user;
+    memcpy(s->logits + row * s->n_vocab, logits, n_rows * s->n_vocab * sizeof *logits);
+}
+
+/* Logits of all rows of one prefill, malloc'ed. */
+static float *all_logits(prism_context *c, const int32_t *tokens, size_t n, size_t n_vocab)
+{
+    struct sink s = { malloc(n * n_vocab * sizeof(float)), n_vocab };
+    struct prism_error err;
+    must(prism_prefill(c, tokens, n, &(struct prism_prefill_params){ .logits = keep_rows, .logits_user = &s }, &err), &err);
+    return s.logits;
+}
+
+/* Root mean square of the difference, relative to that of the expected logits. */
+static double distance(const float *got, const double *expected, size_t n)
+{
+    double difference = 0, square = 0;
+    for (size_t i = 0; i < n; i++) {
+        difference += (got[i] - expected[i]) * (got[i] - expected[i]);
+        square += expected[i] * expected[i];
+    }
+    return sqrt(difference / square);
+}
+
+/* ---- right at every level, architecture and mode ---- */
+
+/* f32: rounding of 2^-24 per operation, sums of at most 256 terms, 14 sums deep: below 14 * 16 * 2^-24 = 1.3e-5 when it adds up as a
+ * random walk. auto: an int8 step of max/127, max about 2.1 sigma in a group of 32, is 0.48 % of sigma as a root mean square; the same
+ * again for weights that are requantised (0.7 % together); the 15 products of two layers and the output add in quadrature: 2.6 %. */
+static void check_model(const struct tiny_model *t, const char *name, enum prism_kv_type kv, double kv_error)
+{
+    prism_model *m = load(t, name);
+    int32_t tokens[N];
+    size_t n_vocab = m->hp.n_vocab;
+
+    make_tokens(tokens, N, (uint32_t)n_vocab);
+    double *expected = test_reference_logits(m, tokens, N);
+    for (int level = 0; level < prism_level_count(); level++)
+        for (int mode = 0; mode < 2 && prism_level_supported(level); mode++) {
+            prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N, .level = level + 1, .kv_type = kv,
+                                                                         .compute = (enum prism_compute)mode, .n_threads = 2 });
+            float *got = all_logits(c, tokens, N, n_vocab);
+            double d = distance(got, expected, N * n_vocab), bound = kv_error + (mode == PRISM_COMPUTE_F32 ? 1.3e-5 : 0.026);
+            if (d > bound)
+                fail_msg("%s, level %s, compute %s: %.2e beyond %.2e", name, prism_level_name(level), mode ? "f32" : "auto", d, bound);
+            assert_memory_equal(prism_logits(c), got + (N - 1) * n_vocab, n_vocab * sizeof *got);
+            free(got);
+            prism_context_free(c);
+        }
+    free(expected);
+    prism_model_free(m);
+}
+
+static void test_architectures(void **state)
+{
+    (void)state;
+    struct tiny_model t = tiny_llama();
+    check_model(&t, "llama.gguf", PRISM_KV_F32, 0);
+    t.untied = true, t.biases = true;
+    check_model(&t, "llama-biases.gguf", PRISM_KV_F32, 0);
+    t = tiny_qwen2();
+    check_model(&t, "qwen2.gguf", PRISM_KV_F32, 0);
+    t.fused_qkv = true;
+    check_model(&t, "qwen2-fused.gguf", PRISM_KV_F32, 0);
+    t = tiny_qwen3();
+    check_model(&t, "qwen3.gguf", PRISM_KV_F32, 0);
+}
+
+static void test_shapes(void **state)
+{
+    (void)state;
+    static const struct { uint32_t n_head, n_head_kv, head_dim, n_embd, n_ff; } shapes[] = {
+        { 4, 4, 64, 64, 96 }, { 6, 2, 80, 96, 160 }, { 4, 1, 96, 64, 64 }, { 2, 2, 128, 160, 256 }, { 2, 1, 256, 64, 32 }, { 5, 1, 32, 32, 32 },
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct tiny_model t = tiny_qwen3();
+        char name[32];
+        t.n_head = shapes[i].n_head, t.n_head_kv = shapes[i].n_head_kv, t.head_dim = shapes[i].head_dim;
+        t.n_embd = shapes[i].n_embd, t.n_ff = shapes[i].n_ff;
+        snprintf(name, sizeof name, "shape-%zu.gguf", i);
+        check_model(&t, name, PRISM_KV_F32, 0);
+    }
+}
+
+static void test_types(void **state)
+{
+    (void)state;
+    for (int type = 0; type < PRISM_N_TYPES; type++) {
+        struct tiny_model t = tiny_llama();
+        char name[32];
+        t.type = t.output_type = (enum prism_type)type;
+        t.n_layer = 1, t.n_head = 4, t.head_dim = 64, t.n_embd = 256, t.n_ff = 256; /* K types: rows of 256 */
+        snprintf(name, sizeof name, "type-%s.gguf", prism_types[type].name);
+        check_model(&t, name, PRISM_KV_F32, 0);
+    }
+}
+
+/* Cached values carry 11 (F16) or 8 (BF16) significant bits: half a unit is 2^-11 or 2^-9 of each key and value. */
+static void test_cache_types(void **state)
+{
+    (void)state;
+    struct tiny_model t = tiny_qwen3();
+    check_model(&t, "cache.gguf", PRISM_KV_F16, 4 * 0x1p-11);
+    check_model(&t, "cache.gguf", PRISM_KV_BF16, 8 * 0x1p-9);
+}
+
+/* ---- the same answer, whatever the way ---- */
+
+static void test_threads(void **state)
+{
+    (void)state;
+    struct tiny_model t = tiny_qwen3();
+    prism_model *m = load(&t, "threads.gguf");
+    int32_t tokens[N];
+    float *first = NULL;
+    static const uint32_t threads[] = { 1, 2, 3, 7 };
+
+    make_tokens(tokens, N, m->hp.n_vocab);
+    for (size_t i = 0; i < 4; i++) {
+        prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N + 1, .n_threads = threads[i] });
+        struct prism_error err;
+        float *got = all_logits(c, tokens, N, m->hp.n_vocab);
+        must(prism_decode(c, tokens[0], &err), &err);
+        got = realloc(got, (N + 1) * m->hp.n_vocab * sizeof *got);
+        memcpy(got + N * m->hp.n_vocab, prism_logits(c), m->hp.n_vocab * sizeof *got);
+        if (first)
+            assert_memory_equal(got, first, (N + 1) * m->hp.n_vocab * sizeof *got);
+        if (first)
+            free(got);
+        else
+            first = got;
+        prism_context_free(c);
+    }
+    free(first);
+    prism_model_free(m);
+}
+
+/* Pieces of any size, down to single tokens, continue the cache to the same logits (other kernels, so not the same bits). */
+static void test_continuation(void **state)
+{
+    (void)state;
+    struct tiny_model t = tiny_llama();
+    prism_model *m = load(&t, "pieces.gguf");
+    int32_t tokens[N];
+    size_t n_vocab = m->hp.n_vocab;
+    static const size_t pieces[][4] = { { 64, 64, 22 }, { 1, 148, 1 }, { 100, 17, 16, 17 }, { 149, 1 }, { 5, 128, 17 } };
+    struct prism_error err;
+
+    make_tokens(tokens, N, (uint32_t)n_vocab);
+    double *expected = test_reference_logits(m, tokens, N);
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N, .compute = PRISM_COMPUTE_F32 });
+        size_t done = 0;
+        for (size_t p = 0; p < 4 && pieces[i][p]; p++) {
+            float *got = all_logits(c, tokens + done, pieces[i][p], n_vocab);
+            assert_true(distance(got, expected + done * n_vocab, pieces[i][p] * n_vocab) < 1.3e-5);
+            free(got);
+            done += pieces[i][p];
+            assert_int_equal(prism_length(c), done);
+        }
+        assert_int_equal(done, N);
+        must(prism_truncate(c, 70, &err), &err);
+        assert_null(prism_logits(c));
+        for (size_t n = 70; n < 90; n++)
+            must(prism_decode(c, tokens[n], &err), &err);
+        assert_true(distance(prism_logits(c), expected + 89 * n_vocab, n_vocab) < 1.3e-5);
+        prism_context_free(c);
+    }
+    free(expected);
+    prism_model_free(m);
+}
+
+/* The last row alone (the usual prefill, which skips rows that nobody needs) equals the last row among all. */
+static void test_last_row(void **state)
+{
+    (void)state;
+    struct tiny_model t = tiny_qwen3();
+    prism_model *m = load(&t, "last.gguf");
+    int32_t tokens[N];
+    struct prism_error err;
+
+    make_tokens(tokens, N, m->hp.n_vocab);
+    double *expected = test_reference_logits(m, tokens, N);
+    prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N, .compute = PRISM_COMPUTE_F32 });
+    must(prism_prefill(c, tokens, N, NULL, &err), &err);
+    assert_true(distance(prism_logits(c), expected + (N - 1) * m->hp.n_vocab, m->hp.n_vocab) < 1.3e-5);
+    prism_context_free(c);
+    free(expected);
+    prism_model_free(m);
+}
+
+/* ---- several contexts of one model, each in its own thread ---- */
+
+struct worker {
+    const prism_model *model;
+    const int32_t *tokens;
+    float *logits;
+};
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    prism_context *c = context(w->model, (struct prism_context_params){ .n_ctx = N, .n_threads = 2 });
+    for (int round = 0; round < 3; round++) {
+        free(w->logits);
+        w->logits = all_logits(c, w->tokens, N, w->model->hp.n_vocab);
+        prism_truncate(c, 0, NULL);
+    }
+    prism_context_free(c);
+    return NULL;
+}
+
+static void test_contexts(void **state)
+{
+    (void)state;
+    enum { WORKERS = 4 };
+    struct tiny_model t = tiny_qwen3();
+    prism_model *m = load(&t, "contexts.gguf");
+    int32_t tokens[N];
+    pthread_t threads[WORKERS];
+    struct worker w[WORKERS], alone = { m, tokens, NULL };
+
+    make_tokens(tokens, N, m->hp.n_vocab);
+    work(&alone);
+    for (int i = 0; i < WORKERS; i++) {
+        w[i] = (struct worker){ m, tokens, NULL };
+        assert_int_equal(pthread_create(&threads[i], NULL, work, &w[i]), 0);
+    }
+    for (int i = 0; i < WORKERS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_memory_equal(w[i].logits, alone.logits, N * m->hp.n_vocab * sizeof(float));
+        free(w[i].logits);
+    }
+    free(alone.logits);
+    prism_model_free(m);
+}
+
+/* ---- progress, cancel, errors ---- */
+
+struct watcher {
+    int calls, stop_at;
+    uint64_t last_done;
+    bool ordered;
+};
+
+static int watch(void *user, const struct prism_progress *p)
+{
+    struct watcher *w = user;
+    w->ordered &= p->done >= w->last_done && p->tokens_done <= p->tokens_total && p->total > 0;
+    w->last_done = p->done;
+    return ++w->calls >= w->stop_at;
+}
+
+static void test_cancel(void **state)
+{
+    (void)state;
+    enum { LONG = 3000 };
+    struct prism_error err;
+    prism_model *m;
+    int32_t *tokens = malloc(LONG * sizeof *tokens);
+
+    must(prism_model_load("models/gutenberg-llama-16m-q8_0.gguf", NULL, &m, &err), &err);
+    make_tokens(tokens, LONG, m->hp.n_vocab);
+    prism_context *c = context(m, (struct prism_context_params){ .n_ctx = LONG, .n_threads = 2 });
+    must(prism_prefill(c, tokens, 20, NULL, &err), &err);
+    float *before = malloc(m->hp.n_vocab * sizeof *before);
+    must(prism_decode(c, tokens[20], &err), &err);
+    memcpy(before, prism_logits(c), m->hp.n_vocab * sizeof *before);
+    must(prism_truncate(c, 20, &err), &err);
+
+    struct watcher w = { .stop_at = 2, .ordered = true };
+    struct prism_prefill_params p = { .progress = watch, .progress_user = &w };
+    assert_int_equal(prism_prefill(c, tokens + 20, LONG - 20, &p, &err), PRISM_E_CANCELLED);
+    assert_int_equal(err.status, PRISM_E_CANCELLED);
+    assert_true(w.calls == 2 && w.ordered);
+    assert_int_equal(prism_length(c), 20);
+    assert_null(prism_logits(c));
+    must(prism_decode(c, tokens[20], &err), &err); /* as if nothing had happened */
+    assert_int_equal(err.status, PRISM_OK);
+    assert_memory_equal(prism_logits(c), before, m->hp.n_vocab * sizeof *before);
+
+    w = (struct watcher){ .stop_at = 1 << 30, .ordered = true };
+    must(prism_prefill(c, tokens + 21, LONG - 21, &p, &err), &err);
+    assert_true(w.calls >= 1 && w.ordered);
+    prism_context_free(c);
+    prism_model_free(m);
+    free(before);
+    free(tokens);
+}
+
+static void test_errors(void **state)
+{
+    (void)state;
+    struct tiny_model t = tiny_llama();
+    prism_model *m = load(&t, "errors.gguf");
+    int32_t tokens[N];
+    struct prism_error err;
+    prism_context *c;
+
+    make_tokens(tokens, N, m->hp.n_vocab);
+    assert_int_equal(prism_context_create(m, &(struct prism_context_params){ .n_threads = 4096 }, &c, &err), PRISM_E_ARG);
+    assert_null(c);
+    assert_non_null(strstr(err.text, "4096"));
+    assert_int_equal(prism_context_create(m, &(struct prism_context_params){ .level = 99 }, &c, &err), PRISM_E_ARG);
+    assert_int_equal(prism_context_create(m, &(struct prism_context_params){ .kv_type = (enum prism_kv_type)9 }, &c, &err), PRISM_E_ARG);
+    c = context(m, (struct prism_context_params){ .n_ctx = 100 });
+    assert_int_equal(prism_prefill(c, tokens, 101, NULL, &err), PRISM_E_LENGTH);
+    assert_non_null(strstr(err.text, "100"));
+    assert_int_equal(prism_prefill(c, tokens, 0, NULL, &err), PRISM_E_ARG);
+    tokens[7] = -1;
+    assert_int_equal(prism_prefill(c, tokens, 50, NULL, &err), PRISM_E_ARG);
+    tokens[7] = (int32_t)m->hp.n_vocab;
+    assert_int_equal(prism_prefill(c, tokens, 50, NULL, &err), PRISM_E_ARG);
+    assert_non_null(strstr(err.text, "token 7"));
+    assert_int_equal(prism_truncate(c, 1, &err), PRISM_E_ARG);
+    assert_int_equal(prism_length(c), 0);
+    prism_context_free(c);
+    prism_model_free(m);
+}
+
+/* ---- memory ---- */
+
+static void test_plan(void **state)
+{
+    (void)state;
+    struct tiny_model t = tiny_qwen3();
+    prism_model *m = load(&t, "plan.gguf");
+    struct prism_plan plan;
+    struct prism_error err;
+    struct prism_context_params p = { .n_ctx = 300, .n_threads = 3 };
+
+    must(prism_plan(m, &p, &plan, &err), &err);
+    assert_int_equal(plan.n_ctx, 300);
+    assert_int_equal(plan.n_threads, 3);
+    assert_int_equal(plan.kv_type, PRISM_KV_F16);
+    uint64_t kv = 2ull * 300 * m->hp.n_layer * m->hp.n_head_kv * m->hp.head_dim * 2;
+    assert_in_range(plan.kv_bytes, kv, kv + 128);
+    assert_int_equal(plan.total_bytes,
+                     plan.kv_bytes + plan.activation_bytes + plan.panel_bytes + plan.attention_bytes + plan.logits_bytes);
+    p.compute = PRISM_COMPUTE_F32;
+    must(prism_plan(m, &p, &plan, &err), &err);
+    assert_int_equal(plan.kv_type, PRISM_KV_F32);
+    prism_model_free(m);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+/* glibc's allocator under a counter, for this program only. */
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+static atomic_long allocations;
+void *malloc(size_t n) { atomic_fetch_add(&allocations, 1); return __libc_malloc(n); }
+void *calloc(size_t n, size_t size) { atomic_fetch_add(&allocations, 1); return __libc_calloc(n, size); }
+void *realloc(void *p, size_t n) { atomic_fetch_add(&allocations, 1); return __libc_realloc(p, n); }
+
+static void test_no_allocation(void **state)
+{
+    (void)state;
+    struct tiny_model t = tiny_qwen3();
+    prism_model *m = load(&t, "allocation.gguf");
+    int32_t tokens[N];
+    struct prism_error err;
+
+    make_tokens(tokens, N, m->hp.n_vocab);
+    prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N + 1, .n_threads = 2 });
+    must(prism_prefill(c, tokens, N, NULL, &err), &err); /* OpenMP starts its threads here */
+    must(prism_truncate(c, 0, &err), &err);
+    long before = atomic_load(&allocations);
+    must(prism_prefill(c, tokens, N, NULL, &err), &err);
+    must(prism_decode(c, tokens[0], &err), &err);
+    assert_int_equal(atomic_load(&allocations) - before, 0);
+    prism_context_free(c);
+    prism_model_free(m);
+}
+#else
+static void test_no_allocation(void **state)
+{
+    (void)state;
+    print_message("skipped: allocations are not counted under a sanitizer\n");
+    skip();
+}
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_architectures), cmocka_unit_test(test_shapes),       cmocka_unit_test(test_types),
+        cmocka_unit_test(test_cache_types),   cmocka_unit_test(test_threads),      cmocka_unit_test(test_continuation),
+        cmocka_unit_test(test_last_row),      cmocka_unit_test(test_contexts),     cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_errors),        cmocka_unit_test(test_plan),         cmocka_unit_test(test_no_allocation),
+    };
+    return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
+}

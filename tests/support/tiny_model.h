@@ -1,0 +1,39 @@
+/* tiny_model.h - small random models of every architecture, as GGUF files: big enough to run, small enough for a unit test. */
+#ifndef PRISM_TESTS_TINY_MODEL_H
+#define PRISM_TESTS_TINY_MODEL_H
+
+#include "src/gguf/types.h"
+#include "tests/support/gguf_build.h"
+
+struct tiny_model {
+    const char *arch;           /* "llama", "qwen2", "qwen3" */
+    const char *vocab;          /* "gpt2": 256 byte tokens, merges, 3 special; "llama": SentencePiece with byte fallback */
+    uint32_t n_layer, n_embd, n_head, n_head_kv, head_dim, n_ff, n_ctx;
+    double rope_base;
+    enum prism_type type;       /* of all matrices, any type that divides n_embd, n_head * head_dim and n_ff */
+    enum prism_type output_type;/* of output.weight and token_embd.weight */
+    bool untied;                /* has output.weight */
+    bool fused_qkv;             /* attn_qkv instead of attn_q, attn_k, attn_v (qwen2: with its bias) */
+    bool biases;                /* llama: all optional biases too */
+    uint64_t seed;              /* of the weights */
+};
+
+/* 2 layers, 64 wide, 2 heads of 32 (1 kv head), n_ff 128, context 512, Q8_0, tied, seed 1. */
+struct tiny_model tiny_llama(void);   /* vocabulary gpt2 */
+struct tiny_model tiny_qwen2(void);
+struct tiny_model tiny_qwen3(void);   /* head_dim 64: not n_embd / n_head */
+
+/* The file, to be changed, written with gb_write and freed with gb_free. Values have a standard deviation of about 1/sqrt(row length), so
+ * that activations keep their size; norms lie around 1. */
+struct gb *tiny_build(const struct tiny_model *m);
+
+/* Builds and writes test_tmp_dir()/name; the path lives as that of gb_write. */
+const char *tiny_write(const struct tiny_model *m, const char *name);
+
+/* Number of tokens of the vocabularies. */
+uint32_t tiny_n_vocab(const char *vocab);
+
+/* Fills n values (a multiple of the block) at dst with stored random values of `type` of standard deviation about sd. *state: advanced. */
+void tiny_random_weights(uint8_t *dst, enum prism_type type, size_t n, double sd, uint64_t *state);
+
+#endif

@@ -1,0 +1,218 @@
+/* The team: each job once, on threads in range; several teams at once; binding, and the caller's own binding kept. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+#include "src/threads/team.h"
+
+#define MAX_JOBS 1000
+#define MAX_SIZE 7
+
+static cpu_set_t before; /* where the test program may run, read before any team was there */
+
+static int read_affinity(void **state)
+{
+    (void)state;
+    return sched_getaffinity(0, sizeof before, &before);
+}
+
+/* After each test: no run has left the caller bound. */
+static int check_affinity(void **state)
+{
+    (void)state;
+    cpu_set_t after;
+
+    return sched_getaffinity(0, sizeof after, &after) == 0 && CPU_EQUAL(&before, &after) ? 0 : -1;
+}
+
+struct tally {
+    uint32_t size;
+    atomic_uint runs[MAX_JOBS];       /* of each job */
+    size_t next_job[MAX_SIZE];        /* lowest job that thread may still get */
+    atomic_uint bad_thread, disorder;
+};
+
+static void count_job(void *arg, size_t job, uint32_t thread)
+{
+    struct tally *t = arg;
+
+    t->runs[job]++;
+    if (thread >= t->size) {
+        t->bad_thread++;
+        return;
+    }
+    t->disorder += job < t->next_job[thread];
+    t->next_job[thread] = job + 1;
+}
+
+/* Returns the number of jobs that did not run exactly once in order on a thread of the team. Safe outside cmocka's thread. */
+static unsigned wrong_jobs(struct prism_team *team, size_t n_jobs)
+{
+    struct tally t = { .size = prism_team_size(team) };
+
+    prism_team_run(team, n_jobs, count_job, &t);
+    unsigned wrong = t.bad_thread + t.disorder;
+    for (size_t j = 0; j < MAX_JOBS; j++)
+        wrong += t.runs[j] != (j < n_jobs);
+    return wrong;
+}
+
+static struct prism_team *new_team(uint32_t n_threads, bool bind)
+{
+    struct prism_team *team;
+    struct prism_error err = { 0 };
+
+    if (prism_team_create(n_threads, bind, &team, &err) != PRISM_OK)
+        fail_msg("team of %u: %s", n_threads, err.text);
+    return team;
+}
+
+static void each_job_once(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = { 1, 2, 3, 7 };
+    static const size_t jobs[] = { 0, 1, 2, 5, 1000 };
+
+    for (size_t s = 0; s < 4; s++)
+        for (int bind = 0; bind < 2; bind++) {
+            struct prism_team *team = new_team(sizes[s], bind);
+            assert_int_equal(prism_team_size(team), sizes[s]);
+            for (int j = 0; j < 5; j++)
+                assert_int_equal(wrong_jobs(team, jobs[j]), 0);
+            prism_team_free(team);
+        }
+}
+
+struct rendezvous {
+    atomic_uint arrived, together;
+};
+
+/* Each job waits (at most some seconds) until all others have begun: only possible when every job has its own thread. */
+static void meet(void *arg, size_t job, uint32_t thread)
+{
+    struct rendezvous *r = arg;
+    (void)job, (void)thread;
+
+    r->arrived++;
+    for (int i = 0; i < 5000000 && r->arrived < 3; i++)
+        sched_yield();
+    r->together += r->arrived == 3;
+}
+
+static void jobs_run_side_by_side(void **state)
+{
+    (void)state;
+    struct rendezvous r = { 0 };
+    struct prism_team *team = new_team(3, false);
+
+    prism_team_run(team, 3, meet, &r);
+    assert_int_equal(r.together, 3);
+    prism_team_free(team);
+}
+
+struct user {
+    struct prism_team *team;
+    unsigned wrong;
+};
+
+static void *use_team(void *arg)
+{
+    struct user *u = arg;
+
+    for (size_t i = 0; i < 100; i++)
+        u->wrong += wrong_jobs(u->team, i % 7);
+    return NULL;
+}
+
+static void two_teams_at_once(void **state)
+{
+    (void)state;
+    for (int bind = 0; bind < 2; bind++) {
+        struct user users[2] = { { new_team(2, bind), 0 }, { new_team(3, bind), 0 } };
+        pthread_t thread[2];
+
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(pthread_create(&thread[i], NULL, use_team, &users[i]), 0);
+        for (int i = 0; i < 2; i++) {
+            pthread_join(thread[i], NULL);
+            assert_int_equal(users[i].wrong, 0);
+            prism_team_free(users[i].team);
+        }
+    }
+}
+
+static void inside_a_region_of_the_application(void **state)
+{
+    (void)state;
+    struct prism_team *teams[2] = { new_team(2, false), new_team(3, true) };
+    unsigned wrong = 0;
+
+#pragma omp parallel for num_threads(2) reduction(+ : wrong)
+    for (int i = 0; i < 2; i++)
+        wrong += wrong_jobs(teams[i], 100);
+    assert_int_equal(wrong, 0);
+    prism_team_free(teams[0]);
+    prism_team_free(teams[1]);
+}
+
+static void binding(void **state)
+{
+    (void)state;
+    struct prism_placement p;
+    int core_of[MAX_SIZE];
+
+    assert_int_equal(prism_placement_read(NULL, 0, &p, NULL), PRISM_OK);
+    struct prism_team *bound = new_team(3, true), *free_team = new_team(3, false);
+    for (int turn = 0; turn < 2; turn++) { /* the same threads of the runtime serve both */
+        core_of[3] = 77;
+        prism_team_binding(bound, core_of, MAX_SIZE);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(core_of[i], p.core[i]);
+        assert_int_equal(core_of[3], 77);
+        assert_int_equal(wrong_jobs(bound, 10), 0);
+        assert_int_equal(check_affinity(NULL), 0);
+
+        prism_team_binding(free_team, core_of, 2);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(core_of[i], CPU_COUNT(&before) == 1 ? p.core[0] : -1);
+    }
+    prism_team_free(bound);
+    prism_team_free(free_team);
+}
+
+static void defaults_and_errors(void **state)
+{
+    (void)state;
+    struct prism_placement p;
+    struct prism_error err = { 0 };
+    struct prism_team *team = new_team(0, false);
+
+    assert_int_equal(prism_placement_read(NULL, 0, &p, NULL), PRISM_OK);
+    assert_int_equal(prism_team_size(team), p.n_default);
+    prism_team_free(team);
+    prism_team_free(NULL);
+    assert_int_equal(prism_team_create(PRISM_MAX_THREADS + 1, false, &team, &err), PRISM_E_ARG);
+    assert_null(team);
+    assert_string_equal(err.text, "513 threads: at most 512");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(each_job_once, check_affinity),
+        cmocka_unit_test_teardown(jobs_run_side_by_side, check_affinity),
+        cmocka_unit_test_teardown(two_teams_at_once, check_affinity),
+        cmocka_unit_test_teardown(inside_a_region_of_the_application, check_affinity),
+        cmocka_unit_test_teardown(binding, check_affinity),
+        cmocka_unit_test_teardown(defaults_and_errors, check_affinity),
+    };
+    return cmocka_run_group_tests(tests, read_affinity, NULL);
+}

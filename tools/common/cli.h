@@ -1,0 +1,48 @@
+/* cli.h - command-line flags from one table, which is also what --help prints.
+ *
+ * A table is constant: each row says where in the tool's option struct its value goes (offsetof), the range that is allowed
+ * and the text of --help. Defaults are what the struct holds before parsing, and --help shows them from there.
+ * Spelling rules are getopt_long_only's (-t4, -t 4, --threads=4, -ctk f16), without abbreviations. */
+#ifndef PRISM_TOOLS_CLI_H
+#define PRISM_TOOLS_CLI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum cli_kind {
+    CLI_END = 0, /* a table ends with an empty row */
+    CLI_HEADING, /* a group of --help; help is its title */
+    CLI_ROWS,    /* all rows of `rows`, whose struct lies at `offset` */
+    CLI_FLAG,    /* bool: becomes true */
+    CLI_SET,     /* int: becomes `value` */
+    CLI_INT,     /* int64_t in [min, max] */
+    CLI_REAL,    /* double in [min, max], finite */
+    CLI_TEXT,    /* const char *: points into argv */
+    CLI_CHOICE   /* int: index of the word in `choices` */
+};
+
+struct cli_option {
+    enum cli_kind kind;
+    const char *names;   /* "-t, --threads": one dash and one letter is short, all else long */
+    const char *arg;     /* how --help calls the value: "N" */
+    const char *help;    /* lines separated by '\n' */
+    size_t offset;       /* of the field in the option struct */
+    double min, max;     /* CLI_INT, CLI_REAL: whole bounds are exact up to 2^53 */
+    int value;           /* CLI_SET */
+    const char *choices; /* CLI_CHOICE: "f16 bf16 f32" */
+    const char *initial; /* default as --help shows it; NULL: the field's value before parsing, "": none */
+    const struct cli_option *rows; /* CLI_ROWS */
+};
+
+struct cli {
+    const char *usage;    /* one line without the name of the tool */
+    const char *about;    /* what the tool does, ends with a newline */
+    const char *examples; /* lines, each ends with a newline */
+    const struct cli_option *rows;
+};
+
+/* Fills the struct at `options`. Returns -1 to carry on. Otherwise the status to exit with: PROCESS_OK after --help or
+ * --version, which every tool has, PROCESS_ERROR after one line on stderr that names the flag and the value. */
+int cli_parse(const struct cli *cli, void *options, int argc, char **argv);
+
+#endif

@@ -1,0 +1,262 @@
+/* engine.c - see engine.h. */
+#include "tools/common/engine.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/common/process.h"
+
+enum { MAX_THREADS = 512 }; /* of the library */
+
+const struct engine_options engine_defaults = { .cache_k = -1, .cache_v = -1 };
+
+#define AT(field) offsetof(struct engine_options, field)
+
+const struct cli_option engine_rows[] = {
+    { .kind = CLI_TEXT, .names = "-m, --model", .arg = "FILE", .offset = AT(model), .help = "GGUF model; of a split model, its first part" },
+    { .kind = CLI_INT, .names = "-t, --threads", .arg = "N", .offset = AT(n_threads), .min = 1, .max = MAX_THREADS,
+      .initial = "one per physical core", .help = "threads" },
+    { .kind = CLI_FLAG, .names = "--no-bind", .offset = AT(no_bind), .help = "do not pin threads to cores" },
+    { .kind = CLI_TEXT, .names = "--cpu-level", .arg = "NAME", .offset = AT(cpu_level), .initial = "best of this machine",
+      .help = "kernels to use: generic, avx2, ...;\nan unknown name lists them" },
+    { .kind = CLI_CHOICE, .names = "--compute", .arg = "auto|f32", .offset = AT(compute), .choices = "auto f32",
+      .help = "auto: the fastest arithmetic of the level\nf32: single precision everywhere" },
+    { .kind = CLI_CHOICE, .names = "-ctk, --cache-type-k", .arg = "TYPE", .offset = AT(cache_k), .choices = "f16 bf16 f32",
+      .initial = "f16; f32 with --compute f32", .help = "type of cached keys: f16, bf16 or f32;\none of the two flags is enough" },
+    { .kind = CLI_CHOICE, .names = "-ctv, --cache-type-v", .arg = "TYPE", .offset = AT(cache_v), .choices = "f16 bf16 f32",
+      .initial = "that of keys", .help = "type of cached values" },
+    { 0 },
+};
+
+int engine_level(const struct engine_options *o, int *level)
+{
+    char names[256] = "";
+
+    *level = -1;
+    if (!o->cpu_level)
+        return PROCESS_OK;
+    for (int i = 0; i < prism_level_count(); i++) {
+        if (strcmp(o->cpu_level, prism_level_name(i)) == 0) {
+            *level = i;
+            return PROCESS_OK;
+        }
+        snprintf(names + strlen(names), sizeof names - strlen(names), " %s", prism_level_name(i));
+    }
+    return process_error("--cpu-level %s: expected one of:%s", o->cpu_level, names);
+}
+
+int engine_context_params(const struct engine_options *o, struct prism_context_params *params)
+{
+    static const char *const type_names[] = { "f16", "bf16", "f32" };
+    int cache = o->cache_k >= 0 ? o->cache_k : o->cache_v, level;
+
+    if (o->cache_k >= 0 && o->cache_v >= 0 && o->cache_k != o->cache_v)
+        return process_error("-ctk %s -ctv %s: keys and values have the same type, give one of the two flags", type_names[o->cache_k],
+                             type_names[o->cache_v]);
+    int status = engine_level(o, &level);
+    if (status != PROCESS_OK)
+        return status;
+    *params = (struct prism_context_params){
+        .n_threads = (uint32_t)o->n_threads,
+        .bind_threads = !o->no_bind,
+        .compute = (enum prism_compute)o->compute,
+        .kv_type = (enum prism_kv_type)(PRISM_KV_DEFAULT + 1 + cache),
+        .level = level + 1,
+    };
+    return PROCESS_OK;
+}
+
+static void print_warning(void *user, const char *line)
+{
+    (void)user;
+    process_warning("%s", line);
+}
+
+int engine_load(const struct engine_options *o, bool vocab_only, bool check_tensors, prism_model **model)
+{
+    struct prism_model_params params = { .vocab_only = vocab_only, .check_tensors = check_tensors, .log = print_warning };
+    struct prism_error err = { 0 };
+
+    *model = NULL;
+    if (!o->model)
+        return process_error("no model: use -m FILE (see --help)");
+    if (prism_model_load(o->model, &params, model, &err) != PRISM_OK)
+        return process_error("%s", err.text);
+    return PROCESS_OK;
+}
+
+int engine_tokenize(const prism_model *model, const char *text, size_t len, unsigned flags, int32_t **tokens, size_t *n)
+{
+    struct prism_error err = { 0 };
+    size_t cap = len + 8; /* one per byte is rarely exceeded */
+    int32_t *ids = malloc(cap * sizeof *ids);
+
+    *tokens = NULL;
+    while (ids && prism_tokenize(model, text, len, flags, ids, cap, n, &err) == PRISM_OK) {
+        if (*n <= cap) {
+            *tokens = ids;
+            return PROCESS_OK;
+        }
+        free(ids);
+        cap = *n;
+        ids = malloc(cap * sizeof *ids);
+    }
+    free(ids);
+    return process_error("%s", err.status != PRISM_OK ? err.text : "out of memory for the tokens");
+}
+
+/* ---- tables ------------------------------------------------------------------------------------------------------- */
+
+static double mib(uint64_t bytes) { return (double)bytes / (1024.0 * 1024.0); }
+
+/* Texts come from the file: no control characters for the terminal. */
+static void print_fact(const char *label, const char *text)
+{
+    printf("  %-18s ", label);
+    for (const char *p = text && *text ? text : "-"; *p; p++)
+        putchar((unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p);
+    putchar('\n');
+}
+
+static void print_special(const char *label, int32_t id, bool added)
+{
+    if (id < 0)
+        printf("  %-18s none\n", label);
+    else
+        printf("  %-18s %d%s\n", label, id, added ? ", added to prompts" : ", not added");
+}
+
+void engine_print_model(const struct prism_model_info *m)
+{
+    printf("model\n");
+    print_fact("file", m->path);
+    printf("  %-18s %.2f MiB in %u part%s, tensors %.2f MiB\n", "size", mib(m->file_bytes), m->n_files, m->n_files == 1 ? "" : "s",
+           mib(m->tensor_bytes));
+    print_fact("architecture", m->architecture);
+    print_fact("name", m->name);
+    print_fact("type", m->type);
+    printf("  %-18s %.2f M in %u tensors\n", "parameters", (double)m->n_params / 1e6, m->n_tensors);
+    printf("  %-18s %u\n", "layers", m->n_layer);
+    printf("  %-18s %u\n", "embedding", m->n_embd);
+    printf("  %-18s %u query, %u key/value, %u wide\n", "heads", m->n_head, m->n_head_kv, m->head_dim);
+    printf("  %-18s %u\n", "feed-forward", m->n_ff);
+    printf("  %-18s %u dims, %s, base %g, scaling %s\n", "rope", m->n_rot, m->rope_order ? m->rope_order : "-", (double)m->rope_freq_base,
+           m->rope_scaling ? m->rope_scaling : "none");
+    printf("  %-18s %g\n", "rms epsilon", (double)m->rms_eps);
+    printf("  %-18s %u tokens\n", "trained context", m->n_ctx_train);
+    printf("  %-18s %s\n", "output matrix", m->tied_embeddings ? "the embedding" : "its own");
+    print_fact("tokenizer", m->tokenizer);
+    print_fact("pre-tokenizer", m->pre_tokenizer);
+    printf("  %-18s %u tokens\n", "vocabulary", m->n_vocab);
+    print_special("bos", m->bos, m->add_bos);
+    print_special("eos", m->eos, m->add_eos);
+}
+
+static const char *kv_type_name(enum prism_kv_type t)
+{
+    static const char *const names[] = { "default", "f16", "bf16", "f32" };
+
+    return names[t];
+}
+
+void engine_print_plan(const struct prism_plan *p)
+{
+    const struct {
+        const char *name;
+        uint64_t bytes;
+    } parts[] = {
+        { "key/value cache", p->kv_bytes }, { "activations", p->activation_bytes }, { "weight panels", p->panel_bytes },
+        { "attention", p->attention_bytes }, { "logits", p->logits_bytes }, { "total", p->total_bytes },
+    };
+
+    printf("plan\n");
+    printf("  %-18s %u tokens\n", "context", p->n_ctx);
+    printf("  %-18s %u\n", "threads", p->n_threads);
+    printf("  %-18s %s, compute %s, cache %s\n", "kernels", p->level, p->compute, kv_type_name(p->kv_type));
+    printf("  %-18s %u tokens\n", "slab", p->slab_tokens);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        printf("  %-18s %10.2f MiB\n", parts[i].name, mib(parts[i].bytes));
+}
+
+/* ---- JSON --------------------------------------------------------------------------------------------------------- */
+
+void engine_json_model(struct json *j, const struct prism_model_info *m)
+{
+    const struct {
+        const char *key, *text;
+    } texts[] = {
+        { "path", m->path }, { "architecture", m->architecture }, { "name", m->name }, { "type", m->type },
+        { "rope_order", m->rope_order }, { "rope_scaling", m->rope_scaling }, { "tokenizer", m->tokenizer },
+        { "pre_tokenizer", m->pre_tokenizer },
+    };
+    const struct {
+        const char *key;
+        int64_t value;
+    } numbers[] = {
+        { "n_layer", m->n_layer }, { "n_embd", m->n_embd }, { "n_head", m->n_head }, { "n_head_kv", m->n_head_kv },
+        { "head_dim", m->head_dim }, { "n_rot", m->n_rot }, { "n_ff", m->n_ff }, { "n_vocab", m->n_vocab },
+        { "n_ctx_train", m->n_ctx_train }, { "bos", m->bos }, { "eos", m->eos }, { "n_files", m->n_files },
+        { "n_tensors", m->n_tensors }, { "n_params", (int64_t)m->n_params }, { "tensor_bytes", (int64_t)m->tensor_bytes },
+        { "file_bytes", (int64_t)m->file_bytes },
+    };
+
+    json_object(j, "model");
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        json_text(j, texts[i].key, texts[i].text);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        json_int(j, numbers[i].key, numbers[i].value);
+    json_real(j, "rope_freq_base", (double)m->rope_freq_base);
+    json_real(j, "rms_eps", (double)m->rms_eps);
+    json_bool(j, "tied_embeddings", m->tied_embeddings);
+    json_bool(j, "add_bos", m->add_bos);
+    json_bool(j, "add_eos", m->add_eos);
+    json_close(j);
+}
+
+void engine_json_plan(struct json *j, const struct prism_plan *p)
+{
+    json_object(j, "plan");
+    json_text(j, "level", p->level);
+    json_text(j, "compute", p->compute);
+    json_text(j, "kv_type", kv_type_name(p->kv_type));
+    json_int(j, "n_ctx", p->n_ctx);
+    json_int(j, "n_threads", p->n_threads);
+    json_int(j, "slab_tokens", p->slab_tokens);
+    json_int(j, "kv_bytes", (int64_t)p->kv_bytes);
+    json_int(j, "activation_bytes", (int64_t)p->activation_bytes);
+    json_int(j, "panel_bytes", (int64_t)p->panel_bytes);
+    json_int(j, "attention_bytes", (int64_t)p->attention_bytes);
+    json_int(j, "logits_bytes", (int64_t)p->logits_bytes);
+    json_int(j, "total_bytes", (int64_t)p->total_bytes);
+    json_close(j);
+}
+
+void engine_json_threads(struct json *j, prism_context *ctx)
+{
+    int core[MAX_THREADS];
+    uint32_t n = prism_threads(ctx, core, MAX_THREADS);
+
+    json_object(j, "threads");
+    json_int(j, "count", n);
+    json_array(j, "cores"); /* -1: not bound */
+    for (uint32_t i = 0; i < n && i < MAX_THREADS; i++)
+        json_int(j, NULL, core[i]);
+    json_close(j);
+    json_close(j);
+}
+
+void engine_json_stats(struct json *j, const struct prism_stats *s)
+{
+    json_object(j, "stats");
+    json_int(j, "prefill_tokens", (int64_t)s->prefill_tokens);
+    json_int(j, "decode_tokens", (int64_t)s->decode_tokens);
+    json_real(j, "prefill_ms", s->prefill_ms);
+    json_real(j, "decode_ms", s->decode_ms);
+    json_real(j, "pack_ms", s->pack_ms);
+    json_real(j, "linear_ms", s->linear_ms);
+    json_real(j, "attention_ms", s->attention_ms);
+    json_real(j, "other_ms", s->other_ms);
+    json_close(j);
+}

@@ -1,0 +1,45 @@
+/* engine.h - what every tool that runs a model shares: its flags, loading with warnings, and the engine's facts as text and JSON. */
+#ifndef PRISM_TOOLS_ENGINE_H
+#define PRISM_TOOLS_ENGINE_H
+
+#include <stdint.h>
+
+#include "prism/prism.h"
+#include "tools/common/cli.h"
+#include "tools/common/json.h"
+
+struct engine_options {
+    const char *model;     /* NULL: not given */
+    int64_t n_threads;     /* 0: not given */
+    const char *cpu_level; /* NULL: best */
+    int compute;           /* enum prism_compute */
+    int cache_k, cache_v;  /* index in "f16 bf16 f32", -1: not given */
+    bool no_bind;
+};
+
+extern const struct engine_options engine_defaults;
+extern const struct cli_option engine_rows[]; /* for a CLI_ROWS row */
+
+/* Level of --cpu-level: -1 for the best, else its index. PROCESS_ERROR after one line when there is no such level. */
+int engine_level(const struct engine_options *o, int *level);
+
+/* Parameters of a context from the flags, n_ctx left 0. PROCESS_ERROR after one line. */
+int engine_context_params(const struct engine_options *o, struct prism_context_params *params);
+
+/* Load --model; warnings go to stderr, one line each. PROCESS_ERROR after one line (also without --model). */
+int engine_load(const struct engine_options *o, bool vocab_only, bool check_tensors, prism_model **model);
+
+/* All of a text as tokens, malloc'ed. PROCESS_ERROR after one line. */
+int engine_tokenize(const prism_model *model, const char *text, size_t len, unsigned flags, int32_t **tokens, size_t *n);
+
+/* Tables for people on stdout. */
+void engine_print_model(const struct prism_model_info *m);
+void engine_print_plan(const struct prism_plan *p);
+
+/* One member each: "model", "plan", "threads", "stats". */
+void engine_json_model(struct json *j, const struct prism_model_info *m);
+void engine_json_plan(struct json *j, const struct prism_plan *p);
+void engine_json_threads(struct json *j, prism_context *ctx);
+void engine_json_stats(struct json *j, const struct prism_stats *s);
+
+#endif

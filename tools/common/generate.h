@@ -1,0 +1,42 @@
+/* generate.h - the loop after prefill: draw a token, print it, decode it; and the stream that prints only complete UTF-8. */
+#ifndef PRISM_TOOLS_GENERATE_H
+#define PRISM_TOOLS_GENERATE_H
+
+#include <stdio.h>
+
+#include "prism/prism.h"
+
+/* Set `out`, the rest is zero. Every write is flushed, so that a reader sees each token when it is there. */
+struct stream {
+    FILE *out;
+    struct prism_utf8 utf8;
+    char bytes[4096], text[3 * (4096 + 4)];
+};
+
+/* Bytes of a text that may break off inside a code point; end: no more will come. PROCESS_ERROR after one line, or
+ * PROCESS_INTERRUPTED. */
+int stream_bytes(struct stream *s, const char *bytes, size_t len, bool end);
+
+enum generate_stop { GENERATE_LENGTH, GENERATE_END, GENERATE_CONTEXT, GENERATE_INTERRUPT };
+extern const char *const generate_stop_names[];
+
+struct generation {
+    const prism_model *model;
+    prism_context *ctx; /* prefilled */
+    size_t n_ctx;
+    int64_t n_predict;  /* -1: until the end of the text or of the context */
+    struct prism_sampling sampling;
+    bool ignore_eos;
+    bool from_nothing;  /* no text precedes: drop the space that a SentencePiece vocabulary begins a text with */
+    FILE *out;
+    /* results */
+    int32_t *tokens;    /* n_tokens ids, malloc'ed; free them whatever the outcome */
+    size_t n_tokens;
+    enum generate_stop stop;
+    double ms;          /* wall time of the loop: decode, sampling, printing */
+};
+
+/* Runs until a reason to stop; Ctrl-C is one and no failure. Otherwise PROCESS_ERROR after one line. */
+int generate(struct generation *g);
+
+#endif

@@ -1,0 +1,20 @@
+#!/bin/sh
+# setup.sh PURPOSE - finds out which of the compilers and libraries that building and testing need are missing, and installs
+# just those. Silent and quick when everything is there. CC is looked for as the Makefile has it.
+set -eu
+
+missing=
+need() { missing="$missing $1"; }
+
+cc=${CC:-gcc}
+command -v "${cc%% *}" >/dev/null || need gcc
+command -v make >/dev/null || need make
+command -v xz >/dev/null || need xz-utils
+command -v pkg-config >/dev/null || need pkg-config
+[ -e /usr/include/stdlib.h ] || need libc6-dev
+for row in sleef:libsleef-dev hwloc:libhwloc-dev cmocka:libcmocka-dev libpcre2-8:libpcre2-dev libpng:libpng-dev; do
+    pkg-config --exists "${row%%:*}" 2>/dev/null || need "${row#*:}"
+done
+
+# shellcheck disable=SC2086
+[ -z "$missing" ] || exec "$(dirname "$0")/apt-install.sh" "$1" $missing

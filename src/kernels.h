@@ -58,7 +58,7 @@ struct prism_gemm_args {
 struct prism_linear {
     const char *name;      /* "f32", "i8", "bf16": printed by --kernels */
     unsigned mr, nr;       /* activation rows per panel, weight columns (= output features) per panel */
-    unsigned k_step;       /* k must be a multiple of this (1 or 32) */
+    unsigned k_step;       /* k must be a multiple of this (1, 2 or 32) */
     size_t (*a_bytes)(size_t k);
     size_t (*w_bytes)(size_t k);
 
@@ -71,9 +71,12 @@ struct prism_linear {
 
     void (*gemm)(const struct prism_gemm_args *args);
 
+    /* A kind with finer activations, for the products where an int8 step is seen most (src/engine/layer.c). NULL: fine enough. */
+    const struct prism_linear *finer;
+
     /* Bound for |c - exact|, exact = the double product of the *original* float activations and dequantised weights:
-     * a_err * sum|x_max32 * w| + w_err * sum|x * w_max32| + k * FLT_EPSILON * sum|x * w|, where x_max32, w_max32 stand for the
-     * largest magnitude in the value's group of 32 (bf16: the value itself). f32: 0, 0. */
+     * a_err * sum|x_max32 * w| + w_err * sum|x * w_max32| + a_err * w_err * sum|x_max32 * w_max32| + k * FLT_EPSILON * sum|x * w|,
+     * where x_max32, w_max32 stand for the largest magnitude in the value's group of 32 (bf16: the value itself). f32: 0, 0. */
     float a_err, w_err;
 };
 

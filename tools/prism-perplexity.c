@@ -150,8 +150,8 @@ static int prepare_text(struct evaluation *e)
         return status;
     e->c = (size_t)opt->n_ctx;
     if (e->n_tokens < 2 * e->c)
-        return process_error("the text has %zu tokens, chunks of %zu need at least %zu: use a longer text or a smaller -c", e->n_tokens,
-                             e->c, 2 * e->c);
+        return process_error("the text has %zu tokens, chunks of %zu need at least %zu: use a longer text or a smaller -c",
+                             e->n_tokens, e->c, 2 * e->c);
     e->n_chunks = e->n_tokens / e->c;
     if (opt->n_chunks >= 0 && (size_t)opt->n_chunks < e->n_chunks)
         e->n_chunks = (size_t)opt->n_chunks;

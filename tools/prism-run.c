@@ -62,10 +62,12 @@ static const struct cli_option rows[] = {
 
     { .kind = CLI_HEADING, .help = "Engine" },
     { .kind = CLI_ROWS, .rows = engine_rows, .offset = AT(engine) },
-    { .kind = CLI_FLAG, .names = "--check-tensors", .offset = AT(check_tensors), .help = "look for NaN and infinities in the weights" },
+    { .kind = CLI_FLAG, .names = "--check-tensors", .offset = AT(check_tensors),
+      .help = "look for NaN and infinities in the weights" },
 
     { .kind = CLI_HEADING, .help = "Instead of generating" },
-    { .kind = CLI_FLAG, .names = "--info", .offset = AT(info), .help = "print facts of the model and the memory plan\n(for -c, else the trained length)" },
+    { .kind = CLI_FLAG, .names = "--info", .offset = AT(info),
+      .help = "print facts of the model and the memory plan\n(for -c, else the trained length)" },
     { .kind = CLI_FLAG, .names = "--kernels", .offset = AT(kernels), .help = "print the kernels of --cpu-level; no model needed" },
     { .kind = CLI_FLAG, .names = "--tokenize", .offset = AT(tokenize),
       .help = "print the prompt's token ids, without special\ntokens; a vocabulary-only model is enough" },
@@ -100,7 +102,8 @@ struct run {
     size_t n_tokens;
     struct generation gen;
     uint64_t seed;
-    double load_ms, tokenize_ms;
+    double load_ms, tokenize_ms, prefill_ms;
+    struct prism_stats after_prefill; /* a prompt of one token counts there as decode */
 };
 
 /* The prompt of -p, -f or standard input, escapes expanded. */
@@ -135,8 +138,8 @@ static int choose_context(const struct run *r, uint32_t *n_ctx)
     else
         *n_ctx = (uint32_t)(needed < trained && opt->n_predict >= 0 ? needed : trained);
     if (r->n_tokens > *n_ctx)
-        return process_error("the prompt has %zu tokens, the context holds %u: shorten the prompt or set -c %llu", r->n_tokens, *n_ctx,
-                             (unsigned long long)needed);
+        return process_error("the prompt has %zu tokens, the context holds %u: shorten the prompt or set -c %llu",
+                             r->n_tokens, *n_ctx, (unsigned long long)needed);
     if (opt->n_ctx > (int64_t)trained)
         process_warning("-c %u is more than the %llu tokens that the model was trained for", *n_ctx, (unsigned long long)trained);
     return PROCESS_OK;
@@ -172,7 +175,8 @@ static int prepare(struct run *r)
         return status;
     prism_model_info(r->model, &r->info);
     start = process_now_ms();
-    status = engine_tokenize(r->model, r->prompt.bytes, r->prompt.len, PRISM_ADD_SPECIAL | PRISM_PARSE_SPECIAL, &r->tokens, &r->n_tokens);
+    status = engine_tokenize(r->model, r->prompt.bytes, r->prompt.len, PRISM_ADD_SPECIAL | PRISM_PARSE_SPECIAL, &r->tokens,
+                             &r->n_tokens);
     r->tokenize_ms = process_now_ms() - start;
     if (status != PROCESS_OK)
         return status;
@@ -195,7 +199,9 @@ static int prepare(struct run *r)
 
 static int on_progress(void *user, const struct prism_progress *p)
 {
-    progress_draw(user, "prefill", p->total ? (double)p->done / (double)p->total : 0, p->tokens_done, p->tokens_total, p->elapsed_ms);
+    double fraction = p->total ? (double)p->done / (double)p->total : 0;
+
+    progress_draw(user, "prefill", fraction, p->tokens_done, p->tokens_total, p->elapsed_ms);
     return process_interrupted();
 }
 
@@ -211,7 +217,11 @@ static int prefill(struct run *r)
     progress_erase(&bar);
     if (status == PRISM_E_CANCELLED)
         return process_report_interrupt("during prefill");
-    return status == PRISM_OK ? PROCESS_OK : process_error("%s", err.text);
+    if (status != PRISM_OK)
+        return process_error("%s", err.text);
+    prism_get_stats(r->ctx, &r->after_prefill);
+    r->prefill_ms = r->after_prefill.prefill_ms + r->after_prefill.decode_ms;
+    return PROCESS_OK;
 }
 
 /* ---- reports ------------------------------------------------------------------------------------------------------ */
@@ -226,23 +236,37 @@ static void print_phase(const char *name, double ms, uint64_t n, bool with_speed
     fputc('\n', stderr);
 }
 
-static void print_summary(const struct run *r)
+/* Tokens and time of generation alone. */
+static void decode_stats(const struct run *r, uint64_t *n, double *ms)
 {
     struct prism_stats s;
 
     prism_get_stats(r->ctx, &s);
+    *n = s.decode_tokens - r->after_prefill.decode_tokens;
+    *ms = s.decode_ms - r->after_prefill.decode_ms;
+}
+
+static void print_summary(const struct run *r)
+{
+    uint64_t n_decoded;
+    double decode_ms;
+
+    decode_stats(r, &n_decoded, &decode_ms);
     print_phase("load", r->load_ms, 0, false);
     print_phase("tokenize", r->tokenize_ms, r->n_tokens, false);
-    print_phase("prefill", s.prefill_ms, s.prefill_tokens, true);
-    print_phase("decode", s.decode_ms, s.decode_tokens, true);
+    print_phase("prefill", r->prefill_ms, r->n_tokens, true);
+    print_phase("decode", decode_ms, n_decoded, true);
 }
 
 static void print_json(const struct run *r, const char *text, size_t len)
 {
     struct json j = { .out = stdout };
     struct prism_stats s;
+    uint64_t n_decoded;
+    double decode_ms;
 
     prism_get_stats(r->ctx, &s);
+    decode_stats(r, &n_decoded, &decode_ms);
     json_object(&j, NULL);
     json_text(&j, "version", prism_version());
     json_bytes(&j, "text", text, len);
@@ -257,10 +281,10 @@ static void print_json(const struct run *r, const char *text, size_t len)
     json_object(&j, "timings");
     json_real(&j, "load_ms", r->load_ms);
     json_real(&j, "tokenize_ms", r->tokenize_ms);
-    json_real(&j, "prefill_ms", s.prefill_ms);
-    json_real(&j, "prefill_tokens_per_s", (double)s.prefill_tokens / s.prefill_ms * 1e3);
-    json_real(&j, "decode_ms", s.decode_ms);
-    json_real(&j, "decode_tokens_per_s", (double)s.decode_tokens / s.decode_ms * 1e3);
+    json_real(&j, "prefill_ms", r->prefill_ms);
+    json_real(&j, "prefill_tokens_per_s", (double)r->n_tokens / r->prefill_ms * 1e3);
+    json_real(&j, "decode_ms", decode_ms);
+    json_real(&j, "decode_tokens_per_s", (double)n_decoded / decode_ms * 1e3); /* null when nothing was decoded */
     json_real(&j, "generate_ms", r->gen.ms);
     json_close(&j);
     engine_json_stats(&j, &s);
@@ -372,56 +396,6 @@ static int print_tokens(const struct options *opt)
     return status;
 }
 
-static int print_info(const struct options *opt)
-{
-    prism_model *model;
-    struct prism_context_params params;
-    struct prism_model_info info;
-    struct prism_plan plan;
-    struct prism_error err = { 0 };
-    int status = engine_load(&opt->engine, false, opt->check_tensors, &model);
-
-    if (status == PROCESS_OK)
-        status = engine_context_params(&opt->engine, &params);
-    if (status == PROCESS_OK) {
-        params.n_ctx = (uint32_t)opt->n_ctx;
-        if (prism_plan(model, &params, &plan, &err) != PRISM_OK)
-            status = process_error("%s", err.text);
-    }
-    if (status == PROCESS_OK) {
-        prism_model_info(model, &info);
-        if (opt->json) {
-            struct json j = { .out = stdout };
-            json_object(&j, NULL);
-            engine_json_model(&j, &info);
-            engine_json_plan(&j, &plan);
-            json_close(&j);
-        } else {
-            engine_print_model(&info);
-            engine_print_plan(&plan);
-        }
-        status = process_flush_stdout();
-    }
-    prism_model_free(model);
-    return status;
-}
-
-static int print_kernels(const struct options *opt)
-{
-    int level, status = engine_level(&opt->engine, &level);
-
-    if (status != PROCESS_OK)
-        return status;
-    size_t len = prism_kernels_text(level, NULL, 0);
-    char *text = malloc(len + 1);
-    if (!text)
-        return process_error("out of memory");
-    prism_kernels_text(level, text, len + 1);
-    fputs(text, stdout);
-    free(text);
-    return process_flush_stdout();
-}
-
 int main(int argc, char **argv)
 {
     struct options opt = {
@@ -433,8 +407,8 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     if (opt.kernels)
-        return print_kernels(&opt);
+        return engine_show_kernels(&opt.engine);
     if (opt.info)
-        return print_info(&opt);
+        return engine_show_info(&opt.engine, (uint32_t)opt.n_ctx, opt.check_tensors, opt.json);
     return opt.tokenize ? print_tokens(&opt) : run_prompt(&opt);
 }

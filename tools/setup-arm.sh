@@ -16,7 +16,9 @@ command -v qemu-aarch64 >/dev/null || missing="$missing qemu-user"
 [ -z "$missing" ] || "$(dirname "$0")/apt-install.sh" "make check-arm" $missing
 
 [ ! -e "$dir/complete" ] || exit 0
-command -v apt-get >/dev/null && command -v dpkg >/dev/null || fail "needs apt-get and dpkg to fetch (arm64) $arm_packages"
+if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
+    fail "needs apt-get and dpkg to fetch (arm64) $arm_packages"
+fi
 rm -rf "$dir"
 mkdir -p "$dir/apt/lists/partial" "$dir/apt/cache/archives/partial" "$dir/deb"
 dir=$(cd "$dir" && pwd)

@@ -1,10 +1,10 @@
 /* attention.c - prefill attention in fp32: one query tile of one head against a list of key blocks, exact online softmax
  * (Milakov & Gimelshein 2018; tiling as in Dao et al. 2022, "FlashAttention").
  *
- * Layouts. K: panels of 16 keys, [d][16]. V: panels of 16 dimensions, [block keys][16], the last one zero-filled when d % 16 is 8.
- * Q: strips of 6 query rows, [d][6], times scale * log2(e): logits are powers of two; a last strip of 1..4 rows is [d][4].
- * Per block: S = Q.K^T by key panels (a key panel stays in L1 while the strips pass), softmax of the rows of S in place, then
- * O = alpha * O + P.V by value panels. S, O and the row states live in the scratch.
+ * Layouts. K: panels of 16 keys, [d][16]. V: panels of 16 dimensions, [block keys][16], the last one zero-filled when d % 16 is
+ * 8. Q: strips of 6 query rows, [d][6], times scale * log2(e): logits are powers of two; a last strip of 1..4 rows is [d][4].
+ * Per block: S = Q.K^T by key panels (a key panel stays in L1 while the strips pass), softmax of the rows of S in place, then O
+ * = alpha * O + P.V by value panels. S, O and the row states live in the scratch.
  *
  * Every row's arithmetic is its own: logits and outputs are FMA chains over d and over the keys of a block, what a neighbour
  * row adds to the range are exact zeros. Keys right of a strip's diagonal are skipped in steps of 16. */
@@ -22,8 +22,8 @@
 #define MAX_BLOCK 256
 #define S_LD 272      /* floats between rows of S: a constant (six rows addressed by offsets) and no power of two (L1 sets) */
 
-/* Powers of two: a block in which all logits of a row lie this far below its running maximum is taken as zero for the row. What is
- * dropped is below keys * 2^-50 of the sum: under 2^-30 for a million keys, beyond fp32. */
+/* Powers of two: a block in which all logits of a row lie this far below its running maximum is taken as zero for the row. What
+ * is dropped is below keys * 2^-50 of the sum: under 2^-30 for a million keys, beyond fp32. */
 #define NEGLIGIBLE 50.0f
 
 /* The scratch of one tile. */
@@ -148,8 +148,8 @@ static __attribute__((noinline)) bool softmax_row(float *s, size_t n, size_t see
 {
     const __m256 minus_inf = _mm256_set1_ps(-INFINITY);
     for (size_t i = seen & ~(size_t)7; i < n; i += 8) {
-        __m256 hidden = _mm256_blendv_ps(minus_inf, _mm256_load_ps(s + i), _mm256_castsi256_ps(vec_mask(i < seen ? seen - i : 0)));
-        _mm256_store_ps(s + i, hidden);
+        const __m256 is_seen = _mm256_castsi256_ps(vec_mask(i < seen ? seen - i : 0));
+        _mm256_store_ps(s + i, _mm256_blendv_ps(minus_inf, _mm256_load_ps(s + i), is_seen));
     }
     __m256 m0 = minus_inf, m1 = minus_inf;
     for (size_t i = 0; i < n; i += 16) {
@@ -201,22 +201,12 @@ static size_t strip_columns(const struct job *j, size_t strip)
     return (keys_seen(j, strip * TILE_ROWS + TILE_ROWS - 1) + 15) & ~(size_t)15;
 }
 
-/* Fetch the strip's share of the next panel into L2 while the strip computes on this one: panels come from L3 or memory, and the
- * processor's own prefetching stops at every page. */
-static void fetch_ahead(const float *next, size_t n, const struct job *j, size_t strip)
-{
-    const size_t lines = (n / 16 + j->strips - 1) / j->strips;
-    const char *p = (const char *)next + strip * lines * 64;
-    for (size_t i = 0; i < lines; i++)
-        _mm_prefetch(p + i * 64, _MM_HINT_T1);
-}
-
 /* S from the keys at k; v is needed next. */
 static void scores(const struct state *st, const struct job *j, const float *k, const float *v)
 {
     for (size_t i = 0; i < j->keys; i += 16)
         for (size_t strip = 0; strip < j->strips; strip++) {
-            fetch_ahead(i + 16 < j->keys ? k + (i + 16) * j->d : v, 16 * j->d, j, strip);
+            vec_fetch_ahead(i + 16 < j->keys ? k + (i + 16) * j->d : v, 16 * j->d * sizeof(float), strip, j->strips);
             if (strip_columns(j, strip) <= i)
                 continue;
             const float *q = st->q + strip * TILE_ROWS * j->d;
@@ -244,10 +234,10 @@ static unsigned softmax(const struct state *st, const struct job *j)
 /* O from P and the values at v; k is needed next. live: strips that have to be added. */
 static void values(const struct state *st, const struct job *j, const float *v, const float *k, unsigned live)
 {
-    const size_t panels = pad16(j->d) / TILE_COLS;
-    for (size_t panel = 0; panel < panels; panel++, v += j->block * TILE_COLS)
+    const size_t panels = pad16(j->d) / TILE_COLS, v_panel = j->block * TILE_COLS;
+    for (size_t panel = 0; panel < panels; panel++, v += v_panel)
         for (size_t strip = 0; strip < j->strips; strip++) {
-            fetch_ahead(panel + 1 < panels ? v + j->block * TILE_COLS : k, j->block * TILE_COLS, j, strip);
+            vec_fetch_ahead(panel + 1 < panels ? v + v_panel : k, v_panel * sizeof(float), strip, j->strips);
             if (!(live >> strip & 1))
                 continue;
             const size_t r = strip * TILE_ROWS;
@@ -315,7 +305,8 @@ static void attention_tile(const struct prism_attn_tile *t)
     finish(&st, t);
 }
 
-/* err: see the file's top comment on accuracy. */
+/* err: the rounding errors of d <= 256 products add up like a random walk, sqrt(256) * 2^-24 * 30 = 3e-5 in a logit of 30, and
+ * twice that in the ratio of two probabilities; exp2 (2e-7) and the sums of P.V are far below. */
 const struct prism_attention prism_attention_f32_avx2 = {
     .name = "f32", .tile_rows = Q_ROWS,
     .k_block_bytes = k_block_bytes, .v_block_bytes = v_block_bytes, .tile_scratch = tile_scratch,

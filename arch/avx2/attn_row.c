@@ -1,6 +1,6 @@
 /* attn_row.c - attention of one query row against a cache as stored: decode. Contract: prism_attn_row_fn of src/kernels.h.
- * Three passes: logits (in powers of two) four keys at a time, probabilities, weighted sum of the values by 64 dimensions. Bound by
- * memory for long caches; sums in fp32, in an order that depends on d and kv_len only. */
+ * Three passes: logits (in powers of two) four keys at a time, probabilities, weighted sum of the values by 64 dimensions.
+ * Bound by memory for long caches; sums in fp32, in an order that depends on d and kv_len only. */
 #include "arch/avx2/avx2.h"
 
 #include <assert.h>
@@ -25,7 +25,8 @@ PRISM_INLINE __m128 sum_4(__m256 a, __m256 b, __m256 c, __m256 d)
 }
 
 /* scores[i] = factor * q.k[i]. A last group of fewer than four keys repeats the last key. */
-PRISM_INLINE void logits(float *scores, const float *q, const void *k, enum prism_kv_format format, size_t n, size_t d, float factor)
+PRISM_INLINE void logits(float *scores, const float *q, const void *k, enum prism_kv_format format, size_t n, size_t d,
+                         float factor)
 {
     for (size_t i = 0; i < n; i += 4) {
         const size_t i1 = i + 1 < n ? i + 1 : n - 1, i2 = i + 2 < n ? i + 2 : n - 1, i3 = i + 3 < n ? i + 3 : n - 1;
@@ -64,8 +65,8 @@ static float probabilities(float *scores, size_t n)
 }
 
 /* o[0 .. 8 * vectors) = factor * sum of p[i] * v[i][0 ..); v rows of d values, first element at `at`. vectors: 8 or 1. */
-PRISM_INLINE void weighted_sum(float *o, const float *p, const void *v, size_t at, enum prism_kv_format format, size_t n, size_t d,
-                               int vectors, float factor)
+PRISM_INLINE void weighted_sum(float *o, const float *p, const void *v, size_t at, enum prism_kv_format format, size_t n,
+                               size_t d, int vectors, float factor)
 {
     __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
     for (size_t i = 0; i < n; i++, at += d) {

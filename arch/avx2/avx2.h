@@ -6,7 +6,7 @@
 
 extern const struct prism_kernels prism_kernels_avx2;
 
-extern const struct prism_linear prism_linear_f32_avx2;
+extern const struct prism_linear prism_linear_f32_avx2, prism_linear_i8_avx2;
 extern const struct prism_linear prism_linear_q4_0_avx2; /* Q4_0 only */
 extern const struct prism_linear prism_linear_q4_1_avx2; /* Q4_1 and Q4_K only */
 extern const struct prism_attention prism_attention_f32_avx2;

@@ -1,5 +1,5 @@
-/* dequant.c - stored weights to floats, 32 values at a time. Contract: prism_to_f32_fn of src/kernels.h; bit-equal to the generic
- * functions. */
+/* dequant.c - stored weights to floats, 32 values at a time. Contract: prism_to_f32_fn of src/kernels.h; bit-equal to the
+ * generic functions. */
 #include "arch/avx2/avx2.h"
 
 #include "arch/avx2/blocks.h"

@@ -1,9 +1,9 @@
 /* gemv.c - 1 to 8 rows of activations times stored weights: decode. Contract: prism_gemv_fn of src/kernels.h.
  *
- * A weight row is walked in groups of 32 values, which become four vectors in registers (blocks.h). The group's dot product is a chain of four
- * multiplies, whose sum enters the row's accumulator: one dependent operation per 32 values, so that one row keeps the FMA units
- * busy. The arithmetic of a row does not depend on the number of rows: four rows share the expansion of a group, the rest go one by
- * one. */
+ * A weight row is walked in groups of 32 values, which become four vectors in registers (blocks.h). The group's dot product is
+ * a chain of four multiplies, whose sum enters the row's accumulator: one dependent operation per 32 values, so that one row
+ * keeps the FMA units busy. The arithmetic of a row does not depend on the number of rows: four rows share the expansion of a
+ * group, the rest go one by one. */
 #include "arch/avx2/avx2.h"
 
 #include <assert.h>
@@ -76,7 +76,8 @@ PRISM_INLINE void add_tail(struct sums *s, int rows, const float *x, size_t ldx,
     add_rows(s, rows, x_full, 32, group_f32(w_full), _mm256_set1_ps(1.0f));
 }
 
-PRISM_INLINE void add_floats(struct sums *s, int rows, const float *x, size_t ldx, const uint8_t *w, enum prism_type type, size_t n)
+PRISM_INLINE void add_floats(struct sums *s, int rows, const float *x, size_t ldx, const uint8_t *w, enum prism_type type,
+                             size_t n)
 {
     const size_t bytes = type == PRISM_F32 ? 4 : 2;
     for (; n >= 32; n -= 32, x += 32, w += 32 * bytes) {
@@ -90,7 +91,8 @@ PRISM_INLINE void add_floats(struct sums *s, int rows, const float *x, size_t ld
 }
 
 /* y: rows results, ldy apart. type: a constant. */
-PRISM_INLINE void dot_rows(float *y, size_t ldy, int rows, const float *x, size_t ldx, const uint8_t *w, enum prism_type type, size_t k)
+PRISM_INLINE void dot_rows(float *y, size_t ldy, int rows, const float *x, size_t ldx, const uint8_t *w, enum prism_type type,
+                           size_t k)
 {
     const __m256 zero = _mm256_setzero_ps();
     struct sums s = {zero, zero, zero, zero};

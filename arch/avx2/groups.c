@@ -1,5 +1,5 @@
-/* groups.c - stored weights to signed bytes in groups of 32. Contract: prism_to_i8_fn of src/kernels.h; bit-equal to the generic
- * functions. */
+/* groups.c - stored weights to signed bytes in groups of 32. Contract: prism_to_i8_fn of src/kernels.h; bit-equal to the
+ * generic functions. */
 #include "arch/avx2/avx2.h"
 
 #include "arch/avx2/blocks.h"

@@ -1,5 +1,5 @@
-/* half.c - rows of fp32 to and from halves (F16C) and bf16 (integer rounding as in arch/generic/bits.h, 16 at a time). Any alignment and
- * any n; the last n % 8 values by the plain C of bits.h. Contracts: src/kernels.h. */
+/* half.c - rows of fp32 to and from halves (F16C) and bf16 (integer rounding as in arch/generic/bits.h, 16 at a time). Any
+ * alignment and any n; the last n % 8 values by the plain C of bits.h. Contracts: src/kernels.h. */
 #include "arch/avx2/avx2.h"
 
 #include "arch/avx2/vec.h"

@@ -1,28 +1,27 @@
-/* linear_i4.c - linear layers on four-bit weights and signed-byte activations: Q4_0, Q4_1 and Q4_K. The numbers are those of the "i8"
- * linear of arch/generic/linear_i8.c: exact integer dot products per group of 32, then
+/* linear_i4.c - linear layers on four-bit weights and signed-byte activations: Q4_0, Q4_1 and Q4_K. The numbers are those of
+ * the "i8" linear of arch/generic/linear_i8.c: exact integer dot products per group of 32, then
  *     c += (d_a * d_w) * sum(qa * qw) + (d_a * sum(qa)) * m_w.
  *
- * Weights stay unsigned, 0..15 (Q4_0: q + 8, and 8 * sum(qa) is taken off the integer sum), which makes pmaddubsw applicable: one step adds at
- * most 2 * 15 * 127 = 3810 in size to a 16-bit lane, and the 8 steps of a group 30480, so a group is widened to 32 bits once. Two operations
- * per 32 products against four for fp32.
+ * Weights stay unsigned, 0..15 (Q4_0: q + 8, and 8 * sum(qa) is taken off the integer sum), which makes pmaddubsw applicable:
+ * one step adds at most 2 * 15 * 127 = 3810 in size to a 16-bit lane, and the 8 steps of a group 30480, so a group is widened
+ * to 32 bits once. Two operations per 32 products against four for fp32.
  *
  * Panels, per group of 32 k:
  *   weights      [4][8 columns][4] bytes: low nibble = k 8p + e, high nibble = k 8p + 4 + e; d[8], m[8] floats
  *   activations  [8][8 rows][4] bytes; d[8], d*sum[8] floats; 8*sum[8] int32
- * The register tile is 8 rows x 8 columns of 16-bit pairs; the fp32 sums of the tile lie in L1, touched once per group. */
+ * The register tile is 8 rows x 8 columns of 16-bit pairs (byte_tile.h). */
 #include "arch/avx2/avx2.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "arch/avx2/blocks.h"
+#include "arch/avx2/byte_tile.h"
 #include "arch/generic/pack.h"
 
-#define MR 8
-#define NR 8
-#define W_GROUP (24 * NR)             /* bytes of a group in a weight panel */
+#define MR BYTE_MR
+#define NR BYTE_NR
+#define W_GROUP (24 * NR) /* bytes of a group in a weight panel */
 #define A_GROUP (44 * MR)
-#define A_BLOCK ((size_t)256 * 1024)  /* bytes of activation panels per pass over the weights: stays in L2 */
 
 static size_t a_bytes(size_t k) { return prism_round_up_64(k / 32 * A_GROUP); }
 static size_t w_bytes(size_t k) { return prism_round_up_64(k / 32 * W_GROUP); }
@@ -48,12 +47,13 @@ static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_t
         for (size_t k0 = 0; k0 < k; k0 += PRISM_PACK_PIECE) {
             const size_t n = k - k0 < PRISM_PACK_PIECE ? k - k0 : PRISM_PACK_PIECE, groups = n / 32;
             for (size_t lane = 0; lane < 4; lane++) {
+                const char *row = (const char *)rows + (j0 + lane) * row_bytes + prism_row_bytes(type, k0);
                 uint32_t *w = words[lane];
                 if (j0 + lane >= cols) {
                     memset(w, 0, groups * 24);
                     continue;
                 }
-                prism_kernels_avx2.to_i8[type](q, d, m, (const char *)rows + (j0 + lane) * row_bytes + prism_row_bytes(type, k0), n);
+                prism_kernels_avx2.to_i8[type](q, d, m, row, n);
                 for (size_t g = 0; g < groups; g++, w += 6) {
                     const __m256i bytes = _mm256_loadu_si256((const __m256i *)(q + 32 * g));
                     _mm_storeu_si128((__m128i *)w, nibbles_of_bytes(_mm256_add_epi8(bytes, offset)));
@@ -103,11 +103,6 @@ static void pack_a(void *panel, const float *x, size_t ldx, size_t rows, size_t 
         }
 }
 
-/* 16-bit pair sums of 8 rows x 8 columns. */
-struct pairs {
-    __m256i r0, r1, r2, r3, r4, r5, r6, r7;
-};
-
 /* sum += products of four k; first: sum = products. */
 PRISM_INLINE void pairs_row(__m256i *sum, const uint32_t *a, __m256i w, bool first)
 {
@@ -118,7 +113,7 @@ PRISM_INLINE void pairs_row(__m256i *sum, const uint32_t *a, __m256i w, bool fir
         __asm__("vpaddw %1, %0, %0" : "+x"(*sum) : "x"(product)); /* as in tile.h: keeps the sums where they are */
 }
 
-PRISM_INLINE void pairs_step(struct pairs *s, const uint32_t *a, __m256i w, bool first)
+PRISM_INLINE void pairs_step(struct byte_sums *s, const uint32_t *a, __m256i w, bool first)
 {
     pairs_row(&s->r0, a, w, first);
     pairs_row(&s->r1, a + 1, w, first);
@@ -152,7 +147,7 @@ PRISM_INLINE void tile(float *sums, const char *a, const char *w, size_t groups,
     const __m256i low = _mm256_set1_epi8(15);
     memset(sums, 0, MR * NR * sizeof *sums);
     for (; groups > 0; groups--, a += A_GROUP, w += W_GROUP) {
-        struct pairs s;
+        struct byte_sums s;
 #pragma GCC unroll 4
         for (int p = 0; p < 4; p++) {
             const uint32_t *quad = (const uint32_t *)(const void *)a + 2 * p * MR;
@@ -160,7 +155,8 @@ PRISM_INLINE void tile(float *sums, const char *a, const char *w, size_t groups,
             pairs_step(&s, quad, _mm256_and_si256(x, low), p == 0);
             pairs_step(&s, quad + MR, _mm256_and_si256(_mm256_srli_epi16(x, 4), low), false);
         }
-        const float *a_scales = (const float *)(const void *)(a + 32 * MR), *w_scales = (const float *)(const void *)(w + 16 * NR);
+        const float *a_scales = (const float *)(const void *)(a + 32 * MR);
+        const float *w_scales = (const float *)(const void *)(w + 16 * NR);
         add_row(sums, s.r0, 0, a_scales, w_scales, has_min);
         add_row(sums, s.r1, 1, a_scales, w_scales, has_min);
         add_row(sums, s.r2, 2, a_scales, w_scales, has_min);
@@ -172,8 +168,6 @@ PRISM_INLINE void tile(float *sums, const char *a, const char *w, size_t groups,
     }
 }
 
-typedef void tile_fn(float *sums, const char *a, const char *w, size_t groups);
-
 static __attribute__((noinline)) void tile_offset(float *sums, const char *a, const char *w, size_t groups)
 {
     tile(sums, a, w, groups, false);
@@ -184,46 +178,20 @@ static __attribute__((noinline)) void tile_min(float *sums, const char *a, const
     tile(sums, a, w, groups, true);
 }
 
-static void store(float *c, size_t ldc, const float *sums, size_t rows, size_t cols, bool add)
-{
-    for (size_t i = 0; i < rows; i++, c += ldc, sums += NR) {
-        __m256 s = _mm256_load_ps(sums);
-        if (add)
-            s = _mm256_add_ps(s, vec_load_n(c, cols));
-        vec_store_n(c, s, cols);
-    }
-}
-
-static void gemm(const struct prism_gemm_args *g, tile_fn *run)
-{
-    assert((uintptr_t)g->a % 64 == 0 && (uintptr_t)g->w % 64 == 0 && g->ldc >= g->cols && g->k % 32 == 0);
-    const size_t a_panel = a_bytes(g->k), w_panel = w_bytes(g->k);
-    const size_t block = a_panel < A_BLOCK ? A_BLOCK / a_panel * MR : MR;
-
-    for (size_t r0 = 0; r0 < g->rows; r0 += block) {
-        const size_t r_end = g->rows - r0 < block ? g->rows : r0 + block;
-        for (size_t j = 0; j < g->cols; j += NR)
-            for (size_t r = r0; r < r_end; r += MR) {
-                _Alignas(32) float sums[MR * NR];
-                run(sums, (const char *)g->a + r / MR * a_panel, (const char *)g->w + j / NR * w_panel, g->k / 32);
-                store(g->c + r * g->ldc + j, g->ldc, sums, g->rows - r < MR ? g->rows - r : MR, g->cols - j < NR ? g->cols - j : NR,
-                      g->add);
-            }
-    }
-}
-
-static void gemm_offset(const struct prism_gemm_args *g) { gemm(g, tile_offset); }
-static void gemm_min(const struct prism_gemm_args *g) { gemm(g, tile_min); }
+static void gemm_offset(const struct prism_gemm_args *g) { byte_gemm(g, a_bytes(g->k), w_bytes(g->k), tile_offset); }
+static void gemm_min(const struct prism_gemm_args *g) { byte_gemm(g, a_bytes(g->k), w_bytes(g->k), tile_min); }
 
 /* Activations as in the generic "i8" linear: half a step of max / 127 and three roundings. The weights are exact. */
 const struct prism_linear prism_linear_q4_0_avx2 = {
     .name = "i8", .mr = MR, .nr = NR, .k_step = 32,
     .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = pack_w, .pack_a = pack_a, .gemm = gemm_offset,
+    .finer = &prism_linear_f32_avx2,
     .a_err = 0.5f / 127 + 0x1p-22f, .w_err = 0.0f,
 };
 
 const struct prism_linear prism_linear_q4_1_avx2 = {
     .name = "i8", .mr = MR, .nr = NR, .k_step = 32,
     .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = pack_w, .pack_a = pack_a, .gemm = gemm_min,
+    .finer = &prism_linear_f32_avx2,
     .a_err = 0.5f / 127 + 0x1p-22f, .w_err = 0.0f,
 };

@@ -1,9 +1,10 @@
 /* tile.h - the register tile of the fp32 kernels: 6 (or 4) rows x 16 columns of sums, one rank-1 update per step of k.
  *
- * Named accumulators in a struct that the compiler dissolves into registers: 12 sums + 2 of B + 1 broadcast of A = 15 of the
- * 16 ymm. An array of accumulators that is walked by a loop lives on the stack with gcc 12, and without the empty asm the loads
- * of B are folded into every FMA; both halve the speed. To check, disassemble (objdump -d linear_f32.o attention.o) and
- * look for stores of ymm to (%rsp) or (%rbp) between the vfmadd231ps of the kernels' loops: there must be none. */
+ * Named accumulators in a struct that the compiler dissolves into registers: 12 sums + 2 of B + 1 broadcast of A = 15 of the 16
+ * ymm. An array of accumulators that a loop walks lives on the stack with gcc 12. The FMA is an asm statement, because from the
+ * intrinsic gcc also makes the forms that overwrite A or B and then moves and spills sums when it unrolls; with it, it neither
+ * folds loads into FMAs. To check: objdump -d of linear_f32.o and attention.o must show no ymm stored to the stack (%rsp, %rbp)
+ * within tile_6x16, scores_* and values_*. */
 #ifndef PRISM_AVX2_TILE_H
 #define PRISM_AVX2_TILE_H
 

@@ -72,11 +72,11 @@ PRISM_INLINE __m256 vec_i8_to_f32(__m128i q)
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q));
 }
 
-/* 2^x for x <= 0 (softmax: x = logit - maximum), relative error 2e-7 down to 2^-126; below that denormal rounding, and exactly
- * 0 for x <= -127 and -infinity; exactly 1 for x = 0; NaN stays NaN.
- * x = n + f, |f| <= 1/2, n from the low bits of x + 1.5*2^23. 2^f is a minimax polynomial of degree 5 with constant term 1
- * (Remez exchange, 9.2e-8); n is added to its exponent. At x = -127, f = 0 and the polynomial is exactly 1.0, whose exponent
- * field 127 becomes 0: that is why the clamp yields an exact zero. */
+/* 2^x for x <= 0 (softmax: x = logit - maximum), relative error 2e-7 down to 2^-126; below that up to half too small, and
+ * exactly 0 for x <= -127 and -infinity; exactly 1 for x = 0; NaN stays NaN. x = n + f, |f| <= 1/2, n from the low bits of x +
+ * 1.5*2^23. 2^f is a minimax polynomial of degree 5 with constant term 1 (Remez exchange, 9.2e-8); n is added to its exponent.
+ * At x = -127, f = 0 and the polynomial is exactly 1.0, whose exponent field 127 becomes 0: that is why the clamp yields an
+ * exact zero. */
 PRISM_INLINE __m256 vec_exp2_neg(__m256 x)
 {
     const __m256 magic = _mm256_set1_ps(0x1.8p23f);
@@ -90,6 +90,16 @@ PRISM_INLINE __m256 vec_exp2_neg(__m256 x)
     p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(1.0f));
     __m256i n = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), n));
+}
+
+/* Fetch part `part` of `parts` of the panel that is needed next into L2, while a part of the work on the present one is done:
+ * panels come from L3 or memory, and the processor's own prefetching stops at every page. */
+PRISM_INLINE void vec_fetch_ahead(const void *next, size_t bytes, size_t part, size_t parts)
+{
+    const size_t lines = (bytes / 64 + parts - 1) / parts;
+    const char *p = (const char *)next + part * lines * 64;
+    for (size_t i = 0; i < lines; i++)
+        _mm_prefetch(p + i * 64, _MM_HINT_T1);
 }
 
 #endif

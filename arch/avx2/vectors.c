@@ -42,7 +42,8 @@ static void rope_pair(float *a, float *b, float c, float s)
     *b = a0 * s + b0 * c;
 }
 
-/* Pairs (2i, 2i+1): c and s are doubled to the pairs' lanes, the other value of each pair comes by a swap; the even lanes subtract. */
+/* Pairs (2i, 2i+1): c and s are doubled to the pairs' lanes, the other value of each pair comes by a swap; the even lanes
+ * subtract. */
 static void rope_interleaved(float *x, const float *c, const float *s, size_t half)
 {
     const __m256i pairs = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
@@ -68,7 +69,8 @@ void prism_rope_f32_avx2(float *x, const float *c, const float *s, size_t n_rot,
     }
     size_t i = 0;
     for (; i + 8 <= half; i += 8) {
-        const __m256 a = _mm256_loadu_ps(x + i), b = _mm256_loadu_ps(x + half + i), cc = _mm256_loadu_ps(c + i), ss = _mm256_loadu_ps(s + i);
+        const __m256 a = _mm256_loadu_ps(x + i), b = _mm256_loadu_ps(x + half + i);
+        const __m256 cc = _mm256_loadu_ps(c + i), ss = _mm256_loadu_ps(s + i);
         _mm256_storeu_ps(x + i, _mm256_sub_ps(_mm256_mul_ps(a, cc), _mm256_mul_ps(b, ss)));
         _mm256_storeu_ps(x + half + i, _mm256_add_ps(_mm256_mul_ps(a, ss), _mm256_mul_ps(b, cc)));
     }

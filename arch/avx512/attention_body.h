@@ -1,12 +1,6 @@
 /* attention_body.h - prefill attention of the AVX-512 levels: one query tile of one head against a list of key blocks, exact
- * online softmax (Milakov & Gimelshein 2018; tiling as in Dao et al. 2022, FlashAttention). Included by attention_f32.c and
- * arch/avx512bf16/attention_bf16.c, which first define what they multiply:
- *
- *   enum { PER_WORD }                   values of d (or keys) in one 32-bit word: 1 fp32 or 2 bf16
- *   madd(struct pair *c, a, b)          c += a * b over the values of each word
- *   words_from_floats(x)                PER_WORD * 16 floats at x as 16 words
- *   madd_rows(struct pair *c, p, v)     c.x += p[0] * v, c.y += p[1] * v, likewise
- *   join(out, row, p0, p1)              stores two neighbouring keys as words: two rows of words, or one
+ * online softmax (Milakov & Gimelshein 2018; tiling as in Dao et al. 2022, FlashAttention), on 32-bit words of one fp32 or two
+ * bf16. Included by attention_f32.c and arch/avx512bf16/attention_bf16.c, which first include their level's words.h.
  *
  * The scores are computed transposed, S[key][row]: keys are the broadcast operand, 32 query rows the vector. So the softmax runs
  * down the keys for 16 rows at a time without any horizontal step, and P = 2^(S - max), in place, is already the broadcast
@@ -167,7 +161,7 @@ struct tile {
 PRISM_INLINE void tile_run(struct tile *t, const float *a, size_t a_step, const float *b, size_t n, const char *ahead)
 {
     for (; n > 0; n--, a += a_step, b += 32, ahead += FETCH_STEP) {
-        _mm_prefetch(ahead, _MM_HINT_T0);
+        _mm_prefetch(ahead, _MM_HINT_T1);
         const struct pair w = pair_load(b, b + 16);
         madd(&t->c0, _mm512_set1_ps(a[0]), w);
         madd(&t->c1, _mm512_set1_ps(a[1]), w);
@@ -218,7 +212,7 @@ static __attribute__((noinline)) void values_8x16(float *o, const float *alpha, 
     struct pair c01 = pair_scaled_2(o, alpha), c23 = pair_scaled_2(o + 32, alpha + 2), c45 = pair_scaled_2(o + 64, alpha + 4),
                 c67 = pair_scaled_2(o + 96, alpha + 6);
     for (; n > 0; n--, p += TILE_ROWS, v += 16, ahead += FETCH_STEP) {
-        _mm_prefetch(ahead, _MM_HINT_T0);
+        _mm_prefetch(ahead, _MM_HINT_T1);
         const __m512 w = _mm512_load_ps(v);
         madd_rows(&c01, p, w);
         madd_rows(&c23, p + 2, w);

@@ -10,23 +10,16 @@ extern const struct prism_linear prism_linear_f32_avx512;
 extern const struct prism_attention prism_attention_f32_avx512;
 
 prism_gemv_fn prism_gemv_f32_avx512;
-prism_attn_row_fn prism_attn_row_avx512;
+prism_attn_row_fn prism_attn_row_f32_avx512;
 
 prism_rms_norm_fn prism_rms_norm_f32_avx512;
 prism_rope_fn prism_rope_f32_avx512;
-prism_rope_table_fn prism_rope_table_avx512;
+prism_rope_table_fn prism_rope_table_f32_avx512;
 prism_swiglu_fn prism_swiglu_f32_avx512;
 prism_add_fn prism_add_f32_avx512;
 prism_to_16_fn prism_f32_to_f16_avx512, prism_f32_to_bf16_avx512;
 prism_from_16_fn prism_f16_to_f32_avx512, prism_bf16_to_f32_avx512;
 
-prism_to_f32_fn prism_to_f32_f16_avx512, prism_to_f32_bf16_avx512, prism_to_f32_q4_0_avx512, prism_to_f32_q4_1_avx512,
-    prism_to_f32_q5_0_avx512, prism_to_f32_q5_1_avx512, prism_to_f32_q8_0_avx512, prism_to_f32_q2_k_avx512,
-    prism_to_f32_q3_k_avx512, prism_to_f32_q4_k_avx512, prism_to_f32_q5_k_avx512, prism_to_f32_q6_k_avx512,
-    prism_to_f32_iq4_nl_avx512, prism_to_f32_iq4_xs_avx512, prism_to_f32_mxfp4_avx512;
-prism_to_i8_fn prism_to_i8_q4_0_avx512, prism_to_i8_q4_1_avx512, prism_to_i8_q5_0_avx512, prism_to_i8_q5_1_avx512,
-    prism_to_i8_q8_0_avx512, prism_to_i8_q2_k_avx512, prism_to_i8_q3_k_avx512, prism_to_i8_q4_k_avx512,
-    prism_to_i8_q5_k_avx512, prism_to_i8_q6_k_avx512, prism_to_i8_iq4_nl_avx512, prism_to_i8_iq4_xs_avx512,
-    prism_to_i8_mxfp4_avx512;
+prism_to_i8_fn prism_to_i8_q8_0_avx512, prism_to_i8_q4_0_avx512, prism_to_i8_q4_k_avx512, prism_to_i8_q6_k_avx512;
 
 #endif

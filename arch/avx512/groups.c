@@ -1,22 +1,15 @@
-/* groups.c - stored weights to signed bytes in groups of 32: intrinsics for the types that most files are made of (Q8_0, Q4_0,
- * Q4_K, Q6_K), and for the others the plain C of arch/generic/unpack.h compiled for this level. Contract: prism_to_i8_fn of
- * src/kernels.h; bit-equal to the generic functions. */
+/* groups.c - stored weights to signed bytes in groups of 32, for the types that most files are made of; the others, and all ways
+ * to floats, are those of arch/avx2 (gcc 12 makes 0.04-0.15 ns per value of the plain C with 256-bit vectors, and 0.2-1.0 with 512).
+ * Contract: prism_to_i8_fn of src/kernels.h; bit-equal to the generic functions. */
 #include "arch/avx512/avx512.h"
-#include "arch/avx512/vec.h"
-#include "arch/generic/unpack.h"
-
-/* The half at p. */
-static inline float load_half(const uint8_t *p)
-{
-    return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(prism_load_u16(p))));
-}
+#include "arch/avx512/unpack.h"
 
 void prism_to_i8_q8_0_avx512(int8_t *q, float *d, float *m, const void *x, size_t n)
 {
     const uint8_t *b = x;
     for (size_t g = 0; g < n / 32; g++, b += 34) {
         _mm256_storeu_si256((__m256i *)(void *)(q + 32 * g), _mm256_loadu_si256((const __m256i *)(const void *)(b + 2)));
-        d[g] = load_half(b);
+        d[g] = vec_half(b);
         if (m)
             m[g] = 0;
     }
@@ -26,51 +19,27 @@ void prism_to_i8_q4_0_avx512(int8_t *q, float *d, float *m, const void *x, size_
 {
     const uint8_t *b = x;
     for (size_t g = 0; g < n / 32; g++, b += 18) {
-        const __m128i low = _mm_loadu_si128((const __m128i *)(const void *)(b + 2)), high = _mm_srli_epi16(low, 4);
-        const __m256i nibbles = _mm256_and_si256(_mm256_set_m128i(high, low), _mm256_set1_epi8(15));
-        _mm256_storeu_si256((__m256i *)(void *)(q + 32 * g), _mm256_sub_epi8(nibbles, _mm256_set1_epi8(8)));
-        d[g] = load_half(b);
+        _mm256_storeu_si256((__m256i *)(void *)(q + 32 * g), unpack_q4_0(b));
+        d[g] = vec_half(b);
         if (m)
             m[g] = 0;
     }
 }
 
-/* The scales are d * scale and -(dmin * min); their 8 pairs of six bits are put together in words of four bytes. */
 void prism_to_i8_q4_k_avx512(int8_t *q, float *d, float *m, const void *x, size_t n)
 {
     const uint8_t *b = x;
     for (size_t g = 0; g < n / 32; g += 8, b += 144) {
-        const uint32_t s0 = prism_load_u32(b + 4), s1 = prism_load_u32(b + 8), s2 = prism_load_u32(b + 12);
-        const uint32_t scale_high = (s2 & 0x0f0f0f0f) | (s0 >> 6 & 0x03030303) << 4;
-        const uint32_t min_high = (s2 >> 4 & 0x0f0f0f0f) | (s1 >> 6 & 0x03030303) << 4;
-        const __m128i scale = _mm_cvtsi64_si128((int64_t)((uint64_t)scale_high << 32 | (s0 & 0x3f3f3f3f)));
-        const __m128i min = _mm_cvtsi64_si128((int64_t)((uint64_t)min_high << 32 | (s1 & 0x3f3f3f3f)));
-        const __m256 super_d = _mm256_set1_ps(load_half(b)), super_m = _mm256_set1_ps(load_half(b + 2));
-
-        _mm256_storeu_ps(d + g, _mm256_mul_ps(super_d, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(scale))));
+        const struct q4_k_scales scales = unpack_q4_k_scales(b);
+        _mm256_storeu_ps(d + g, scales.d);
         if (m)
-            _mm256_storeu_ps(m + g, _mm256_xor_ps(_mm256_mul_ps(super_m, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(min))),
-                                                  _mm256_set1_ps(-0.0f)));
+            _mm256_storeu_ps(m + g, scales.m);
         for (size_t p = 0; p < 4; p++) {
             const __m256i low = _mm256_loadu_si256((const __m256i *)(const void *)(b + 16 + 32 * p)), mask = _mm256_set1_epi8(15);
             __m256i *out = (__m256i *)(void *)(q + 32 * g + 64 * p);
             _mm256_storeu_si256(out, _mm256_and_si256(low, mask));
             _mm256_storeu_si256(out + 1, _mm256_and_si256(_mm256_srli_epi16(low, 4), mask));
         }
-    }
-}
-
-/* The 256 values of a Q6_K block, 64 per vector. */
-static inline void unpack_q6_k(__m512i v[4], const uint8_t *b)
-{
-    for (int h = 0; h < 2; h++) {
-        const __m512i low = _mm512_loadu_si512(b + 64 * h), nibble = _mm512_set1_epi8(15), bits = _mm512_set1_epi8(0x30);
-        const __m256i high = _mm256_loadu_si256((const __m256i *)(const void *)(b + 128 + 32 * h));
-        const __m512i high01 = _mm512_inserti64x4(_mm512_castsi256_si512(high), _mm256_srli_epi16(high, 2), 1);
-        const __m512i value01 = _mm512_or_si512(_mm512_and_si512(low, nibble), _mm512_and_si512(_mm512_slli_epi16(high01, 4), bits));
-        const __m512i value23 = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(low, 4), nibble), _mm512_and_si512(high01, bits));
-        v[2 * h] = _mm512_sub_epi8(value01, _mm512_set1_epi8(32));
-        v[2 * h + 1] = _mm512_sub_epi8(value23, _mm512_set1_epi8(32));
     }
 }
 
@@ -104,8 +73,7 @@ void prism_to_i8_q6_k_avx512(int8_t *q, float *d, float *m, const void *x, size_
         unpack_q6_k(v, b);
         for (int i = 0; i < 4; i++)
             _mm512_store_si512(value + 64 * i, v[i]);
-        const __m512 s = _mm512_mul_ps(_mm512_set1_ps(load_half(b + 208)),
-                                       _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(b + 192)))));
+        const __m512 s = unpack_q6_k_scales(b);
         const __m512 max16 = _mm512_mul_ps(_mm512_abs_ps(s), _mm512_cvtepi32_ps(max_of_16(v)));
         /* pairs of neighbours: the larger one, then the even lanes */
         const __m512 pair_max = _mm512_max_ps(max16, _mm512_shuffle_ps(max16, max16, 0xb1));
@@ -115,56 +83,11 @@ void prism_to_i8_q6_k_avx512(int8_t *q, float *d, float *m, const void *x, size_
         _mm256_store_ps(inverse, _mm256_andnot_ps(tiny, _mm256_div_ps(c127, max)));
         _mm512_store_ps(scale, s);
         for (int i = 0; i < 16; i++) {
-            const __m512 f = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_load_si128((const __m128i *)(void *)(value + 16 * i))));
-            const __m512 y = _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(scale[i]), f), _mm512_set1_ps(inverse[i / 2]));
+            const __m512 y = _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(scale[i]), vec_i8_to_f32(_mm_load_si128((__m128i *)(void *)(value + 16 * i)))),
+                                           _mm512_set1_ps(inverse[i / 2]));
             _mm_storeu_si128((__m128i *)(void *)(q + 32 * g + 16 * i), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(y)));
         }
         if (m)
             _mm256_storeu_ps(m + g, _mm256_setzero_ps());
     }
-}
-
-void prism_to_i8_q4_1_avx512(int8_t *q, float *d, float *m, const void *x, size_t n)
-{
-    prism_expand_i8(q, d, m, x, n, PRISM_LAYOUT_Q4_1);
-}
-
-void prism_to_i8_q5_0_avx512(int8_t *q, float *d, float *m, const void *x, size_t n)
-{
-    prism_expand_i8(q, d, m, x, n, PRISM_LAYOUT_Q5_0);
-}
-
-void prism_to_i8_q5_1_avx512(int8_t *q, float *d, float *m, const void *x, size_t n)
-{
-    prism_expand_i8(q, d, m, x, n, PRISM_LAYOUT_Q5_1);
-}
-
-void prism_to_i8_q2_k_avx512(int8_t *q, float *d, float *m, const void *x, size_t n)
-{
-    prism_expand_i8(q, d, m, x, n, PRISM_LAYOUT_Q2_K);
-}
-
-void prism_to_i8_q3_k_avx512(int8_t *q, float *d, float *m, const void *x, size_t n)
-{
-    prism_expand_i8(q, d, m, x, n, PRISM_LAYOUT_Q3_K);
-}
-
-void prism_to_i8_q5_k_avx512(int8_t *q, float *d, float *m, const void *x, size_t n)
-{
-    prism_expand_i8(q, d, m, x, n, PRISM_LAYOUT_Q5_K);
-}
-
-void prism_to_i8_iq4_nl_avx512(int8_t *q, float *d, float *m, const void *x, size_t n)
-{
-    prism_expand_i8(q, d, m, x, n, PRISM_LAYOUT_IQ4_NL);
-}
-
-void prism_to_i8_iq4_xs_avx512(int8_t *q, float *d, float *m, const void *x, size_t n)
-{
-    prism_expand_i8(q, d, m, x, n, PRISM_LAYOUT_IQ4_XS);
-}
-
-void prism_to_i8_mxfp4_avx512(int8_t *q, float *d, float *m, const void *x, size_t n)
-{
-    prism_expand_i8(q, d, m, x, n, PRISM_LAYOUT_MXFP4);
 }

@@ -12,7 +12,11 @@
 #define PRISM_INLINE static inline __attribute__((always_inline))
 
 /* Holds a loaded vector in its register, so that gcc 12 does not fold the load into each instruction that uses it. */
+#if defined(PRISM_SIMDE) /* no such register */
+#define KEEP_IN_REGISTER(v) (void)(v)
+#else
 #define KEEP_IN_REGISTER(v) __asm__("" : "+v"(v))
+#endif
 
 /* Lanes 0..n-1, at most 16. */
 PRISM_INLINE __mmask16 vec_mask(size_t n)

@@ -8,30 +8,9 @@
  * Blocking: NC columns of W stay in L2 while an A panel, in L1, passes by them. Each element adds its groups in order. */
 #include <assert.h>
 
-#include "arch/avx512/tile.h"
-#include "arch/avx512vnni/panel_i8.h"
+#include "arch/avx512vnni/tile_i8.h"
 
 enum { MR = PRISM_I8_MR, NR = PRISM_I8_NR, KC = 96, NC = 4 * NR }; /* KC in groups */
-
-struct sums {
-    __m512i x, y;
-};
-
-/* s += (four bytes of a, broadcast) . (four bytes of each column) */
-PRISM_INLINE void dot_quad(struct sums *s, const uint8_t *a, struct sums w)
-{
-    const __m512i quad = _mm512_set1_epi32(*(const int32_t *)(const void *)a);
-    s->x = _mm512_dpbusd_epi32(s->x, quad, w.x);
-    s->y = _mm512_dpbusd_epi32(s->y, quad, w.y);
-}
-
-/* c += s * (a * d) */
-PRISM_INLINE void add_scaled(struct pair *c, struct sums s, float a, struct pair d)
-{
-    const __m512 scale = _mm512_set1_ps(a);
-    c->x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s.x), _mm512_mul_ps(scale, d.x), c->x);
-    c->y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s.y), _mm512_mul_ps(scale, d.y), c->y);
-}
 
 /* c[6][32] = (or +=, when add) a.w over n_groups groups; w: the first of them. */
 PRISM_INLINE void tile(float *c, size_t ldc, const struct prism_i8_a_group *a, const char *w, size_t n_groups, bool has_min, bool add)
@@ -130,5 +109,6 @@ const struct prism_linear prism_linear_i8_avx512vnni = {
     .name = "i8", .mr = MR, .nr = NR, .k_step = 32,
     .a_bytes = prism_i8_a_bytes, .w_bytes = prism_i8_w_bytes,
     .pack_w = prism_pack_w_i8_avx512vnni, .pack_a = prism_pack_a_i8_avx512vnni, .gemm = gemm,
+    .finer = &prism_linear_i8x2_avx512vnni,
     .a_err = 0.5f / 127, .w_err = 0.5f / 127,
 };

@@ -8,25 +8,16 @@
 #define FMA_8(x0, x1, a0, a1)                                                                             \
     FMA_PAIR(0, x0, x1, a0, 0) FMA_PAIR(1, x0, x1, a0, 1) FMA_PAIR(2, x0, x1, a0, 2) FMA_PAIR(3, x0, x1, a0, 3) \
     FMA_PAIR(4, x0, x1, a1, 0) FMA_PAIR(5, x0, x1, a1, 1) FMA_PAIR(6, x0, x1, a1, 2) FMA_PAIR(7, x0, x1, a1, 3)
-#define ZERO_PAIR(i) float32x4_t c##i##0 = vdupq_n_f32(0), c##i##1 = c##i##0;
-#define SCALE_PAIR(i) \
-    float32x4_t c##i##0 = vmulq_n_f32(vld1q_f32(o + 8 * (i)), alpha[i]), c##i##1 = vmulq_n_f32(vld1q_f32(o + 8 * (i) + 4), alpha[i]);
-#define STORE_PAIR(y, i)               \
-    vst1q_f32((y) + 8 * (i), c##i##0); \
-    vst1q_f32((y) + 8 * (i) + 4, c##i##1);
-#define STORE_8(y)                                                              \
-    STORE_PAIR(y, 0) STORE_PAIR(y, 1) STORE_PAIR(y, 2) STORE_PAIR(y, 3)         \
-    STORE_PAIR(y, 4) STORE_PAIR(y, 5) STORE_PAIR(y, 6) STORE_PAIR(y, 7)
 
-/* s[8 keys][8 rows] of one panel of keys. */
-static void scores_8x8(float *s, const float *q, const float *k, size_t d)
+/* o[8 keys][8 rows]: the scores of one panel of keys. */
+static void scores_8x8(float *o, const float *q, const float *k, size_t d)
 {
-    ZERO_PAIR(0) ZERO_PAIR(1) ZERO_PAIR(2) ZERO_PAIR(3) ZERO_PAIR(4) ZERO_PAIR(5) ZERO_PAIR(6) ZERO_PAIR(7)
+    PRISM_TILE_EACH(PRISM_TILE_ZERO)
     for (size_t i = 0; i < d; i++, q += 8, k += 8) {
         float32x4_t q0 = vld1q_f32(q), q1 = vld1q_f32(q + 4), k0 = vld1q_f32(k), k1 = vld1q_f32(k + 4);
         FMA_8(q0, q1, k0, k1)
     }
-    STORE_8(s)
+    PRISM_TILE_EACH(PRISM_TILE_STORE)
 }
 
 static void scores(float *s, const void *q, const void *k, size_t d, size_t n_keys)
@@ -38,12 +29,12 @@ static void scores(float *s, const void *q, const void *k, size_t d, size_t n_ke
 /* o[8 rows][8 dims] = alpha * o + p.v over n keys. */
 static void values_8x8(float *o, const float *p, const float *v, const float *alpha, size_t n)
 {
-    SCALE_PAIR(0) SCALE_PAIR(1) SCALE_PAIR(2) SCALE_PAIR(3) SCALE_PAIR(4) SCALE_PAIR(5) SCALE_PAIR(6) SCALE_PAIR(7)
+    PRISM_TILE_EACH(PRISM_TILE_LOAD)
     for (size_t j = 0; j < n; j++, p += 8, v += 8) {
         float32x4_t p0 = vld1q_f32(p), p1 = vld1q_f32(p + 4), v0 = vld1q_f32(v), v1 = vld1q_f32(v + 4);
         FMA_8(v0, v1, p0, p1)
     }
-    STORE_8(o)
+    PRISM_TILE_EACH(PRISM_TILE_STORE)
 }
 
 /* The keys that every row sees go through the tile, the up to 7 after them row by row, in the same order. */

@@ -211,4 +211,15 @@ static inline __attribute__((always_inline)) void prism_attn_tile_body(const str
     prism_attn_finish(t, w.o, w.l);
 }
 
+/* ---- the tile of 8 by 8 of both products: accumulators c00..c71, two vectors for each of 8 rows (scores: keys) ---- */
+
+#define PRISM_TILE_ZERO(i) float32x4_t c##i##0 = vdupq_n_f32(0), c##i##1 = c##i##0;
+#define PRISM_TILE_LOAD(i)                                                         \
+    float32x4_t c##i##0 = vmulq_n_f32(vld1q_f32(o + 8 * (i)), alpha[i]),           \
+                c##i##1 = vmulq_n_f32(vld1q_f32(o + 8 * (i) + 4), alpha[i]);
+#define PRISM_TILE_STORE(i)              \
+    vst1q_f32(o + 8 * (i), c##i##0);     \
+    vst1q_f32(o + 8 * (i) + 4, c##i##1);
+#define PRISM_TILE_EACH(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
+
 #endif

@@ -1,4 +1,4 @@
-/* neon.h - the kernels of the NEON level, and what its files share: the exponential.
+/* neon.h - the kernels of the NEON level, and what its files share: the exponential and the way of a tile to its result.
  * Contracts: src/kernels.h. The level needs ARMv8-A with Advanced SIMD only (FMA and half conversions are part of it). */
 #ifndef PRISM_ARCH_NEON_H
 #define PRISM_ARCH_NEON_H
@@ -23,9 +23,10 @@ prism_from_16_fn prism_f16_to_f32_neon, prism_bf16_to_f32_neon;
 prism_attn_row_fn prism_attn_row_f32_neon;
 
 /* c[row..][col..] = tile (or += with add), a [mr][nr] tile of a product whose rows and columns end at g->rows and g->cols. */
-void prism_tile_to_c_neon(const struct prism_gemm_args *g, size_t row, size_t col, const float *tile, size_t mr, size_t nr, bool add);
+void prism_tile_to_c_neon(const struct prism_gemm_args *g, size_t row, size_t col, const float *tile, size_t mr, size_t nr,
+                          bool add);
 
-/* 2^x for x <= 0, 1.5 ULP: x = n + f with |f| <= 1/2, a minimax polynomial of degree 6 for 2^f (relative error 1.6e-8 with these
+/* 2^x for x <= 0, 2 ULP: x = n + f with |f| <= 1/2, a minimax polynomial of degree 6 for 2^f (relative error 1.6e-8 with these
  * fp32 coefficients; constant 1, so that 2^0 is exactly 1), and n added to the exponent. Below -126.5 the result is 0, as it is
  * for -inf; NaN stays NaN. */
 static inline float32x4_t prism_exp2_neon(float32x4_t x)

@@ -1,7 +1,8 @@
 /* tile_to_c.c - a finished tile to its place in the result: the one place that knows ragged edges and `add`. */
 #include "arch/neon/neon.h"
 
-void prism_tile_to_c_neon(const struct prism_gemm_args *g, size_t row, size_t col, const float *tile, size_t mr, size_t nr, bool add)
+void prism_tile_to_c_neon(const struct prism_gemm_args *g, size_t row, size_t col, const float *tile, size_t mr, size_t nr,
+                          bool add)
 {
     size_t rows = g->rows - row < mr ? g->rows - row : mr, cols = g->cols - col < nr ? g->cols - col : nr;
 

@@ -10,25 +10,16 @@
 #define DOT_8(x0, x1, a0, a1)                                                                             \
     DOT_PAIR(0, x0, x1, a0, 0) DOT_PAIR(1, x0, x1, a0, 1) DOT_PAIR(2, x0, x1, a0, 2) DOT_PAIR(3, x0, x1, a0, 3) \
     DOT_PAIR(4, x0, x1, a1, 0) DOT_PAIR(5, x0, x1, a1, 1) DOT_PAIR(6, x0, x1, a1, 2) DOT_PAIR(7, x0, x1, a1, 3)
-#define ZERO_PAIR(i) float32x4_t c##i##0 = vdupq_n_f32(0), c##i##1 = c##i##0;
-#define SCALE_PAIR(i) \
-    float32x4_t c##i##0 = vmulq_n_f32(vld1q_f32(o + 8 * (i)), alpha[i]), c##i##1 = vmulq_n_f32(vld1q_f32(o + 8 * (i) + 4), alpha[i]);
-#define STORE_PAIR(y, i)               \
-    vst1q_f32((y) + 8 * (i), c##i##0); \
-    vst1q_f32((y) + 8 * (i) + 4, c##i##1);
-#define STORE_8(y)                                                      \
-    STORE_PAIR(y, 0) STORE_PAIR(y, 1) STORE_PAIR(y, 2) STORE_PAIR(y, 3) \
-    STORE_PAIR(y, 4) STORE_PAIR(y, 5) STORE_PAIR(y, 6) STORE_PAIR(y, 7)
 
-/* s[8 keys][8 rows] of one panel of keys. */
-static void scores_8x8(float *s, const bfloat16_t *q, const bfloat16_t *k, size_t d)
+/* o[8 keys][8 rows]: the scores of one panel of keys. */
+static void scores_8x8(float *o, const bfloat16_t *q, const bfloat16_t *k, size_t d)
 {
-    ZERO_PAIR(0) ZERO_PAIR(1) ZERO_PAIR(2) ZERO_PAIR(3) ZERO_PAIR(4) ZERO_PAIR(5) ZERO_PAIR(6) ZERO_PAIR(7)
+    PRISM_TILE_EACH(PRISM_TILE_ZERO)
     for (size_t i = 0; i < d; i += 2, q += 16, k += 16) {
         bfloat16x8_t q0 = vld1q_bf16(q), q1 = vld1q_bf16(q + 8), k0 = vld1q_bf16(k), k1 = vld1q_bf16(k + 8);
         DOT_8(q0, q1, k0, k1)
     }
-    STORE_8(s)
+    PRISM_TILE_EACH(PRISM_TILE_STORE)
 }
 
 static void scores(float *s, const void *q, const void *k, size_t d, size_t n_keys)
@@ -40,12 +31,12 @@ static void scores(float *s, const void *q, const void *k, size_t d, size_t n_ke
 /* o[8 rows][8 dims] = alpha * o + p.v over n keys, n even. */
 static void values_8x8(float *o, const bfloat16_t *p, const bfloat16_t *v, const float *alpha, size_t n)
 {
-    SCALE_PAIR(0) SCALE_PAIR(1) SCALE_PAIR(2) SCALE_PAIR(3) SCALE_PAIR(4) SCALE_PAIR(5) SCALE_PAIR(6) SCALE_PAIR(7)
+    PRISM_TILE_EACH(PRISM_TILE_LOAD)
     for (size_t j = 0; j < n; j += 2, p += 16, v += 16) {
         bfloat16x8_t p0 = vld1q_bf16(p), p1 = vld1q_bf16(p + 8), v0 = vld1q_bf16(v), v1 = vld1q_bf16(v + 8);
         DOT_8(v0, v1, p0, p1)
     }
-    STORE_8(o)
+    PRISM_TILE_EACH(PRISM_TILE_STORE)
 }
 
 /* p[key][8] to bf16 pairs [key / 2][8][2]. */

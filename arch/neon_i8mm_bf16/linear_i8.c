@@ -138,6 +138,7 @@ static void gemm(const struct prism_gemm_args *g)
 const struct prism_linear prism_linear_i8_neon_i8mm_bf16 = {
     .name = "i8", .mr = MR, .nr = NR, .k_step = GROUP, .a_bytes = a_bytes, .w_bytes = w_bytes,
     .pack_w = pack_w, .pack_a = pack_a, .gemm = gemm,
+    .finer = &prism_linear_bf16_neon_i8mm_bf16,
     /* As in arch/generic/linear_i8.c: half a step of max/127 and the roundings of the quotient. */
     .a_err = 0.5f / 127 + 0x1p-22f, .w_err = 0.5f / 127 + 0x1p-22f,
 };

@@ -24,17 +24,19 @@ static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-const struct prism_linear *prism_context_linear(const struct prism_context *c, const struct prism_matrix *m)
+const struct prism_linear *prism_context_linear(const struct prism_context *c, const struct prism_matrix *m, bool fine)
 {
     const struct prism_linear *kind = c->kernels->linear_auto[m->type];
+    if (fine && kind->finer)
+        kind = kind->finer;
     return c->compute == PRISM_COMPUTE_F32 || m->k % kind->k_step ? c->kernels->linear_f32 : kind;
 }
 
 /* ---- the plan ---- */
 
-static uint64_t panels_of(const struct prism_context *c, const struct prism_matrix *m)
+static uint64_t panels_of(const struct prism_context *c, const struct prism_matrix *m, bool fine)
 {
-    return m->data ? prism_panels_bytes(prism_context_linear(c, m), m) : 0;
+    return prism_panels_bytes(prism_context_linear(c, m, fine), m);
 }
 
 /* Weight panels that live at the same time: q, k, v; then o, gate, up, down. */
@@ -43,32 +45,37 @@ static uint64_t layer_panel_bytes(const struct prism_context *c)
     uint64_t most = 0;
     for (uint32_t i = 0; i < c->model->hp.n_layer; i++) {
         const struct prism_layer *l = &c->model->layers[i];
-        uint64_t before = panels_of(c, &l->q) + panels_of(c, &l->k) + panels_of(c, &l->v);
-        uint64_t after = panels_of(c, &l->o) + panels_of(c, &l->gate) + panels_of(c, &l->up) + panels_of(c, &l->down);
+        uint64_t before = panels_of(c, &l->q, false) + panels_of(c, &l->k, true) + panels_of(c, &l->v, true);
+        uint64_t after = panels_of(c, &l->o, false) + panels_of(c, &l->gate, false) + panels_of(c, &l->up, false) +
+                         panels_of(c, &l->down, true);
         most = max_u64(most, max_u64(before, after));
     }
     return most;
 }
 
-/* Activation panels of n rows of k values, for whichever kind is the largest. */
-static size_t activation_panel_bytes(const struct prism_context *c, size_t n, size_t k)
+/* The largest of an aspect of all linear kinds that the level may choose. */
+struct kind_limits {
+    size_t a_bytes; /* activation panels of n rows of k values */
+    size_t mr;
+};
+
+static void widen(struct kind_limits *l, const struct prism_linear *kind, size_t n, size_t k)
 {
-    size_t most = n < PRISM_FEW_TOKENS ? n * k * sizeof(float) : PRISM_FEW_TOKENS * k * sizeof(float);
-    const struct prism_linear *kind = c->kernels->linear_f32;
-    for (int t = -1; t < PRISM_N_TYPES; t++) {
-        if (t >= 0)
-            kind = c->kernels->linear_auto[t];
-        most = max_size(most, (n + kind->mr - 1) / kind->mr * kind->a_bytes((k + 31) & ~(size_t)31));
-    }
-    return most;
+    l->a_bytes = max_size(l->a_bytes, (n + kind->mr - 1) / kind->mr * kind->a_bytes(k));
+    l->mr = max_size(l->mr, kind->mr);
 }
 
-static unsigned widest_panel(const struct prism_context *c)
+static struct kind_limits kind_limits(const struct prism_context *c, size_t n, size_t k)
 {
-    unsigned mr = c->kernels->linear_f32->mr;
+    size_t few = n < PRISM_FEW_TOKENS ? n : PRISM_FEW_TOKENS;
+    struct kind_limits l = { few * k * sizeof(float), 1 }; /* a few rows lie there as floats */
+
+    k = (k + 31) & ~(size_t)31;
+    widen(&l, c->kernels->linear_f32, n, k);
     for (int t = 0; t < PRISM_N_TYPES; t++)
-        mr = c->kernels->linear_auto[t]->mr > mr ? c->kernels->linear_auto[t]->mr : mr;
-    return mr;
+        for (const struct prism_linear *kind = c->kernels->linear_auto[t]; kind; kind = kind->finer)
+            widen(&l, kind, n, k);
+    return l;
 }
 
 void prism_context_layout(struct prism_context *c, struct prism_arena *a)
@@ -77,6 +84,7 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     struct prism_plan *p = &c->plan;
     uint64_t n_ctx = p->n_ctx, q_width = (uint64_t)hp->n_head * hp->head_dim, kv_width = (uint64_t)hp->n_head_kv * hp->head_dim;
     size_t slab = (size_t)min_u64(PRISM_SLAB_TOKENS, n_ctx), k_max = max_size(max_size(hp->n_embd, q_width), hp->n_ff);
+    struct kind_limits limits = kind_limits(c, slab, k_max);
     uint64_t mark = a->used;
 
     p->slab_tokens = (uint32_t)slab;
@@ -91,11 +99,11 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     c->rope_cos = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
     c->rope_sin = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
     c->y = prism_arena_take(a, slab * c->y_width, sizeof(float));
-    c->a_panels = prism_arena_take(a, activation_panel_bytes(c, slab, k_max), 1);
+    c->a_panels = prism_arena_take(a, limits.a_bytes, 1);
     p->activation_bytes = a->used - mark;
 
     mark = a->used;
-    c->w_panel_bytes = max_u64(layer_panel_bytes(c), min_u64(output_panel_target, panels_of(c, &c->model->output)));
+    c->w_panel_bytes = max_u64(layer_panel_bytes(c), min_u64(output_panel_target, prism_panels_bytes(c->kernels->linear_f32, &c->model->output)));
     c->w_panels = prism_arena_take(a, c->w_panel_bytes, 1);
     p->panel_bytes = a->used - mark;
 
@@ -107,7 +115,7 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     c->attn_panels = prism_arena_take(a, c->attn_heads, c->k_head_bytes + c->v_head_bytes);
     c->blocks = prism_arena_take(a, n_blocks, sizeof *c->blocks);
     c->thread_bytes = max_size(c->attention->tile_scratch(hp->head_dim, PRISM_DENSE_BLOCK),
-                               max_size(n_ctx * sizeof(float), widest_panel(c) * k_max * sizeof(float)));
+                               max_size(n_ctx * sizeof(float), limits.mr * k_max * sizeof(float)));
     c->thread_bytes = (c->thread_bytes + 255) & ~(size_t)255; /* threads do not share lines, nor neighbouring lines */
     c->thread_scratch = prism_arena_take(a, p->n_threads, c->thread_bytes);
     p->attention_bytes = a->used - mark;

@@ -78,8 +78,9 @@ struct prism_context {
 /* Hands out (or, with a->base NULL, adds up) every buffer of c, whose model, kernels and plan parameters are set. */
 void prism_context_layout(struct prism_context *c, struct prism_arena *a);
 
-/* The linear kind for a matrix under the context's compute mode. */
-const struct prism_linear *prism_context_linear(const struct prism_context *c, const struct prism_matrix *m);
+/* The linear kind for a matrix of a layer under the context's compute mode. (The output matrix is always multiplied in fp32.)
+ * fine: one of the products where coarse activations hurt, see layer.c. */
+const struct prism_linear *prism_context_linear(const struct prism_context *c, const struct prism_matrix *m, bool fine);
 
 /* Run jobs of one phase on the team: time goes to `phase`, `work` units per job to the progress. Jobs are skipped once the call is
  * cancelled. Returns false then. */

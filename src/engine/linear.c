@@ -44,9 +44,6 @@ bool prism_pack_weights(struct prism_context *c, const struct prism_matrix *cons
                         uint8_t *at)
 {
     for (size_t i = 0; i < n; i++) {
-        if (!m[i]->data)
-            continue;
-        out[i]->kind = prism_context_linear(c, m[i]);
         out[i]->data = at;
         out[i]->panel_bytes = out[i]->kind->w_bytes(m[i]->k);
         at += prism_panels_bytes(out[i]->kind, m[i]);

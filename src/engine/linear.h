@@ -27,10 +27,10 @@ struct prism_rows {
     void *arg;
 };
 
-/* Bytes of all panels of a matrix. */
+/* Bytes of all panels of a matrix, 0 of an absent one. */
 uint64_t prism_panels_bytes(const struct prism_linear *kind, const struct prism_matrix *m);
 
-/* Packs matrices (skipping absent ones) one after the other from `at`. Returns false when cancelled. */
+/* Packs matrices one after the other from `at`, each for the out[i]->kind that the caller has set. Returns false when cancelled. */
 bool prism_pack_weights(struct prism_context *c, const struct prism_matrix *const *m, struct prism_panels *const *out, size_t n,
                         uint8_t *at);
 

@@ -72,7 +72,7 @@ static void deliver_job(void *arg, size_t job, uint32_t thread)
 static struct prism_matrix output_piece(const struct prism_context *c, size_t from)
 {
     struct prism_matrix m = c->model->output;
-    const struct prism_linear *kind = prism_context_linear(c, &m);
+    const struct prism_linear *kind = c->kernels->linear_f32;
     size_t fit = c->w_panel_bytes / kind->w_bytes(m.k) * kind->nr;
 
     m.data += from * m.row_bytes;
@@ -80,7 +80,9 @@ static struct prism_matrix output_piece(const struct prism_context *c, size_t fr
     return m;
 }
 
-/* logits[n][n_vocab] of n rows that start at row `row` of the call. *packed: the whole output matrix is in the panels already. */
+/* The output matrix is multiplied in fp32 in every mode, as it is for the one row of an ordinary prefill (read as stored): an int8 step
+ * would show undamped in the logits, and what an evaluation measures should be what users get.
+ * logits[n][n_vocab] of n rows that start at row `row` of the call. *packed: the whole output matrix is in the panels already. */
 static bool compute_logits(struct prism_context *c, size_t row, size_t n, float *logits, struct prism_panels *packed)
 {
     const struct prism_model *m = c->model;
@@ -90,7 +92,7 @@ static bool compute_logits(struct prism_context *c, size_t row, size_t n, float 
 
     for (size_t from = 0; from < m->output.rows;) {
         struct prism_matrix piece = stored ? m->output : output_piece(c, from);
-        struct prism_panels panels = *packed;
+        struct prism_panels panels = packed->data ? *packed : (struct prism_panels){ .kind = c->kernels->linear_f32 };
         if (!stored && !panels.data) {
             if (!prism_pack_weights(c, (const struct prism_matrix *[]){ &piece }, (struct prism_panels *[]){ &panels }, 1, c->w_panels))
                 return false;

@@ -72,7 +72,7 @@ size_t prism_gguf_vtype_bytes(enum prism_gguf_vtype t);
 const struct prism_gguf_kv *prism_gguf_find(const struct prism_gguf *g, const char *key);           /* NULL: absent; hashed */
 const struct prism_gguf_tensor *prism_gguf_tensor_find(const struct prism_gguf *g, const char *name); /* likewise */
 
-/* Typed access, shared by all threads. Absent keys leave *out as it was and return PRISM_OK unless `required`; a wrong type, a value out of [lo, hi] or a
+/* Typed access. Absent keys leave *out as it was and return PRISM_OK unless `required`; a wrong type, a value out of [lo, hi] or a
  * NaN is PRISM_E_FORMAT and names the key. Integers accept any integer type whose value fits. */
 enum prism_status prism_gguf_get_uint(const struct prism_gguf *g, const char *key, bool required, uint64_t lo, uint64_t hi,
                                       uint64_t *out, struct prism_error *err);

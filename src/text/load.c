@@ -135,11 +135,12 @@ static enum prism_status load_bpe(struct prism_vocab *v, const struct prism_gguf
         return st;
     const struct prism_pre *row = prism_pre_find(pre, &v->pre);
     if (!row)
-        return prism_fail(err, PRISM_E_UNSUPPORTED, "%s: " KEY("pre") ": expected a pre-tokenizer of this version, found unknown value \"%.*s\"",
-                          g->path, (int)(pre.n < 64 ? pre.n : 64), pre.p);
+        return prism_fail(err, PRISM_E_UNSUPPORTED,
+                          "%s: " KEY("pre") ": expected a pre-tokenizer of this version, found unknown value \"%.*s\"", g->path,
+                          (int)(pre.n < 64 ? pre.n : 64), pre.p);
     if (str_is(pre, "default"))
-        prism_warn(&g->log, "%s: " KEY("pre") ": expected the name of the model's pre-tokenizer, found none or \"default\"; token ids may be wrong",
-                   g->path);
+        prism_warn(&g->log,
+                   "%s: " KEY("pre") ": expected the model's pre-tokenizer, found none or \"default\"; token ids may be wrong", g->path);
     st = get_array(g, KEY("merges"), PRISM_GV_STR, PRISM_GV_STR, 0, true, &merges, err);
     if (!st)
         st = prism_pairs_build(v, g, merges, err);

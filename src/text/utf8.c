@@ -101,7 +101,7 @@ size_t prism_utf8_push(struct prism_utf8 *s, const char *bytes, size_t len, bool
         s->n_held -= (unsigned)used;
         memmove(s->held, s->held + used, s->n_held);
     }
-    if (!s->n_held) {
+    if (len) { /* nothing is held then */
         size_t used = push_complete(bytes, len, out + total, &w);
         total += w;
         s->n_held = (unsigned)(len - used);

@@ -164,6 +164,7 @@ static void make_vectors(struct job *j, size_t bytes_per_value)
     j->work = (double)(n * bytes_per_value);
 }
 
+/* swiglu and add work in place: a copy each time keeps the numbers ordinary, and counts as part of the kernel. */
 static void run_rms_norm(const struct job *j) { j->k->rms_norm(j->y, j->x, j->w, j->row->n, 1e-6f); }
 static void run_rope(const struct job *j) { j->k->rope(j->y, j->x, j->w, j->row->n, j->row->m); }
 static void run_swiglu(const struct job *j) { j->k->swiglu(memcpy(j->w, j->y, j->row->n * sizeof(float)), j->x, j->row->n); }

@@ -1,4 +1,5 @@
 /* test_dequant.c - stored weights to floats, bit for bit at every level: golden blocks, raw bits of every kind, every length. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -136,6 +137,19 @@ static void check_raw_bits(const struct prism_kernels *k)
         }
 }
 
+/* Every scale of MXFP4, the subnormal and the largest too: 2^(e - 128). */
+static void check_mxfp4_scales(const struct prism_kernels *k)
+{
+    for (int e = 0; e < 256; e++) {
+        uint8_t block[17] = { (uint8_t)e, 0x91 }; /* the first byte holds 1 for value 0, -1 for value 16 */
+        float y[32];
+        k->to_f32[PRISM_MXFP4](y, block, 32);
+        kt_context("%s to_f32 MXFP4, scale %d", k->name, e);
+        kt_near((double)y[0], ldexp(1, e - 128), 0, 0, 0);
+        kt_near((double)y[16], -ldexp(1, e - 128), 0, 16, 0);
+    }
+}
+
 /* The oracle's file: a thousand or two values per type. */
 static const struct prism_gguf *oracle;
 
@@ -164,6 +178,8 @@ static void check_oracle(const struct prism_kernels *k)
 static void test_golden(void **state) { (void)state, kt_levels(check_golden); }
 static void test_raw_bits(void **state) { (void)state, kt_levels(check_raw_bits); }
 
+static void test_mxfp4_scales(void **state) { (void)state, kt_levels(check_mxfp4_scales); }
+
 static void test_oracle(void **state)
 {
     (void)state;
@@ -184,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),
         cmocka_unit_test(test_raw_bits),
+        cmocka_unit_test(test_mxfp4_scales),
         cmocka_unit_test(test_oracle),
     };
     return cmocka_run_group_tests_name("arch/dequant", tests, NULL, NULL);

@@ -93,7 +93,7 @@ static double *reaches(const struct prism_linear *l, const float *x, size_t n, s
 static double weight_error(const struct prism_linear *l, enum prism_type type)
 {
     bool requantised = type == PRISM_Q2_K || type == PRISM_Q3_K || type == PRISM_Q6_K;
-    return strcmp(l->name, "i8") || requantised ? (double)l->w_err : 0;
+    return strncmp(l->name, "i8", 2) || requantised ? (double)l->w_err : 0;
 }
 
 /* The terms of the bound are those of struct prism_linear. Below 2^-120 activations may count as zero (prism_quantize_32;
@@ -197,7 +197,7 @@ static void check_against_generic(struct product *p, const float *c)
     run(&ref, want, 0, p->rows, 0, p->cols, false);
     int8_t *q = kt_alloc(p->k, 1);
     float *d = kt_floats(p->k / 32 + 1), *m = kt_floats(p->k / 32 + 1);
-    const bool offset = !strcmp(l->name, "i8") && prism_types[p->type].has_min;
+    const bool offset = !strncmp(l->name, "i8", 2) && prism_types[p->type].has_min;
     for (size_t j = 0; j < p->cols; j++) {
         if (offset)
             prism_kernels_generic.to_i8[p->type](q, d, m, p->w + j * p->row_bytes, p->k);
@@ -273,8 +273,9 @@ static void check_f32(const struct prism_kernels *k)
 static void check_auto(const struct prism_kernels *k)
 {
     for (int t = 0; t < PRISM_N_TYPES; t++)
-        if (k->linear_auto[t] != k->linear_f32)
-            check_linear(k, k->linear_auto[t], (enum prism_type)t);
+        for (const struct prism_linear *l = k->linear_auto[t]; l; l = l->finer)
+            if (l != k->linear_f32)
+                check_linear(k, l, (enum prism_type)t);
 }
 
 /* The definitions that the generic table does not choose. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -254,7 +255,8 @@ static void prompt_from_each_source(void **state)
     RUN(&flag, "prism-run", "-m", model, "-p", prompt, "-n", "8", "-t", "1", "--temp", "0");
     RUN(&escaped, "prism-run", "-m", model, "-p", "It was a dark night.\\nThe", "-n", "8", "-t", "1", "--temp", "0");
     RUN(&file, "prism-run", "-m", model, "-f", path, "-n", "8", "-t", "1", "--temp", "0");
-    child_run(&pipe, (const char *const[]){ "prism-run", "-m", model, "-n", "8", "-t", "1", "--temp", "0", NULL }, prompt, strlen(prompt));
+    child_run(&pipe, (const char *const[]){ "prism-run", "-m", model, "-n", "8", "-t", "1", "--temp", "0", NULL }, prompt,
+              strlen(prompt));
     RUN(&echo, "prism-run", "-m", model, "-p", prompt, "-n", "8", "-t", "1", "--temp", "0", "--display-prompt");
     assert_worked(&flag);
     assert_string_equal(flag.out, file.out);
@@ -275,7 +277,8 @@ static void odd_prompts(void **state)
     struct child c;
 
     (void)state;
-    child_run(&c, (const char *const[]){ "prism-run", "-m", model, "-n", "4", "-t", "1", "--display-prompt", NULL }, odd, sizeof odd - 1);
+    child_run(&c, (const char *const[]){ "prism-run", "-m", model, "-n", "4", "-t", "1", "--display-prompt", NULL }, odd,
+              sizeof odd - 1);
     assert_worked(&c);
     assert_non_null(memchr(c.out, 0, c.n_out));                   /* the NUL byte came through */
     assert_non_null(memmem(c.out, c.n_out, "\xef\xbf\xbd", 3)); /* and the broken bytes as U+FFFD */
@@ -329,11 +332,13 @@ static void tokenize_prints_ids(void **state)
 
 static void json_is_one_document(void **state)
 {
-    static const char *const members[] = { "\"text\"", "\"tokens\"", "\"timings\"", "\"plan\"", "\"model\"", "\"stats\"", "\"threads\"", "\"cores\"" };
+    static const char *const members[] = { "\"text\"",  "\"tokens\"", "\"timings\"", "\"plan\"",
+                                           "\"model\"", "\"stats\"",  "\"threads\"", "\"cores\"" };
     struct child c;
+    char odd[512], *target = realpath(model, NULL);
 
     (void)state;
-    RUN(&c, "prism-run", "-m", model, "-p", "A \"quoted\" line\nand", "-n", "2", "-s", "7", "-t", "2", "--json");
+    RUN(&c, "prism-run", "-m", model, "-p", "A line\nand", "-n", "2", "-s", "7", "-t", "2", "--json");
     assert_worked(&c);
     assert_json(c.out);
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
@@ -341,10 +346,14 @@ static void json_is_one_document(void **state)
     assert_non_null(strstr(c.out, "\"seed\": 7,"));
     assert_int_equal(c.n_err, 0);
     child_free(&c);
-    RUN(&c, "prism-run", "-m", model, "--info", "--json");
+    snprintf(odd, sizeof odd, "%s/a\"b\\c\n\xff.gguf", test_tmp_dir()); /* a path that needs every kind of escape */
+    assert_int_equal(symlink(target, odd), 0);
+    RUN(&c, "prism-run", "-m", odd, "--info", "--json");
     assert_worked(&c);
     assert_json(c.out);
+    assert_non_null(strstr(c.out, "/a\\\"b\\\\c\\n\xef\xbf\xbd.gguf\","));
     child_free(&c);
+    free(target);
 }
 
 static void info_and_kernels(void **state)

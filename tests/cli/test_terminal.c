@@ -18,11 +18,14 @@
 static const char model[] = "models/gutenberg-llama-16m-q8_0.gguf";
 
 /* Prefill of 28443 tokens on one thread of the plain C kernels: minutes, so that a signal always meets it. */
-static const char *const long_prefill[] = { "prism-run", "-m", "models/gutenberg-38m-q8_0.gguf", "-f", "models/prompts/secret-8.txt", "-t", "1",
-                                            "--cpu-level", "generic", "--compute", "f32", NULL };
+static const char *const long_prefill[] = {
+    "prism-run", "-m", "models/gutenberg-38m-q8_0.gguf", "-f", "models/prompts/secret-8.txt",
+    "-t", "1", "--cpu-level", "generic", "--compute", "f32", NULL,
+};
 
-static const char *const endless_generation[] = { "prism-run", "-m", "models/gutenberg-llama-16m-q8_0.gguf", "-p", "Once", "-t", "1", "-n", "-1",
-                                                  "--ignore-eos", "--cpu-level", "generic", NULL };
+static const char *const endless_generation[] = {
+    "prism-run", "-m", model, "-p", "Once", "-t", "1", "-n", "-1", "--ignore-eos", "--cpu-level", "generic", NULL,
+};
 
 static double now_s(void)
 {

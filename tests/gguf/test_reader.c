@@ -230,7 +230,7 @@ static void test_index(void **state)
 {
     (void)state;
     enum { N = 5000 };
-    static char names[N][8];
+    static char names[N][16];
     struct prism_index *ix = prism_index_new();
     uint64_t held;
     for (int i = 0; i < N; i++) {

@@ -282,7 +282,8 @@ static void special_tokens_are_parsed_on_request(void **state)
 static void any_bytes_are_text(void **state)
 {
     (void)state;
-    static const char nul[] = "a\0b\0\0 c\n\n\t  d", utf8[] = "na\xC3\xAFve \xE2\x80\x9Cwords\xE2\x80\x9D \xF0\x9F\xA6\x80 \xE6\xBC\xA2\xE5\xAD\x97";
+    static const char nul[] = "a\0b\0\0 c\n\n\t  d";
+    static const char utf8[] = "na\xC3\xAFve \xE2\x80\x9Cwords\xE2\x80\x9D \xF0\x9F\xA6\x80 \xE6\xBC\xA2\xE5\xAD\x97";
     for (size_t i = 0; i < 2; i++) {
         struct opened o = open_vocab(models[i]);
         assert_round_trip(o.v, nul, sizeof nul - 1);

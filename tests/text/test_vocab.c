@@ -24,11 +24,11 @@
 
 static const char *const bpe_tokens[] = {
     "a", "b", "c", "d", "\xC4\xA0" /* space */, "1", "ab", "bc", "abc", "aa", "\xC4\xA0" "a", "abd",
-    "<s>", "<user>", "<|im_end|>", "cd", "abcd", "\xC3\xA9" /* the byte E9 */, "<s><user>", "user",
+    "<s>", "<user>", "<|im_end|>", "cd", "abcd", "\xC3\xA9" /* the byte E9 */, "<s><user>", "user", "caa",
 };
-enum { A, B, C, D, SPACE, ONE, AB, BC, ABC, AA, SPACE_A, ABD, BOS, USER, IM_END, CD, ABCD, E9, BOS_USER, WORD_USER, N_BPE };
-static const int32_t bpe_types[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 4, 1, 1, 1, 1, 3, 5};
-static const char *const bpe_merges[] = {"a b", "b c", "c d", "a a", "\xC4\xA0 a", "ab cd", "ab c", "a b"};
+enum { A, B, C, D, SPACE, ONE, AB, BC, ABC, AA, SPACE_A, ABD, BOS, USER, IM_END, CD, ABCD, E9, BOS_USER, WORD_USER, CAA, N_BPE };
+static const int32_t bpe_types[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 4, 1, 1, 1, 1, 3, 5, 1};
+static const char *const bpe_merges[] = {"a b", "b c", "c d", "a a", "\xC4\xA0 a", "ab cd", "c aa", "ab c", "a b"};
 
 static struct gb *bpe_file(void)
 {
@@ -137,6 +137,7 @@ static void bpe_merges_by_rank_then_leftmost(void **state)
     IDS(l.v, "aaa", 0, AA, A, END);        /* leftmost */
     IDS(l.v, "abcd", 0, ABCD, END);        /* "c d" outranks "ab c", and then meets "ab" */
     IDS(l.v, "aaaa", 0, AA, AA, END);
+    IDS(l.v, "abcaa", 0, AB, CAA, END);    /* "b c" is overtaken and must leave no trace */
     IDS(l.v, "cdab", 0, CD, AB, END);
     IDS(l.v, "abd", 0, AB, D, END);        /* no merge makes it, so the token is not used */
     IDS(l.v, "a a1", 0, A, SPACE_A, ONE, END);
@@ -331,8 +332,8 @@ static void spm_merges_by_score_then_leftmost(void **state)
     static const struct {
         float aa, ab;
         int32_t ids[4];
-    } ordered[] = {{1, 2, {S_SPACE, S_A, S_AB, END}}, {2, 1, {S_SPACE, S_AA, S_B, END}}, {-0.0f, 0, {S_SPACE, S_AA, S_B, END}},
-                   {-1, 1, {S_SPACE, S_A, S_AB, END}}, {-2, -1, {S_SPACE, S_A, S_AB, END}}};
+    } ordered[] = {{1, 2, {S_SP_A, S_AB, END}}, {2, 1, {S_SPACE, S_AA, S_B, END}}, {-0.0f, 0, {S_SPACE, S_AA, S_B, END}},
+                   {-1, 1, {S_SP_A, S_AB, END}}, {-2, -1, {S_SP_A, S_AB, END}}};
     for (size_t i = 0; i < COUNT(ordered); i++)
         for (int as_integers = 0; as_integers < 2; as_integers++) {
             float scores[N_SPM];
@@ -462,13 +463,13 @@ static void refusals(void **state)
         {bpe_file, tokens_are_numbers, 0, PRISM_E_FORMAT, KEY("tokens") ": expected an array of strings, found another type"},
         {bpe_file, tokens_are_one_text, 0, PRISM_E_FORMAT, KEY("tokens") ": expected an array of strings, found another type"},
         {bpe_file, no_tokens, 0, PRISM_E_FORMAT, KEY("tokens") ": expected 1 entries, found 0"},
-        {bpe_file, unchanged, 32, PRISM_E_FORMAT, KEY("tokens") ": expected 32 entries (from token_embd.weight), found 20"},
+        {bpe_file, unchanged, 32, PRISM_E_FORMAT, KEY("tokens") ": expected 32 entries (from token_embd.weight), found 21"},
         {spm_file, unchanged, 7, PRISM_E_FORMAT, KEY("tokens") ": expected 7 entries (from token_embd.weight), found 20"},
-        {bpe_file, few_types, 0, PRISM_E_FORMAT, KEY("token_type") ": expected 20 entries, found 3"},
+        {bpe_file, few_types, 0, PRISM_E_FORMAT, KEY("token_type") ": expected 21 entries, found 3"},
         {bpe_file, float_types, 0, PRISM_E_FORMAT, KEY("token_type") ": expected an array of i32, found another type"},
         {spm_file, few_scores, 0, PRISM_E_FORMAT, KEY("scores") ": expected 20 entries, found 19"},
         {spm_file, drop_scores, 0, PRISM_E_FORMAT, KEY("scores") ": expected an array of f32, found nothing"},
-        {bpe_file, few_scores, 0, PRISM_E_FORMAT, KEY("scores") ": expected 20 entries, found 19"},
+        {bpe_file, few_scores, 0, PRISM_E_FORMAT, KEY("scores") ": expected 21 entries, found 19"},
         {bpe_file, drop_merges, 0, PRISM_E_FORMAT, KEY("merges") ": expected an array of strings, found nothing"},
         {bpe_file, merges_are_numbers, 0, PRISM_E_FORMAT, KEY("merges") ": expected an array of strings, found another type"},
         {bpe_file, drop_model, 0, PRISM_E_FORMAT, KEY("model")},
@@ -537,9 +538,9 @@ static void warnings(void **state)
         int lines;
     } rows[] = {
         {odd_merges, KEY("merges") ": expected pairs of known tokens, found 7 others, ignored; first: index 1", 1},
-        {ids_out_of_range, KEY("bos_token_id") ": expected an id below 20, found 20, ignored", 2},
+        {ids_out_of_range, KEY("bos_token_id") ": expected an id below 21, found 21, ignored", 2},
         {empty_text, KEY("tokens") ": expected texts, found 2 empty ones, ignored; first: token 5", 1},
-        {pre_missing, KEY("pre") ": expected the name of the model's pre-tokenizer", 1},
+        {pre_missing, KEY("pre") ": expected the model's pre-tokenizer", 1},
         {leading_space, "", 0},
         {odd_types, "", 0},
     };

@@ -15,7 +15,8 @@ const struct engine_options engine_defaults = { .cache_k = -1, .cache_v = -1 };
 #define AT(field) offsetof(struct engine_options, field)
 
 const struct cli_option engine_rows[] = {
-    { .kind = CLI_TEXT, .names = "-m, --model", .arg = "FILE", .offset = AT(model), .help = "GGUF model; of a split model, its first part" },
+    { .kind = CLI_TEXT, .names = "-m, --model", .arg = "FILE", .offset = AT(model),
+      .help = "GGUF model; of a split model, its first part" },
     { .kind = CLI_INT, .names = "-t, --threads", .arg = "N", .offset = AT(n_threads), .min = 1, .max = MAX_THREADS,
       .initial = "one per physical core", .help = "threads" },
     { .kind = CLI_FLAG, .names = "--no-bind", .offset = AT(no_bind), .help = "do not pin threads to cores" },
@@ -30,7 +31,8 @@ const struct cli_option engine_rows[] = {
     { 0 },
 };
 
-int engine_level(const struct engine_options *o, int *level)
+/* Level of --cpu-level: -1 for the best, else its index. PROCESS_ERROR after one line when there is no such level. */
+static int find_level(const struct engine_options *o, int *level)
 {
     char names[256] = "";
 
@@ -53,9 +55,9 @@ int engine_context_params(const struct engine_options *o, struct prism_context_p
     int cache = o->cache_k >= 0 ? o->cache_k : o->cache_v, level;
 
     if (o->cache_k >= 0 && o->cache_v >= 0 && o->cache_k != o->cache_v)
-        return process_error("-ctk %s -ctv %s: keys and values have the same type, give one of the two flags", type_names[o->cache_k],
-                             type_names[o->cache_v]);
-    int status = engine_level(o, &level);
+        return process_error("-ctk %s -ctv %s: keys and values have the same type, give one of the two flags",
+                             type_names[o->cache_k], type_names[o->cache_v]);
+    int status = find_level(o, &level);
     if (status != PROCESS_OK)
         return status;
     *params = (struct prism_context_params){
@@ -128,7 +130,7 @@ static void print_special(const char *label, int32_t id, bool added)
         printf("  %-18s %d%s\n", label, id, added ? ", added to prompts" : ", not added");
 }
 
-void engine_print_model(const struct prism_model_info *m)
+static void print_model(const struct prism_model_info *m)
 {
     printf("model\n");
     print_fact("file", m->path);
@@ -142,8 +144,8 @@ void engine_print_model(const struct prism_model_info *m)
     printf("  %-18s %u\n", "embedding", m->n_embd);
     printf("  %-18s %u query, %u key/value, %u wide\n", "heads", m->n_head, m->n_head_kv, m->head_dim);
     printf("  %-18s %u\n", "feed-forward", m->n_ff);
-    printf("  %-18s %u dims, %s, base %g, scaling %s\n", "rope", m->n_rot, m->rope_order ? m->rope_order : "-", (double)m->rope_freq_base,
-           m->rope_scaling ? m->rope_scaling : "none");
+    printf("  %-18s %u dims, %s, base %g, scaling %s\n", "rope", m->n_rot, m->rope_order ? m->rope_order : "-",
+           (double)m->rope_freq_base, m->rope_scaling ? m->rope_scaling : "none");
     printf("  %-18s %g\n", "rms epsilon", (double)m->rms_eps);
     printf("  %-18s %u tokens\n", "trained context", m->n_ctx_train);
     printf("  %-18s %s\n", "output matrix", m->tied_embeddings ? "the embedding" : "its own");
@@ -161,7 +163,7 @@ static const char *kv_type_name(enum prism_kv_type t)
     return names[t];
 }
 
-void engine_print_plan(const struct prism_plan *p)
+static void print_plan(const struct prism_plan *p)
 {
     const struct {
         const char *name;
@@ -259,4 +261,56 @@ void engine_json_stats(struct json *j, const struct prism_stats *s)
     json_real(j, "attention_ms", s->attention_ms);
     json_real(j, "other_ms", s->other_ms);
     json_close(j);
+}
+
+/* ---- modes -------------------------------------------------------------------------------------------------------- */
+
+int engine_show_info(const struct engine_options *o, uint32_t n_ctx, bool check_tensors, bool json)
+{
+    prism_model *model;
+    struct prism_context_params params;
+    struct prism_model_info info;
+    struct prism_plan plan;
+    struct prism_error err = { 0 };
+    int status = engine_load(o, false, check_tensors, &model);
+
+    if (status == PROCESS_OK)
+        status = engine_context_params(o, &params);
+    if (status == PROCESS_OK) {
+        params.n_ctx = n_ctx;
+        if (prism_plan(model, &params, &plan, &err) != PRISM_OK)
+            status = process_error("%s", err.text);
+    }
+    if (status == PROCESS_OK) {
+        prism_model_info(model, &info);
+        if (json) {
+            struct json j = { .out = stdout };
+            json_object(&j, NULL);
+            engine_json_model(&j, &info);
+            engine_json_plan(&j, &plan);
+            json_close(&j);
+        } else {
+            print_model(&info);
+            print_plan(&plan);
+        }
+        status = process_flush_stdout();
+    }
+    prism_model_free(model);
+    return status;
+}
+
+int engine_show_kernels(const struct engine_options *o)
+{
+    int level, status = find_level(o, &level);
+
+    if (status != PROCESS_OK)
+        return status;
+    size_t len = prism_kernels_text(level, NULL, 0);
+    char *text = malloc(len + 1);
+    if (!text)
+        return process_error("out of memory");
+    prism_kernels_text(level, text, len + 1);
+    fputs(text, stdout);
+    free(text);
+    return process_flush_stdout();
 }

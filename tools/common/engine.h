@@ -1,4 +1,6 @@
-/* engine.h - what every tool that runs a model shares: its flags, loading with warnings, and the engine's facts as text and JSON. */
+/* engine.h - what every tool that runs a model shares: its flags, loading with warnings, the engine's facts as text and JSON.
+ *
+ * Messages go through process.h; nothing here exits. Not thread-safe. */
 #ifndef PRISM_TOOLS_ENGINE_H
 #define PRISM_TOOLS_ENGINE_H
 
@@ -20,9 +22,6 @@ struct engine_options {
 extern const struct engine_options engine_defaults;
 extern const struct cli_option engine_rows[]; /* for a CLI_ROWS row */
 
-/* Level of --cpu-level: -1 for the best, else its index. PROCESS_ERROR after one line when there is no such level. */
-int engine_level(const struct engine_options *o, int *level);
-
 /* Parameters of a context from the flags, n_ctx left 0. PROCESS_ERROR after one line. */
 int engine_context_params(const struct engine_options *o, struct prism_context_params *params);
 
@@ -32,9 +31,10 @@ int engine_load(const struct engine_options *o, bool vocab_only, bool check_tens
 /* All of a text as tokens, malloc'ed. PROCESS_ERROR after one line. */
 int engine_tokenize(const prism_model *model, const char *text, size_t len, unsigned flags, int32_t **tokens, size_t *n);
 
-/* Tables for people on stdout. */
-void engine_print_model(const struct prism_model_info *m);
-void engine_print_plan(const struct prism_plan *p);
+/* On stdout: facts of the model and the plan of a context of n_ctx tokens (0: trained length), as a table or as JSON; the
+ * kernels of --cpu-level. Exit status, PROCESS_ERROR after one line. */
+int engine_show_info(const struct engine_options *o, uint32_t n_ctx, bool check_tensors, bool json);
+int engine_show_kernels(const struct engine_options *o);
 
 /* One member each: "model", "plan", "threads", "stats". */
 void engine_json_model(struct json *j, const struct prism_model_info *m);

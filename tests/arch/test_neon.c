@@ -1,0 +1,81 @@
+/* test_neon.c - what the attention of the NEON levels promises beyond its contract (arch/neon/attn_body.h): a row is not touched
+ * by what lies behind its own position, not even by NaN or infinity, which 0 * v would let through. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/support/kernel_test.h"
+
+enum { D = 40, BLOCK = 32, Q_POS = 13, ROWS = 32, N_KEYS = Q_POS + ROWS, N_BLOCKS = 2 };
+
+struct scene {
+    float q[ROWS][D], k[N_KEYS][D], v[N_KEYS][D];
+};
+
+static void attend(const struct prism_attention *a, const struct scene *s, float *o)
+{
+    const size_t k_bytes = a->k_block_bytes(D, BLOCK), v_bytes = a->v_block_bytes(D, BLOCK);
+    const uint32_t blocks[N_BLOCKS] = { 0, 1 };
+    char *k = kt_alloc(N_BLOCKS * k_bytes, 64), *v = kt_alloc(N_BLOCKS * v_bytes, 64);
+
+    for (size_t b = 0; b < N_BLOCKS; b++) {
+        size_t n = N_KEYS - b * BLOCK < BLOCK ? N_KEYS - b * BLOCK : BLOCK;
+        a->pack_k(k + b * k_bytes, s->k[b * BLOCK], PRISM_KVF_F32, n, D, BLOCK);
+        a->pack_v(v + b * v_bytes, s->v[b * BLOCK], PRISM_KVF_F32, n, D, BLOCK);
+    }
+    a->tile(&(struct prism_attn_tile){ .q = s->q[0], .ldq = D, .o = o, .ldo = D, .rows = ROWS, .d = D, .q_pos = Q_POS, .kv_len = N_KEYS,
+                                       .block = BLOCK, .k = k, .v = v, .blocks = blocks, .n_blocks = N_BLOCKS, .scale = 0.2f,
+                                       .scratch = kt_alloc(a->tile_scratch(D, BLOCK), 64) });
+}
+
+static void check_causal(const struct prism_kernels *kernels, const struct prism_attention *a)
+{
+    static const float poison[] = { NAN, INFINITY, -INFINITY };
+    struct scene clean, s;
+    float want[ROWS * D];
+
+    kt_fill(clean.q[0], ROWS * D, KT_NORMAL);
+    kt_fill(clean.k[0], N_KEYS * D, KT_NORMAL);
+    kt_fill(clean.v[0], N_KEYS * D, KT_NORMAL);
+    attend(a, &clean, want);
+    kt_release();
+    for (size_t r = 0; r + 1 < ROWS; r++) {
+        s = clean;
+        for (size_t i = r + 1; i < ROWS; i++)
+            for (size_t c = 0; c < D; c++)
+                s.q[i][c] = s.k[Q_POS + i][c] = s.v[Q_POS + i][c] = poison[r % 3];
+        float *got = kt_floats(ROWS * D);
+        attend(a, &s, got);
+        kt_context("%s attention %s, %g behind row %zu", kernels->name, a->name, (double)poison[r % 3], r);
+        kt_same_floats(got, want, (r + 1) * D);
+        kt_true(isnan(got[(r + 1) * D]), "a row with poison of its own is NaN");
+        kt_release();
+    }
+}
+
+static void check_level(const struct prism_kernels *k)
+{
+    if (k->level != PRISM_LEVEL_NEON && k->level != PRISM_LEVEL_NEON_I8MM_BF16)
+        return;
+    check_causal(k, k->attention_f32);
+    if (k->attention_auto != k->attention_f32)
+        check_causal(k, k->attention_auto);
+}
+
+static void test_causal(void **state)
+{
+    (void)state;
+    if (!prism_level_runs_here(PRISM_LEVEL_NEON))
+        print_message("skipped: no neon\n");
+    kt_levels(check_level);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_causal) };
+    return cmocka_run_group_tests_name("arch/neon", tests, NULL, NULL);
+}

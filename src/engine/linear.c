@@ -84,8 +84,7 @@ static void pack_activations_job(void *arg, size_t job, uint32_t thread)
 
 struct product_job {
     struct prism_context *c;
-    const struct prism_product *p[3];
-    size_t n_products;
+    const struct prism_product *p[3]; /* the products of one kind */
     const struct prism_linear *kind;
     size_t n_rows, k, a_panel_bytes, rows_per_job, cols_per_job, row_jobs;
 };
@@ -96,12 +95,8 @@ static void product_job(void *arg, size_t job, uint32_t thread)
     size_t col_job = job / j->row_jobs, row = job % j->row_jobs * j->rows_per_job, i = 0;
 
     (void)thread;
-    for (; i + 1 < j->n_products; i++) { /* which product the column range belongs to */
-        size_t n = div_up(j->p[i]->m->rows, j->cols_per_job);
-        if (col_job < n)
-            break;
+    for (size_t n; col_job >= (n = div_up(j->p[i]->m->rows, j->cols_per_job)); i++) /* which product the column range belongs to */
         col_job -= n;
-    }
     const struct prism_product *p = j->p[i];
     size_t col = col_job * j->cols_per_job;
     struct prism_gemm_args g = {
@@ -132,12 +127,12 @@ static bool run_packed(struct prism_context *c, const struct prism_rows *rows, s
         struct activation_job a = { c, rows, kind, n_rows, k, kind->a_bytes(k) };
         struct product_job j = { .c = c, .kind = kind, .n_rows = n_rows, .k = k, .a_panel_bytes = a.panel_bytes,
                                  .rows_per_job = round_up(ROWS_PER_JOB, kind->mr), .cols_per_job = round_up(COLS_PER_JOB, kind->nr) };
-        size_t col_jobs = 0;
+        size_t col_jobs = 0, n_kind = 0;
         double work = 0;
 
         for (size_t i = first; i < n; i++)
             if (!done[i] && p[i].w->kind == kind) {
-                j.p[j.n_products++] = &p[i];
+                j.p[n_kind++] = &p[i];
                 col_jobs += div_up(p[i].m->rows, j.cols_per_job);
                 work += 2.0 * (double)n_rows * (double)k * (double)p[i].m->rows;
                 done[i] = true;
@@ -162,18 +157,21 @@ struct gemv_job {
 static void gemv_job(void *arg, size_t job, uint32_t thread)
 {
     const struct gemv_job *j = arg;
-    const struct prism_matrix *m = j->p->m;
-    size_t col = job * GEMV_COLS, cols = m->rows - col < GEMV_COLS ? m->rows - col : GEMV_COLS;
+    const struct prism_product *p = j->p;
     float out[PRISM_GEMV_ROWS][GEMV_COLS];
 
     (void)thread;
+    for (size_t n; job >= (n = div_up(p->m->rows, GEMV_COLS)); p++) /* which product the column range belongs to */
+        job -= n;
+    const struct prism_matrix *m = p->m;
+    size_t col = job * GEMV_COLS, cols = m->rows - col < GEMV_COLS ? m->rows - col : GEMV_COLS;
     for (size_t row = 0; row < j->n_rows; row += PRISM_GEMV_ROWS) {
         size_t n = j->n_rows - row < PRISM_GEMV_ROWS ? j->n_rows - row : PRISM_GEMV_ROWS;
         j->c->kernels->gemv(out[0], GEMV_COLS, j->x + row * j->k, j->k, n, m->data + col * m->row_bytes, m->row_bytes, m->type, cols,
                             j->k);
         for (size_t r = 0; r < n; r++) {
-            float *y = j->p->y + (row + r) * j->p->ldy + col;
-            const float *base = j->p->add ? y : j->p->bias ? j->p->bias + col : NULL;
+            float *y = p->y + (row + r) * p->ldy + col;
+            const float *base = p->add ? y : p->bias ? p->bias + col : NULL;
             for (size_t i = 0; i < cols; i++)
                 y[i] = base ? base[i] + out[r][i] : out[r][i];
         }
@@ -183,7 +181,10 @@ static void gemv_job(void *arg, size_t job, uint32_t thread)
 static bool run_stored(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,
                        size_t n)
 {
-    float *x = (float *)c->a_panels; /* few rows: they fit where their panels would be */
+    float *x = (float *)(void *)c->a_panels; /* few rows: they fit where their panels would be */
+    struct gemv_job j = { c, p, x, n_rows, k };
+    size_t jobs = 0;
+    double work = 0;
 
     if (rows->fn)
         rows->fn(c, rows->arg, 0, n_rows, x);
@@ -191,13 +192,10 @@ static bool run_stored(struct prism_context *c, const struct prism_rows *rows, s
         for (size_t r = 0; r < n_rows; r++)
             memcpy(x + r * k, rows->x + r * rows->ldx, k * sizeof *x);
     for (size_t i = 0; i < n; i++) {
-        struct gemv_job j = { c, &p[i], x, n_rows, k };
-        size_t jobs = div_up(p[i].m->rows, GEMV_COLS);
-        double work = 2.0 * (double)n_rows * (double)k * (double)p[i].m->rows;
-        if (!prism_context_run(c, PRISM_PHASE_LINEAR, jobs, work / (double)jobs, gemv_job, &j))
-            return false;
+        jobs += div_up(p[i].m->rows, GEMV_COLS);
+        work += 2.0 * (double)n_rows * (double)k * (double)p[i].m->rows;
     }
-    return true;
+    return prism_context_run(c, PRISM_PHASE_LINEAR, jobs, work / (double)jobs, gemv_job, &j);
 }
 
 bool prism_products(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,

@@ -150,6 +150,16 @@ struct prism_attention {
 typedef void prism_attn_row_fn(float *o, const float *q, const void *k, const void *v, enum prism_kv_format format, size_t kv_len,
                                size_t d, float scale, float *scores);
 
+/* ---- selection of key blocks (src/attention/prism.c) ---- */
+
+/* Dot products of q with each of n pooled keys ([n][d], contiguous), split at b1 <= b2 <= d: before[j] over [0, b1), inside[j] over
+ * [b1, b2), after[j] over [b2, d). b1, b2 even, d a multiple of 8. Sums in fp32. */
+typedef void prism_band_dots_fn(float *before, float *inside, float *after, const float *q, const float *k, size_t n, size_t d, size_t b1,
+                                size_t b2);
+
+/* p[i] = floor(P[i] * 2^30 + 0.5), P = softmax(x[0..n)), n >= 1. x finite. P within 2e-6 relative plus half a unit. */
+typedef void prism_softmax_q30_fn(uint32_t *p, const float *x, size_t n);
+
 /* ---- the table --------------------------------------------------------------------------------------------------------- */
 
 struct prism_kernels {
@@ -174,6 +184,9 @@ struct prism_kernels {
     const struct prism_attention *attention_f32;       /* --compute f32 */
     const struct prism_attention *attention_auto;
     prism_attn_row_fn *attn_row;
+
+    prism_band_dots_fn *band_dots;
+    prism_softmax_q30_fn *softmax_q30;
 };
 
 /* Tables that this build contains, indexed by level; NULL where the level belongs to another processor family. */

@@ -20,7 +20,7 @@ struct options {
     struct engine_options engine;
     const char *file;
     int64_t n_ctx, n_chunks;
-    bool json;
+    bool json, stats;
 };
 
 #define AT(field) offsetof(struct options, field)
@@ -38,6 +38,8 @@ static const struct cli_option rows[] = {
     { .kind = CLI_ROWS, .rows = engine_rows, .offset = AT(engine) },
 
     { .kind = CLI_HEADING, .help = "Output" },
+    { .kind = CLI_FLAG, .names = "--stats", .offset = AT(stats),
+      .help = "print on stderr what attention computed: density\nand mass of every layer and head" },
     { .kind = CLI_FLAG, .names = "--json", .offset = AT(json), .help = "print one JSON document" },
     { 0 },
 };
@@ -235,11 +237,13 @@ static int report(struct evaluation *e)
     struct json j = { .out = stdout };
     struct prism_stats stats;
 
+    prism_get_stats(e->ctx, &stats);
+    if (e->opt->stats)
+        attention_print_stats(e->ctx, &e->info, &e->plan, &stats);
     if (!e->opt->json) {
         printf("Final estimate: PPL = %.4f +/- %.5f\n", perplexity(e), standard_error(e));
         return process_flush_stdout();
     }
-    prism_get_stats(e->ctx, &stats);
     json_object(&j, NULL);
     json_text(&j, "version", prism_version());
     json_real(&j, "perplexity", perplexity(e));
@@ -253,6 +257,7 @@ static int report(struct evaluation *e)
         json_real(&j, NULL, e->estimate[i]);
     json_close(&j);
     engine_json_stats(&j, &stats);
+    attention_json(&j, e->ctx, &e->info, &e->plan, &stats);
     engine_json_plan(&j, &e->plan);
     engine_json_threads(&j, e->ctx);
     engine_json_model(&j, &e->info);

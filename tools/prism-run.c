@@ -26,7 +26,7 @@ struct options {
     int escapes, display_prompt;
     int64_t n_predict, n_ctx, seed, top_k;
     double temp, top_p, min_p;
-    bool ignore_eos, info, kernels, tokenize, json, check_tensors, verbose;
+    bool ignore_eos, info, kernels, tokenize, json, stats, check_tensors, verbose;
 };
 
 #define AT(field) offsetof(struct options, field)
@@ -73,6 +73,8 @@ static const struct cli_option rows[] = {
       .help = "print the prompt's token ids, without special\ntokens; a vocabulary-only model is enough" },
 
     { .kind = CLI_HEADING, .help = "Output" },
+    { .kind = CLI_FLAG, .names = "--stats", .offset = AT(stats),
+      .help = "print on stderr what attention computed: density\nand mass of every layer and head" },
     { .kind = CLI_FLAG, .names = "--json", .offset = AT(json), .help = "print one JSON document in place of the text" },
     { .kind = CLI_FLAG, .names = "-v, --verbose", .offset = AT(verbose), .help = "seed, memory and threads on stderr" },
     { 0 },
@@ -256,6 +258,8 @@ static void print_summary(const struct run *r)
     print_phase("tokenize", r->tokenize_ms, r->n_tokens, false);
     print_phase("prefill", r->prefill_ms, r->n_tokens, true);
     print_phase("decode", decode_ms, n_decoded, true);
+    if (r->opt->stats)
+        attention_print_stats(r->ctx, &r->info, &r->plan, &r->after_prefill);
 }
 
 static void print_json(const struct run *r, const char *text, size_t len)
@@ -288,6 +292,7 @@ static void print_json(const struct run *r, const char *text, size_t len)
     json_real(&j, "generate_ms", r->gen.ms);
     json_close(&j);
     engine_json_stats(&j, &s);
+    attention_json(&j, r->ctx, &r->info, &r->plan, &s);
     engine_json_plan(&j, &r->plan);
     engine_json_threads(&j, r->ctx);
     engine_json_model(&j, &r->info);

@@ -38,4 +38,7 @@ prism_from_16_fn prism_f16_to_f32_generic, prism_bf16_to_f32_generic;
 extern const struct prism_attention prism_attention_f32_generic, prism_attention_bf16_generic;
 prism_attn_row_fn prism_attn_row_f32_generic;
 
+prism_band_dots_fn prism_band_dots_generic; /* select.c */
+prism_softmax_q30_fn prism_softmax_q30_generic;
+
 #endif

@@ -53,4 +53,7 @@ const struct prism_kernels prism_kernels_neon = {
     .attention_f32 = &prism_attention_f32_neon,
     .attention_auto = &prism_attention_f32_neon,
     .attn_row = prism_attn_row_f32_neon,
+
+    .band_dots = prism_band_dots_generic,
+    .softmax_q30 = prism_softmax_q30_generic,
 };

@@ -135,6 +135,26 @@ PRISM_API size_t prism_utf8_push(struct prism_utf8 *s, const char *bytes, size_t
 
 typedef struct prism_context prism_context;
 
+/* Which key blocks attention computes while it prefills. Zero means the default for every field. Terms and rules: Prism, arXiv 2602.08426. */
+#define PRISM_NO_TAIL UINT32_MAX
+struct prism_attention_params {
+    const char *selector;          /* a name of prism_selector_name, "dense", or NULL / "auto" */
+    uint32_t block;                /* tokens per block: 32, 64 (default), 128 or 256 */
+    float p_high, p_low;           /* top-p of the high and the low frequency band, (0, 1]; default 0.90 */
+    uint32_t high_dim, low_dim;    /* dims per band, even; default: n_rot / 2 and 3/4 n_rot plus the unrotated dims */
+    bool bands_by_rule;            /* bands from the attenuation of each pair under pooling instead */
+    bool causal_energy;            /* temperatures from the blocks so far instead of from the whole prompt */
+    uint64_t dense_layers[8];      /* bit l of word l / 64: layer l is dense */
+    uint32_t dense_tail;           /* last tokens of a call that attend to everything; default one block; PRISM_NO_TAIL: none */
+    uint32_t min_tokens;           /* below this many tokens in the cache everything is dense; default 0 ("auto": 4096) */
+    uint32_t sink, window;         /* streaming: tokens; default 128, 2048 */
+    uint32_t vertical, slash;      /* vertical-slash: columns and diagonals; default 1000, 6096 */
+    float gamma, tau;              /* flexprefill; default 0.95, 0.1 */
+    uint32_t min_budget;           /* flexprefill: tokens; default 0 */
+    uint32_t stride;               /* xattention: default 8 */
+    float threshold;               /* xattention: default 0.9 */
+};
+
 /* Zero means the default for every field. */
 struct prism_context_params {
     uint32_t n_ctx;                /* tokens that the cache holds; 0: the length the model was trained with */
@@ -143,7 +163,12 @@ struct prism_context_params {
     enum prism_compute compute;
     enum prism_kv_type kv_type;    /* default: F16, with PRISM_COMPUTE_F32: F32 */
     int level;                     /* 0: best of the host; otherwise 1 + an index for prism_level_name */
+    struct prism_attention_params attention;
 };
+
+/* Names of the selectors, i in [0, prism_selector_count()). */
+PRISM_API int prism_selector_count(void);
+PRISM_API const char *prism_selector_name(int i);
 
 /* What a context will hold, computed before anything is allocated. The bytes are all there is: nothing is allocated
  * later, except by the OpenMP runtime for its threads' stacks. */
@@ -151,6 +176,8 @@ struct prism_plan {
     uint32_t n_ctx, n_threads, slab_tokens;
     enum prism_kv_type kv_type;
     const char *level, *compute;          /* names; compute: "auto" or "f32" */
+    const char *selector;                 /* "dense" or the selector in use */
+    uint32_t block;                       /* tokens per attention block */
     uint64_t kv_bytes, activation_bytes, panel_bytes, attention_bytes, logits_bytes, total_bytes;
 };
 
@@ -177,9 +204,19 @@ typedef int prism_progress_fn(void *user, const struct prism_progress *progress)
  * log scale, valid during the call. Called from several threads at once, each row exactly once. */
 typedef void prism_logits_fn(void *user, size_t row, size_t n_rows, const float *logits);
 
+/* The blocks that a selector chose in one layer: per head and query block u = first_block + row, bit v of the row says that key block
+ * v <= u is computed (the dense tail is not included). Valid during the call, which comes from the thread that prefills. */
+struct prism_attention_mask {
+    uint32_t layer, n_head, block, first_block, n_rows, n_words;
+    const uint64_t *bits;          /* [n_head][n_rows][n_words] */
+};
+typedef void prism_mask_fn(void *user, const struct prism_attention_mask *mask);
+
 struct prism_prefill_params {
     prism_progress_fn *progress;   /* NULL: none */
     void *progress_user;
+    prism_mask_fn *mask;           /* NULL: none */
+    void *mask_user;
     prism_logits_fn *logits;       /* NULL: only the last row is computed, see prism_logits */
     void *logits_user;
     size_t logits_from;            /* first row (token of this call) that `logits` receives */
@@ -227,8 +264,16 @@ struct prism_stats {
     uint64_t prefill_tokens, decode_tokens;
     double prefill_ms, decode_ms;
     /* where prefill went, wall time of the whole team */
-    double pack_ms, linear_ms, attention_ms, other_ms;
+    double pack_ms, linear_ms, attention_ms, select_ms, other_ms;
 };
+
+/* What the selector chose in a head of a layer, since the same moment. Density = chosen / causal. */
+struct prism_head_stats {
+    uint64_t chosen_blocks, causal_blocks;
+    double mass;                   /* mean probability (of pooled scores) that the chosen blocks hold; NaN: unknown to this selector */
+};
+/* Errors: false when layer or head is out of range. Dense layers count nothing. */
+PRISM_API bool prism_get_head_stats(const prism_context *ctx, uint32_t layer, uint32_t head, struct prism_head_stats *stats);
 PRISM_API void prism_get_stats(const prism_context *ctx, struct prism_stats *stats);
 PRISM_API void prism_stats_reset(prism_context *ctx);
 

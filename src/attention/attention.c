@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "src/attention/select.h"
+
 enum { PACK_BLOCKS = 8 }; /* blocks that one packing job handles */
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
@@ -11,8 +13,21 @@ static size_t div_up(size_t a, size_t b) { return (a + b - 1) / b; }
 /* Work on kv heads [first, first + n_heads). */
 struct batch {
     const struct prism_attention_call *a;
-    size_t first, n_heads, n_blocks, kv_len, n_tiles, first_tile;
+    size_t first, n_heads, n_blocks, kv_len, tile_rows, n_tiles, first_tile;
 };
+
+size_t prism_attention_tile_rows(const struct prism_attention *family, size_t block) { return min_size(family->tile_rows, block); }
+
+static size_t tile_bytes(const struct prism_attention *family, size_t d, size_t block)
+{
+    return (family->tile_scratch(d, block) + 63) & ~(size_t)63;
+}
+
+size_t prism_attention_scratch(const struct prism_attention *family, size_t d, size_t block, size_t n_ctx)
+{
+    size_t tiles = tile_bytes(family, d, block) + div_up(n_ctx, block) * sizeof(uint32_t), row = n_ctx * sizeof(float);
+    return tiles > row ? tiles : row;
+}
 
 static uint8_t *k_panels(const struct prism_attention_call *a, size_t slot) { return a->panels + slot * a->k_head_bytes; }
 
@@ -37,40 +52,87 @@ static void pack_job(void *arg, size_t job, uint32_t thread)
     }
 }
 
-/* Jobs in order: the last tile (the longest) of every head first. */
+/* Rows [pos, end) of a head, all inside one query block. */
+static void run_tile(const struct batch *b, size_t head, size_t pos, size_t end, uint8_t *scratch)
+{
+    const struct prism_attention_call *a = b->a;
+    size_t slot = head / (a->n_head / a->n_head_kv) - b->first, n = (end - 1) / a->block + 1;
+    float *q = a->q + ((pos - a->q_pos) * a->n_head + head) * a->d;
+    const uint32_t *blocks = a->blocks;
+
+    if (a->mask && pos < a->dense_from) {
+        uint32_t *list = (uint32_t *)(void *)(scratch + tile_bytes(a->family, a->d, a->block));
+        n = prism_mask_list(prism_mask_row(a->mask, head, pos / a->block - a->mask->first), a->mask->words, list);
+        blocks = list;
+    }
+    a->family->tile(&(struct prism_attn_tile){
+        .q = q, .ldq = a->n_head * a->d, .o = q, .ldo = a->n_head * a->d,
+        .rows = end - pos, .d = a->d, .q_pos = pos, .kv_len = b->kv_len, .block = a->block,
+        .k = k_panels(a, slot), .v = v_panels(a, slot), .blocks = blocks, .n_blocks = n, .scale = a->scale, .scratch = scratch,
+    });
+}
+
+/* A job is a tile of a head: without a mask the last tile (the longest) of every head first, else as ordered. */
 static void tile_job(void *arg, size_t job, uint32_t thread)
 {
     const struct batch *b = arg;
     const struct prism_attention_call *a = b->a;
-    size_t group = a->n_head / a->n_head_kv, heads = b->n_heads * group;
-    size_t tile = b->first_tile + b->n_tiles - 1 - job / heads, slot = job % heads / group;
-    size_t head = b->first * group + job % heads, end_pos = a->q_pos + a->n_rows;
-    size_t pos = tile * a->family->tile_rows, pos_end = min_size(pos + a->family->tile_rows, end_pos);
+    size_t group = a->n_head / a->n_head_kv, heads = b->n_heads * group, code = a->mask ? a->order[job] : job;
+    size_t tile = b->first_tile + b->n_tiles - 1 - code / heads, head = b->first * group + code % heads;
+    size_t pos = tile * b->tile_rows, end = min_size(pos + b->tile_rows, a->q_pos + a->n_rows);
+    uint8_t *scratch = a->scratch + (size_t)thread * a->scratch_bytes;
 
     if (pos < a->q_pos)
         pos = a->q_pos;
-    float *q = a->q + ((pos - a->q_pos) * a->n_head + head) * a->d;
-    a->family->tile(&(struct prism_attn_tile){
-        .q = q, .ldq = a->n_head * a->d, .o = q, .ldo = a->n_head * a->d,
-        .rows = pos_end - pos, .d = a->d, .q_pos = pos, .kv_len = b->kv_len, .block = a->block,
-        .k = k_panels(a, slot), .v = v_panels(a, slot),
-        .blocks = a->blocks, .n_blocks = (pos_end - 1) / a->block + 1,
-        .scale = a->scale, .scratch = a->scratch + (size_t)thread * a->scratch_bytes,
-    });
+    if (a->mask && pos < a->dense_from && a->dense_from < end) { /* the dense tail starts inside this tile */
+        run_tile(b, head, pos, a->dense_from, scratch);
+        pos = a->dense_from;
+    }
+    run_tile(b, head, pos, end, scratch);
+}
+
+/* Blocks that a job attends to. */
+static size_t job_blocks(const struct batch *b, size_t code)
+{
+    const struct prism_attention_call *a = b->a;
+    size_t group = a->n_head / a->n_head_kv, heads = b->n_heads * group, n = 0;
+    size_t tile = b->first_tile + b->n_tiles - 1 - code / heads, pos = tile * b->tile_rows;
+
+    if (pos + b->tile_rows > a->dense_from)
+        return pos / a->block + 1;
+    const uint64_t *row = prism_mask_row(a->mask, b->first * group + code % heads, pos / a->block - a->mask->first);
+    for (size_t w = 0; w < a->mask->words; w++)
+        n += (size_t)__builtin_popcountll(row[w]);
+    return n;
+}
+
+/* Longest first, by halves of length (a thread that draws a long job last would keep the others waiting). */
+static void order_jobs(const struct batch *b, size_t n_jobs)
+{
+    uint32_t *order = b->a->order, *length = order + n_jobs;
+
+    for (size_t code = 0; code < n_jobs; code++)
+        length[code] = (uint32_t)job_blocks(b, code);
+    for (int bit = 31; bit >= 0; bit--)
+        for (size_t code = 0; code < n_jobs; code++)
+            if (length[code] >> bit == 1)
+                *order++ = (uint32_t)code;
 }
 
 bool prism_attention_tiles(const struct prism_attention_call *a)
 {
-    struct batch b = { .a = a, .kv_len = a->q_pos + a->n_rows };
+    struct batch b = { .a = a, .kv_len = a->q_pos + a->n_rows, .tile_rows = prism_attention_tile_rows(a->family, a->block) };
 
     b.n_blocks = div_up(b.kv_len, a->block);
-    b.first_tile = a->q_pos / a->family->tile_rows;
-    b.n_tiles = (b.kv_len - 1) / a->family->tile_rows + 1 - b.first_tile;
+    b.first_tile = a->q_pos / b.tile_rows;
+    b.n_tiles = (b.kv_len - 1) / b.tile_rows + 1 - b.first_tile;
     for (b.first = 0; b.first < a->n_head_kv; b.first += b.n_heads) {
         b.n_heads = min_size(a->heads_at_once, a->n_head_kv - b.first);
         size_t jobs = b.n_tiles * b.n_heads * (a->n_head / a->n_head_kv);
         double keys = (double)a->n_rows * ((double)a->q_pos + 0.5 * (double)(a->n_rows + 1));
         double work = 4.0 * keys * (double)a->d * (double)(b.n_heads * (a->n_head / a->n_head_kv));
+        if (a->mask)
+            order_jobs(&b, jobs);
         if (!a->runner.run(a->runner.self, b.n_heads * div_up(b.n_blocks, PACK_BLOCKS), 0, pack_job, &b) ||
             !a->runner.run(a->runner.self, jobs, work / (double)jobs, tile_job, &b))
             return false;

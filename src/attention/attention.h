@@ -13,6 +13,8 @@ struct prism_runner {
     void *self;
 };
 
+struct prism_mask; /* select.h */
+
 struct prism_attention_call {
     const struct prism_kernels *kernels;
     const struct prism_attention *family;
@@ -29,11 +31,20 @@ struct prism_attention_call {
 
     size_t block;              /* keys per packed block */
     const uint32_t *blocks;    /* 0, 1, 2, ...: block list of dense attention, at least ceil(kv_len / block) */
+    const struct prism_mask *mask; /* NULL: dense. Else the blocks of each head and query block; rows of the call's blocks from q_pos on */
+    size_t dense_from;         /* with a mask: rows at this absolute position and later attend to everything */
+    uint32_t *order;           /* with a mask: scratch of two entries per head and tile */
     uint8_t *panels;           /* packed keys and values of heads_at_once kv heads */
     size_t heads_at_once, k_head_bytes, v_head_bytes;
-    uint8_t *scratch;          /* per thread, scratch_bytes apart: tile_scratch bytes or kv_len floats */
+    uint8_t *scratch;          /* per thread, scratch_bytes apart: see prism_attention_scratch */
     size_t scratch_bytes;
 };
+
+/* Bytes of scratch that a thread needs for up to n_ctx tokens. */
+size_t prism_attention_scratch(const struct prism_attention *family, size_t d, size_t block, size_t n_ctx);
+
+/* Rows of a query tile: a tile lies in one block of the grid. */
+size_t prism_attention_tile_rows(const struct prism_attention *family, size_t block);
 
 /* Query tiles against packed blocks: for prompts. Returns false when the runner wanted to stop. */
 bool prism_attention_tiles(const struct prism_attention_call *a);

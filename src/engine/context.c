@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "src/engine/linear.h"
+#include "src/engine/selection.h"
 
 /* Panels of a few kv heads are packed at once, so that all threads find work; not more than this. */
 static const uint64_t attention_panel_target = UINT64_C(256) << 20;
@@ -108,14 +109,15 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     p->panel_bytes = a->used - mark;
 
     mark = a->used;
-    uint64_t n_blocks = (n_ctx + PRISM_DENSE_BLOCK - 1) / PRISM_DENSE_BLOCK;
-    c->k_head_bytes = n_blocks * c->attention->k_block_bytes(hp->head_dim, PRISM_DENSE_BLOCK);
-    c->v_head_bytes = n_blocks * c->attention->v_block_bytes(hp->head_dim, PRISM_DENSE_BLOCK);
+    uint64_t n_blocks = (n_ctx + p->block - 1) / p->block;
+    c->k_head_bytes = n_blocks * c->attention->k_block_bytes(hp->head_dim, p->block);
+    c->v_head_bytes = n_blocks * c->attention->v_block_bytes(hp->head_dim, p->block);
     c->attn_heads = (uint32_t)min_u64(hp->n_head_kv, max_u64(1, attention_panel_target / (c->k_head_bytes + c->v_head_bytes)));
     c->attn_panels = prism_arena_take(a, c->attn_heads, c->k_head_bytes + c->v_head_bytes);
     c->blocks = prism_arena_take(a, n_blocks, sizeof *c->blocks);
-    c->thread_bytes = max_size(c->attention->tile_scratch(hp->head_dim, PRISM_DENSE_BLOCK),
-                               max_size(n_ctx * sizeof(float), limits.mr * k_max * sizeof(float)));
+    prism_selection_layout(c, a);
+    c->thread_bytes = max_size(max_size(prism_attention_scratch(c->attention, hp->head_dim, p->block, n_ctx), prism_selection_scratch(c)),
+                               limits.mr * k_max * sizeof(float));
     c->thread_bytes = (c->thread_bytes + 255) & ~(size_t)255; /* threads do not share lines, nor neighbouring lines */
     c->thread_scratch = prism_arena_take(a, p->n_threads, c->thread_bytes);
     p->attention_bytes = a->used - mark;
@@ -158,14 +160,17 @@ static enum prism_status set_up(struct prism_context *c, const struct prism_mode
     c->kv_format = c->plan.kv_type == PRISM_KV_F16 ? PRISM_KVF_F16 : c->plan.kv_type == PRISM_KV_BF16 ? PRISM_KVF_BF16 : PRISM_KVF_F32;
     c->kv_elem = c->kv_format == PRISM_KVF_F32 ? 4 : 2;
 
+    enum prism_status s = prism_selection_set_up(c, &params.attention, err);
+    if (s)
+        return s;
+
     c->plan.n_ctx = params.n_ctx ? params.n_ctx : model->hp.n_ctx_train;
     c->plan.n_threads = params.n_threads;
     c->plan.level = c->kernels->name;
     c->plan.compute = c->compute == PRISM_COMPUTE_F32 ? "f32" : "auto";
     if (!c->plan.n_threads) {
         struct prism_placement placement;
-        enum prism_status s = prism_placement_read(NULL, 0, &placement, err);
-        if (s)
+        if ((s = prism_placement_read(NULL, 0, &placement, err)))
             return s;
         c->plan.n_threads = placement.n_default;
     }
@@ -214,8 +219,9 @@ enum prism_status prism_context_create(const prism_model *model, const struct pr
         return s;
     }
     prism_context_layout(c, &(struct prism_arena){ .base = c->base, .capacity = c->bytes });
-    for (uint32_t b = 0; b < (c->plan.n_ctx + PRISM_DENSE_BLOCK - 1) / PRISM_DENSE_BLOCK; b++)
+    for (uint32_t b = 0; b < (c->plan.n_ctx + c->plan.block - 1) / c->plan.block; b++)
         c->blocks[b] = b;
+    prism_selection_start(c);
     *out = c;
     return PRISM_OK;
 }
@@ -273,7 +279,8 @@ static void guarded_job(void *arg, size_t job, uint32_t thread)
 bool prism_context_run(struct prism_context *c, enum prism_phase phase, size_t n_jobs, double work, prism_job_fn *fn, void *arg)
 {
     struct guarded_job g = { c, fn, arg, (uint64_t)work };
-    double *ms[PRISM_N_PHASES] = { &c->stats.pack_ms, &c->stats.linear_ms, &c->stats.attention_ms, &c->stats.other_ms };
+    double *ms[PRISM_N_PHASES] = { &c->stats.pack_ms, &c->stats.linear_ms, &c->stats.attention_ms, &c->stats.select_ms,
+                                    &c->stats.other_ms };
     double start = prism_now_ms();
 
     prism_team_run(c->team, n_jobs, guarded_job, &g);
@@ -294,12 +301,17 @@ enum prism_status prism_truncate(prism_context *c, size_t n, struct prism_error 
         return prism_fail(err, PRISM_E_ARG, "truncate: expected 0..%zu, found %zu", c->length, n);
     c->length = n;
     c->logits_valid = false;
+    prism_selection_truncate(c);
     return PRISM_OK;
 }
 
 void prism_get_stats(const prism_context *c, struct prism_stats *stats) { *stats = c->stats; }
 
-void prism_stats_reset(prism_context *c) { c->stats = (struct prism_stats){ 0 }; }
+void prism_stats_reset(prism_context *c)
+{
+    c->stats = (struct prism_stats){ 0 };
+    prism_selection_reset_stats(c);
+}
 
 uint32_t prism_threads(prism_context *c, int *core_of, size_t cap)
 {

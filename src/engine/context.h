@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "src/attention/select.h"
 #include "src/base/arena.h"
 #include "src/kernels.h"
 #include "src/model/model.h"
@@ -13,12 +14,14 @@
 
 enum {
     PRISM_SLAB_TOKENS = 512,  /* tokens that go through the linear layers together: activations of a slab stay near the cores */
-    PRISM_DENSE_BLOCK = 128,  /* keys per packed block where nothing is selected */
+    PRISM_DENSE_BLOCK = 128,  /* keys per packed block where nothing is ever selected */
     PRISM_FEW_TOKENS = 16,    /* up to here packing panels costs more than it saves: weights are read as stored */
 };
 
 /* Where the time of a prefill goes. */
-enum prism_phase { PRISM_PHASE_PACK, PRISM_PHASE_LINEAR, PRISM_PHASE_ATTENTION, PRISM_PHASE_OTHER, PRISM_N_PHASES };
+enum prism_phase {
+    PRISM_PHASE_PACK, PRISM_PHASE_LINEAR, PRISM_PHASE_ATTENTION, PRISM_PHASE_SELECT, PRISM_PHASE_OTHER, PRISM_N_PHASES
+};
 
 /* Panels of one matrix, packed by the linear kind that multiplies it. */
 struct prism_panels {
@@ -31,6 +34,27 @@ struct prism_layer_panels {
     struct prism_panels q, k, v, o, gate, up, down;
 };
 
+/* What a context with a selector keeps beside its cache, and the scratch of one layer's selection. */
+struct prism_selection {
+    const struct prism_selector *selector; /* NULL: dense */
+    struct prism_select_params params;
+    uint64_t dense_layers[8];
+    size_t dense_tail, min_tokens, max_blocks;
+    size_t first, n_rows;           /* query blocks of the running call */
+    uint32_t *dim_order;            /* [head_dim]: dims by frequency */
+    float *k_sum;                   /* [n_layer][n_head_kv][max_blocks][head_dim] fp32 sums of rotated keys */
+    float *k_sum_open;              /* [n_layer][n_head_kv][head_dim]: those of the open block when the call began */
+    float *q_energy;                /* [n_layer][n_head][max_blocks][3] */
+    uint8_t *q_full;                /* [max_blocks] */
+    float *q_mean, *k_mean;         /* [n_head][n_rows][head_dim], [n_head_kv][n_blocks][head_dim] of the layer; q: sums, then means */
+    uint64_t *bits;
+    uint32_t *order;
+    uint8_t *shared;
+    double *mass;                   /* [n_head] */
+    struct prism_head_stats *stats; /* [n_layer][n_head] */
+    double *mass_calls;             /* [n_layer][n_head]: how many means stats.mass adds up */
+};
+
 struct prism_context {
     const struct prism_model *model;
     const struct prism_kernels *kernels;
@@ -40,6 +64,7 @@ struct prism_context {
     enum prism_compute compute;
     enum prism_kv_format kv_format;
     size_t kv_elem;                 /* bytes per cached value */
+    struct prism_selection selection;
 
     /* one reservation, handed out by prism_context_layout */
     uint8_t *base;
@@ -58,7 +83,7 @@ struct prism_context {
     uint64_t k_head_bytes, v_head_bytes;
     uint8_t *thread_scratch;        /* [n_threads][thread_bytes] */
     size_t thread_bytes;
-    uint32_t *blocks;               /* 0, 1, 2, ...: the block list of dense attention */
+    uint32_t *blocks;               /* 0, 1, 2, ...: the block list of dense attention, plan.block keys each */
     float *logits;                  /* [n_vocab] of the last token */
     float *logits_rows;             /* [logits_n][n_vocab] for the callback */
     size_t logits_n;

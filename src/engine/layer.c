@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-#include "src/attention/attention.h"
+#include "src/engine/selection.h"
 
-enum { ROPE_ROWS = 16 }; /* rows of one rotation job */
+enum { ROPE_ROWS = 16 }; /* rows of one rotation job, unless it pools a block of keys */
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -29,7 +29,8 @@ static void norm_rows(struct prism_context *c, void *arg, size_t row, size_t n_r
 struct rope_job {
     struct prism_context *c;
     const struct prism_layer *layer;
-    size_t index, n_rows, pos, rope_row; /* rope_row: row of the table that belongs to row 0 */
+    size_t index, n_rows, pos, rope_row; /* rope_row: row of the call (and of the table) that row 0 is */
+    size_t grain;
     float *q;             /* [n_rows][n_head][d], in place */
     float *kv;            /* [n_rows][y_width]: keys, then values */
 };
@@ -53,22 +54,28 @@ static void store_kv(const struct prism_context *c, uint8_t *at, const float *x,
     }
 }
 
+/* Positions of job on the absolute grid of j->grain, clipped to the rows of the slab. */
 static void rope_job(void *arg, size_t job, uint32_t thread)
 {
     const struct rope_job *j = arg;
     struct prism_context *c = j->c;
     const struct prism_hparams *hp = &c->model->hp;
-    size_t d = hp->head_dim, row = job * ROPE_ROWS;
+    size_t d = hp->head_dim, from = (j->pos / j->grain + job) * j->grain, end = min_size(from + j->grain, j->pos + j->n_rows);
 
     (void)thread;
-    for (size_t end = min_size(row + ROPE_ROWS, j->n_rows); row < end; row++) {
+    for (size_t pos = from > j->pos ? from : j->pos; pos < end; pos++) {
+        size_t row = pos - j->pos;
         float *k = j->kv + row * c->y_width, *v = k + hp->n_head_kv * d;
-        for (size_t h = 0; h < hp->n_head; h++)
-            head_norm_rope(c, j->q + (row * hp->n_head + h) * d, j->layer->q_norm, j->rope_row + row);
+        for (size_t h = 0; h < hp->n_head; h++) {
+            float *q = j->q + (row * hp->n_head + h) * d;
+            head_norm_rope(c, q, j->layer->q_norm, j->rope_row + row);
+            prism_selection_add_query(c, h, pos, q, pos % c->plan.block == 0 || j->rope_row + row == 0);
+        }
         for (size_t h = 0; h < hp->n_head_kv; h++) {
             head_norm_rope(c, k + h * d, j->layer->k_norm, j->rope_row + row);
-            store_kv(c, prism_kv_at(c, c->k_cache, j->index, h, j->pos + row), k + h * d, d);
-            store_kv(c, prism_kv_at(c, c->v_cache, j->index, h, j->pos + row), v + h * d, d);
+            prism_selection_add_key(c, j->index, h, pos, k + h * d);
+            store_kv(c, prism_kv_at(c, c->k_cache, j->index, h, pos), k + h * d, d);
+            store_kv(c, prism_kv_at(c, c->v_cache, j->index, h, pos), v + h * d, d);
         }
     }
 }
@@ -88,9 +95,10 @@ static bool run_qkv(struct prism_context *c, size_t index, struct prism_span spa
             { &l->k, w ? &w->k : NULL, l->k_bias, c->y, c->y_width, false },
             { &l->v, w ? &w->v : NULL, l->v_bias, c->y + kv_width, c->y_width, false },
         };
-        struct rope_job r = { c, l, index, n, span.pos + row, row, c->q + row * q_width, c->y };
+        size_t pos = span.pos + row, grain = c->selection.selector ? c->plan.block : ROPE_ROWS;
+        struct rope_job r = { c, l, index, n, pos, row, grain, c->q + row * q_width, c->y };
         if (!prism_products(c, &(struct prism_rows){ .fn = norm_rows, .arg = &source }, n, hp->n_embd, p, 3) ||
-            !prism_context_run(c, PRISM_PHASE_OTHER, (n + ROPE_ROWS - 1) / ROPE_ROWS, 0, rope_job, &r))
+            !prism_context_run(c, PRISM_PHASE_OTHER, (pos + n - 1) / grain + 1 - pos / grain, 0, rope_job, &r))
             return false;
     }
     return true;
@@ -106,16 +114,24 @@ static bool run_attention_phase(void *self, size_t n_jobs, double work, prism_jo
 static bool run_attention(struct prism_context *c, size_t index, struct prism_span span, size_t first)
 {
     const struct prism_hparams *hp = &c->model->hp;
+    struct prism_mask mask;
     struct prism_attention_call a = {
         .kernels = c->kernels, .family = c->attention, .runner = { run_attention_phase, c },
         .q = c->q + first * hp->n_head * hp->head_dim, .n_rows = span.n - first, .q_pos = span.pos + first,
         .n_head = hp->n_head, .n_head_kv = hp->n_head_kv, .d = hp->head_dim, .scale = hp->attn_scale,
         .k = prism_kv_at(c, c->k_cache, index, 0, 0), .v = prism_kv_at(c, c->v_cache, index, 0, 0),
         .kv_head_bytes = (size_t)c->plan.n_ctx * hp->head_dim * c->kv_elem, .format = c->kv_format,
-        .block = PRISM_DENSE_BLOCK, .blocks = c->blocks,
+        .block = c->plan.block, .blocks = c->blocks, .order = c->selection.order,
         .panels = c->attn_panels, .heads_at_once = c->attn_heads, .k_head_bytes = c->k_head_bytes, .v_head_bytes = c->v_head_bytes,
         .scratch = c->thread_scratch, .scratch_bytes = c->thread_bytes,
     };
+    if (prism_selection_active(c, index, span, a.n_rows)) {
+        size_t end = span.pos + span.n;
+        if (!prism_selection_run(c, index, span, &mask))
+            return false;
+        a.mask = &mask;
+        a.dense_from = end - min_size(c->selection.dense_tail, end);
+    }
     return a.n_rows <= PRISM_FEW_TOKENS ? prism_attention_rows(&a) : prism_attention_tiles(&a);
 }
 

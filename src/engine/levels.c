@@ -3,13 +3,17 @@
 #include <stdio.h>
 
 #include "prism/prism.h"
-#include "src/kernels.h"
+#include "src/attention/select.h"
 
 int prism_level_count(void) { return PRISM_N_LEVELS; }
 
 const char *prism_level_name(int level) { return prism_level_label((enum prism_level)level); }
 
 bool prism_level_supported(int level) { return level >= 0 && prism_level_runs_here((enum prism_level)level); }
+
+int prism_selector_count(void) { return (int)prism_n_selectors; }
+
+const char *prism_selector_name(int i) { return i >= 0 && i < prism_selector_count() ? prism_selectors[i]->name : NULL; }
 
 struct text {
     char *buf;

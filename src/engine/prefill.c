@@ -1,5 +1,6 @@
 /* prefill.c - the whole prompt through layer i before layer i + 1, then the logits that were asked for. */
 #include "src/engine/layer.h"
+#include "src/engine/selection.h"
 
 #include <string.h>
 
@@ -179,11 +180,14 @@ enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t 
     atomic_store(&c->work_done, 0);
     atomic_store(&c->cancelled, false);
     c->logits_valid = false;
+    prism_selection_begin(c, n);
 
     bool done = run(&call);
     c->params = NULL;
-    if (!done)
+    if (!done) {
+        prism_selection_cancel(c);
         return prism_fail(err, PRISM_E_CANCELLED, "prefill: cancelled");
+    }
     c->length += n;
     c->logits_valid = true;
     double ms = prism_now_ms() - c->started_ms;

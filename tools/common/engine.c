@@ -10,7 +10,7 @@
 
 enum { MAX_THREADS = 512 }; /* of the library */
 
-const struct engine_options engine_defaults = { .cache_k = -1, .cache_v = -1 };
+const struct engine_options engine_defaults = { .cache_k = -1, .cache_v = -1, .attention.dense_tail = -1 };
 
 #define AT(field) offsetof(struct engine_options, field)
 
@@ -28,6 +28,8 @@ const struct cli_option engine_rows[] = {
       .initial = "f16; f32 with --compute f32", .help = "type of cached keys: f16, bf16 or f32;\none of the two flags is enough" },
     { .kind = CLI_CHOICE, .names = "-ctv, --cache-type-v", .arg = "TYPE", .offset = AT(cache_v), .choices = "f16 bf16 f32",
       .initial = "that of keys", .help = "type of cached values" },
+    { .kind = CLI_HEADING, .help = "Attention while prefilling" },
+    { .kind = CLI_ROWS, .rows = attention_rows, .offset = AT(attention) },
     { 0 },
 };
 
@@ -67,7 +69,7 @@ int engine_context_params(const struct engine_options *o, struct prism_context_p
         .kv_type = (enum prism_kv_type)(PRISM_KV_DEFAULT + 1 + cache),
         .level = level + 1,
     };
-    return PROCESS_OK;
+    return attention_params(&o->attention, &params->attention);
 }
 
 static void print_warning(void *user, const char *line)
@@ -177,6 +179,7 @@ static void print_plan(const struct prism_plan *p)
     printf("  %-18s %u tokens\n", "context", p->n_ctx);
     printf("  %-18s %u\n", "threads", p->n_threads);
     printf("  %-18s %s, compute %s, cache %s\n", "kernels", p->level, p->compute, kv_type_name(p->kv_type));
+    printf("  %-18s %s, blocks of %u tokens\n", "attention", p->selector, p->block);
     printf("  %-18s %u tokens\n", "slab", p->slab_tokens);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         printf("  %-18s %10.2f MiB\n", parts[i].name, mib(parts[i].bytes));
@@ -226,6 +229,8 @@ void engine_json_plan(struct json *j, const struct prism_plan *p)
     json_int(j, "n_ctx", p->n_ctx);
     json_int(j, "n_threads", p->n_threads);
     json_int(j, "slab_tokens", p->slab_tokens);
+    json_text(j, "selector", p->selector);
+    json_int(j, "block", p->block);
     json_int(j, "kv_bytes", (int64_t)p->kv_bytes);
     json_int(j, "activation_bytes", (int64_t)p->activation_bytes);
     json_int(j, "panel_bytes", (int64_t)p->panel_bytes);
@@ -259,6 +264,7 @@ void engine_json_stats(struct json *j, const struct prism_stats *s)
     json_real(j, "pack_ms", s->pack_ms);
     json_real(j, "linear_ms", s->linear_ms);
     json_real(j, "attention_ms", s->attention_ms);
+    json_real(j, "select_ms", s->select_ms);
     json_real(j, "other_ms", s->other_ms);
     json_close(j);
 }

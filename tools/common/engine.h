@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "prism/prism.h"
+#include "tools/common/attention.h"
 #include "tools/common/cli.h"
 #include "tools/common/json.h"
 
@@ -17,6 +18,7 @@ struct engine_options {
     int compute;           /* enum prism_compute */
     int cache_k, cache_v;  /* index in "f16 bf16 f32", -1: not given */
     bool no_bind;
+    struct attention_options attention;
 };
 
 extern const struct engine_options engine_defaults;

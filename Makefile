@@ -161,7 +161,7 @@ install: all ## copy library, header, tools and pkg-config file below $(DESTDIR)
 uninstall: ## remove what install copied
 	rm -f $(INSTALLED_TOOLS:%=$(DESTDIR)$(PREFIX)/bin/%) $(DESTDIR)$(PREFIX)/lib/libprismcpu.a \
 	    $(DESTDIR)$(PREFIX)/lib/pkgconfig/prismcpu.pc $(DESTDIR)$(PREFIX)/include/prism/prism.h
-	rmdir $(DESTDIR)$(PREFIX)/include/prism
+	[ ! -d $(DESTDIR)$(PREFIX)/include/prism ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/include/prism
 
 clean: ## remove build/
 	rm -rf $(BUILD)

@@ -133,7 +133,8 @@ static void start(const struct state *st, const struct prism_attn_tile *t)
                 _Alignas(64) float x[16 * PER_WORD] = { 0 };
                 for (size_t l = 0; l < 16 * PER_WORD && row + j < t->rows && i * PER_WORD + l < t->d; l += 16) {
                     const size_t at = i * PER_WORD + l;
-                    _mm512_store_ps(x + l, _mm512_mul_ps(scale, _mm512_maskz_loadu_ps(vec_mask(t->d - at), t->q + (row + j) * t->ldq + at)));
+                    const __m512 q = _mm512_maskz_loadu_ps(vec_mask(t->d - at), t->q + (row + j) * t->ldq + at);
+                    _mm512_store_ps(x + l, _mm512_mul_ps(scale, q));
                 }
                 r[j] = words_from_floats(x);
             }

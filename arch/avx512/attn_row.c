@@ -7,10 +7,16 @@
 #include "arch/avx512/avx512.h"
 #include "arch/avx512/vec.h"
 
-/* Elements i .. of a cache of `format`, a constant at every call; n of them. */
+/* Element i of a cache of `format`, a constant at every call. */
+PRISM_INLINE const char *element(const void *cache, size_t i, enum prism_kv_format format)
+{
+    return (const char *)cache + i * (format == PRISM_KVF_F32 ? 4 : 2);
+}
+
+/* Elements i .. of a cache, n of them. */
 PRISM_INLINE __m512 load_part(const void *cache, size_t i, enum prism_kv_format format, size_t n)
 {
-    return vec_load_stored((const char *)cache + i * (format == PRISM_KVF_F32 ? 4 : 2), format, n);
+    return vec_load_stored(element(cache, i, format), format, n);
 }
 
 /* scores[i] = factor * q.k[i]. A last group of fewer than four keys repeats the last key. */
@@ -19,6 +25,7 @@ PRISM_INLINE void logits(float *scores, const float *q, const void *k, enum pris
     for (size_t i = 0; i < n; i += 4) {
         const size_t i1 = i + 1 < n ? i + 1 : n - 1, i2 = i + 2 < n ? i + 2 : n - 1, i3 = i + 3 < n ? i + 3 : n - 1;
         __m512 s0 = _mm512_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+        vec_fetch_ahead(element(k, i * d, format), 4 * d * (format == PRISM_KVF_F32 ? 4 : 2));
         for (size_t j = 0; j < d; j += 16) {
             const size_t in = d - j < 16 ? d - j : 16;
             const __m512 x = _mm512_maskz_loadu_ps(vec_mask(in), q + j);
@@ -60,6 +67,7 @@ PRISM_INLINE void weighted_sum(float *o, const float *p, const void *v, size_t a
     const size_t first = vectors == 1 ? n_dims : 16;
     for (size_t i = 0; i < n; i++, at += d) {
         const __m512 x = _mm512_set1_ps(p[i]);
+        vec_fetch_ahead(element(v, at, format), (vectors == 1 ? 16 : 16 * (size_t)vectors) * (format == PRISM_KVF_F32 ? 4 : 2));
         s0 = _mm512_fmadd_ps(x, load_part(v, at, format, first), s0);
         if (vectors >= 4) {
             s1 = _mm512_fmadd_ps(x, load_part(v, at + 16, format, 16), s1);

@@ -9,7 +9,7 @@ void prism_to_i8_q8_0_avx512(int8_t *q, float *d, float *m, const void *x, size_
     const uint8_t *b = x;
     for (size_t g = 0; g < n / 32; g++, b += 34) {
         _mm256_storeu_si256((__m256i *)(void *)(q + 32 * g), _mm256_loadu_si256((const __m256i *)(const void *)(b + 2)));
-        d[g] = vec_half(b);
+        d[g] = first_half(b);
         if (m)
             m[g] = 0;
     }
@@ -20,7 +20,7 @@ void prism_to_i8_q4_0_avx512(int8_t *q, float *d, float *m, const void *x, size_
     const uint8_t *b = x;
     for (size_t g = 0; g < n / 32; g++, b += 18) {
         _mm256_storeu_si256((__m256i *)(void *)(q + 32 * g), unpack_q4_0(b));
-        d[g] = vec_half(b);
+        d[g] = first_half(b);
         if (m)
             m[g] = 0;
     }
@@ -76,15 +76,18 @@ void prism_to_i8_q6_k_avx512(int8_t *q, float *d, float *m, const void *x, size_
         const __m512 s = unpack_q6_k_scales(b);
         const __m512 max16 = _mm512_mul_ps(_mm512_abs_ps(s), _mm512_cvtepi32_ps(max_of_16(v)));
         /* pairs of neighbours: the larger one, then the even lanes */
+        const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14);
         const __m512 pair_max = _mm512_max_ps(max16, _mm512_shuffle_ps(max16, max16, 0xb1));
-        const __m256 max = _mm512_castps512_ps256(_mm512_permutexvar_ps(_mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14), pair_max));
+        const __m256 max = _mm512_castps512_ps256(_mm512_permutexvar_ps(even, pair_max));
         const __m256 tiny = _mm256_cmp_ps(max, _mm256_set1_ps(0x1p-120f), _CMP_LT_OQ), c127 = _mm256_set1_ps(127.0f);
         _mm256_storeu_ps(d + g, _mm256_andnot_ps(tiny, _mm256_div_ps(max, c127)));
         _mm256_store_ps(inverse, _mm256_andnot_ps(tiny, _mm256_div_ps(c127, max)));
         _mm512_store_ps(scale, s);
+        KEEP_IN_MEMORY(scale);
+        KEEP_IN_MEMORY(inverse);
         for (int i = 0; i < 16; i++) {
-            const __m512 y = _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(scale[i]), vec_i8_to_f32(_mm_load_si128((__m128i *)(void *)(value + 16 * i)))),
-                                           _mm512_set1_ps(inverse[i / 2]));
+            const __m512 f = vec_i8_to_f32(_mm_load_si128((__m128i *)(void *)(value + 16 * i)));
+            const __m512 y = _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(scale[i]), f), _mm512_set1_ps(inverse[i / 2]));
             _mm_storeu_si128((__m128i *)(void *)(q + 32 * g + 16 * i), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(y)));
         }
         if (m)

@@ -134,7 +134,8 @@ static inline __m512 simde_cvtph_ps(__m256i x)
 
 static inline __m256i simde_cvtps_ph(__m512 x) /* to nearest even, the only mode in use */
 {
-    return _mm256_set_m128i(_mm256_cvtps_ph(simde_high_ps(x), _MM_FROUND_TO_NEAREST_INT), _mm256_cvtps_ph(simde_low_ps(x), _MM_FROUND_TO_NEAREST_INT));
+    return _mm256_set_m128i(_mm256_cvtps_ph(simde_high_ps(x), _MM_FROUND_TO_NEAREST_INT),
+                            _mm256_cvtps_ph(simde_low_ps(x), _MM_FROUND_TO_NEAREST_INT));
 }
 
 static inline __m512d simde_cvtps_pd(__m256 x)

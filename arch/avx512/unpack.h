@@ -6,10 +6,16 @@
 #include "arch/avx512/vec.h"
 #include "arch/generic/unpack.h"
 
-/* The half at p, any alignment. */
-PRISM_INLINE float vec_half(const uint8_t *p)
+/* The four halves at p, any alignment: a conversion that reads memory needs no shuffle. */
+PRISM_INLINE __m128 load_halves(const uint8_t *p)
 {
-    return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(prism_load_u16(p))));
+    return _mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)(const void *)p));
+}
+
+/* The half at the beginning of a block of at least 8 bytes. */
+PRISM_INLINE float first_half(const uint8_t *block)
+{
+    return _mm_cvtss_f32(load_halves(block));
 }
 
 /* 16 signed bytes as floats. */
@@ -38,7 +44,8 @@ PRISM_INLINE struct q4_k_scales unpack_q4_k_scales(const uint8_t *b)
     const uint32_t min_high = (s2 >> 4 & 0x0f0f0f0f) | (s1 >> 6 & 0x03030303) << 4;
     const __m128i scale = _mm_cvtsi64_si128((int64_t)((uint64_t)scale_high << 32 | (s0 & 0x3f3f3f3f)));
     const __m128i min = _mm_cvtsi64_si128((int64_t)((uint64_t)min_high << 32 | (s1 & 0x3f3f3f3f)));
-    const __m256 super_d = _mm256_set1_ps(vec_half(b)), super_m = _mm256_set1_ps(vec_half(b + 2));
+    const __m128 super = load_halves(b);
+    const __m256 super_d = _mm256_broadcastss_ps(super), super_m = _mm256_broadcastss_ps(_mm_movehdup_ps(super));
     const __m256 m = _mm256_mul_ps(super_m, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(min)));
     return (struct q4_k_scales){ _mm256_mul_ps(super_d, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(scale))),
                                  _mm256_xor_ps(m, _mm256_set1_ps(-0.0f)) };
@@ -47,7 +54,9 @@ PRISM_INLINE struct q4_k_scales unpack_q4_k_scales(const uint8_t *b)
 /* The 16 scales of a Q6_K block. */
 PRISM_INLINE __m512 unpack_q6_k_scales(const uint8_t *b)
 {
-    return _mm512_mul_ps(_mm512_set1_ps(vec_half(b + 208)), vec_i8_to_f32(_mm_loadu_si128((const __m128i *)(const void *)(b + 192))));
+    const __m128 super = load_halves(b + 202); /* the last of four */
+    const __m512 scales = vec_i8_to_f32(_mm_loadu_si128((const __m128i *)(const void *)(b + 192)));
+    return _mm512_mul_ps(_mm512_set1_ps(_mm_cvtss_f32(_mm_shuffle_ps(super, super, 0xff))), scales);
 }
 
 /* The 256 values of a Q6_K block, 64 per vector. */

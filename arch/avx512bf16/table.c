@@ -1,4 +1,5 @@
-/* table.c - the AVX-512 VNNI level: quantised weights on bytes, the rest from the level below. */
+/* table.c - the AVX-512 BF16 level (Cooper Lake, Sapphire Rapids, Zen 4 and later): weights of 16 bits and attention in bf16, the
+ * rest from the levels below. Chosen by the instructions' rates (vdpbf16ps does twice the multiply-adds of an FMA), not measured. */
 #include "arch/avx2/avx2.h"
 #include "arch/avx512/avx512.h"
 #include "arch/avx512bf16/avx512bf16.h"
@@ -10,35 +11,35 @@ const struct prism_kernels prism_kernels_avx512bf16 = {
     .name = "avx512bf16",
 
     .to_f32 = {
-        [PRISM_F32] = prism_to_f32_f32_generic,       [PRISM_F16] = prism_to_f32_f16_avx2,
-        [PRISM_BF16] = prism_to_f32_bf16_avx2,     [PRISM_Q4_0] = prism_to_f32_q4_0_avx2,
-        [PRISM_Q4_1] = prism_to_f32_q4_1_avx2,     [PRISM_Q5_0] = prism_to_f32_q5_0_avx2,
-        [PRISM_Q5_1] = prism_to_f32_q5_1_avx2,     [PRISM_Q8_0] = prism_to_f32_q8_0_avx2,
-        [PRISM_Q2_K] = prism_to_f32_q2_k_avx2,     [PRISM_Q3_K] = prism_to_f32_q3_k_avx2,
-        [PRISM_Q4_K] = prism_to_f32_q4_k_avx2,     [PRISM_Q5_K] = prism_to_f32_q5_k_avx2,
-        [PRISM_Q6_K] = prism_to_f32_q6_k_avx2,     [PRISM_IQ4_NL] = prism_to_f32_iq4_nl_avx2,
-        [PRISM_IQ4_XS] = prism_to_f32_iq4_xs_avx2, [PRISM_MXFP4] = prism_to_f32_mxfp4_avx2,
+        [PRISM_F32] = prism_to_f32_f32_generic,               [PRISM_F16] = prism_to_f32_f16_avx2,
+        [PRISM_BF16] = prism_to_f32_bf16_avx2,                [PRISM_Q4_0] = prism_to_f32_q4_0_avx2,
+        [PRISM_Q4_1] = prism_to_f32_q4_1_avx2,                [PRISM_Q5_0] = prism_to_f32_q5_0_avx2,
+        [PRISM_Q5_1] = prism_to_f32_q5_1_avx2,                [PRISM_Q8_0] = prism_to_f32_q8_0_avx2,
+        [PRISM_Q2_K] = prism_to_f32_q2_k_avx2,                [PRISM_Q3_K] = prism_to_f32_q3_k_avx2,
+        [PRISM_Q4_K] = prism_to_f32_q4_k_avx2,                [PRISM_Q5_K] = prism_to_f32_q5_k_avx2,
+        [PRISM_Q6_K] = prism_to_f32_q6_k_avx2,                [PRISM_IQ4_NL] = prism_to_f32_iq4_nl_avx2,
+        [PRISM_IQ4_XS] = prism_to_f32_iq4_xs_avx2,            [PRISM_MXFP4] = prism_to_f32_mxfp4_avx2,
     },
     .to_i8 = {
-        [PRISM_Q4_0] = prism_to_i8_q4_0_avx512,      [PRISM_Q4_1] = prism_to_i8_q4_1_avx2,
-        [PRISM_Q5_0] = prism_to_i8_q5_0_avx2,      [PRISM_Q5_1] = prism_to_i8_q5_1_avx2,
-        [PRISM_Q8_0] = prism_to_i8_q8_0_avx512,      [PRISM_Q2_K] = prism_to_i8_q2_k_avx2,
-        [PRISM_Q3_K] = prism_to_i8_q3_k_avx2,      [PRISM_Q4_K] = prism_to_i8_q4_k_avx512,
-        [PRISM_Q5_K] = prism_to_i8_q5_k_avx2,      [PRISM_Q6_K] = prism_to_i8_q6_k_avx512,
-        [PRISM_IQ4_NL] = prism_to_i8_iq4_nl_avx2,  [PRISM_IQ4_XS] = prism_to_i8_iq4_xs_avx2,
+        [PRISM_Q4_0] = prism_to_i8_q4_0_avx512,               [PRISM_Q4_1] = prism_to_i8_q4_1_avx2,
+        [PRISM_Q5_0] = prism_to_i8_q5_0_avx2,                 [PRISM_Q5_1] = prism_to_i8_q5_1_avx2,
+        [PRISM_Q8_0] = prism_to_i8_q8_0_avx512,               [PRISM_Q2_K] = prism_to_i8_q2_k_avx2,
+        [PRISM_Q3_K] = prism_to_i8_q3_k_avx2,                 [PRISM_Q4_K] = prism_to_i8_q4_k_avx512,
+        [PRISM_Q5_K] = prism_to_i8_q5_k_avx2,                 [PRISM_Q6_K] = prism_to_i8_q6_k_avx512,
+        [PRISM_IQ4_NL] = prism_to_i8_iq4_nl_avx2,             [PRISM_IQ4_XS] = prism_to_i8_iq4_xs_avx2,
         [PRISM_MXFP4] = prism_to_i8_mxfp4_avx2,
     },
 
     .linear_f32 = &prism_linear_f32_avx512,
     .linear_auto = {
-        [PRISM_F32] = &prism_linear_f32_avx512,      [PRISM_F16] = &prism_linear_bf16_avx512bf16,
-        [PRISM_BF16] = &prism_linear_bf16_avx512bf16,     [PRISM_Q4_0] = &prism_linear_i8_avx512vnni,
-        [PRISM_Q4_1] = &prism_linear_i8_avx512vnni,     [PRISM_Q5_0] = &prism_linear_i8_avx512vnni,
-        [PRISM_Q5_1] = &prism_linear_i8_avx512vnni,     [PRISM_Q8_0] = &prism_linear_i8_avx512vnni,
-        [PRISM_Q2_K] = &prism_linear_i8_avx512vnni,     [PRISM_Q3_K] = &prism_linear_i8_avx512vnni,
-        [PRISM_Q4_K] = &prism_linear_i8_avx512vnni,     [PRISM_Q5_K] = &prism_linear_i8_avx512vnni,
-        [PRISM_Q6_K] = &prism_linear_i8_avx512vnni,     [PRISM_IQ4_NL] = &prism_linear_i8_avx512vnni,
-        [PRISM_IQ4_XS] = &prism_linear_i8_avx512vnni,   [PRISM_MXFP4] = &prism_linear_i8_avx512vnni,
+        [PRISM_F32] = &prism_linear_f32_avx512,               [PRISM_F16] = &prism_linear_bf16_avx512bf16,
+        [PRISM_BF16] = &prism_linear_bf16_avx512bf16,         [PRISM_Q4_0] = &prism_linear_i8_avx512vnni,
+        [PRISM_Q4_1] = &prism_linear_i8_avx512vnni,           [PRISM_Q5_0] = &prism_linear_i8_avx512vnni,
+        [PRISM_Q5_1] = &prism_linear_i8_avx512vnni,           [PRISM_Q8_0] = &prism_linear_i8_avx512vnni,
+        [PRISM_Q2_K] = &prism_linear_i8_avx512vnni,           [PRISM_Q3_K] = &prism_linear_i8_avx512vnni,
+        [PRISM_Q4_K] = &prism_linear_i8_avx512vnni,           [PRISM_Q5_K] = &prism_linear_i8_avx512vnni,
+        [PRISM_Q6_K] = &prism_linear_i8_avx512vnni,           [PRISM_IQ4_NL] = &prism_linear_i8_avx512vnni,
+        [PRISM_IQ4_XS] = &prism_linear_i8_avx512vnni,         [PRISM_MXFP4] = &prism_linear_i8_avx512vnni,
     },
     .gemv = prism_gemv_f32_avx512,
 

@@ -116,6 +116,7 @@ static void quantize_row(struct prism_i8_a_group *out, size_t row, const float *
     const __m512 scale = _mm512_maskz_div_ps(normal, max, c127);
     _mm512_store_ps(d, scale);
     _mm512_store_ps(inverse, _mm512_maskz_div_ps(normal, c127, max));
+    KEEP_IN_MEMORY(inverse);
 
     for (size_t g = 0; g < n_groups; g++) {
         const __m512 f = _mm512_set1_ps(inverse[g]);

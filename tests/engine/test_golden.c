@@ -18,6 +18,13 @@
 #include "tests/support/data.h"
 #include "tests/support/reference.h"
 
+/* Sanitized programs are slow: they look at the first tokens, which the later ones cannot change. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { N_GOLDEN = 1000, N_TOKENS = 100 };
+#else
+enum { N_GOLDEN = 1000, N_TOKENS = N_GOLDEN };
+#endif
+
 struct scores {
     const int32_t *tokens;
     size_t n, n_vocab;
@@ -70,8 +77,8 @@ static const void *golden(const struct prism_gguf *g, const char *name, size_t n
 
 static void compare(const struct prism_gguf *g, const struct scores *s, bool exact, const char *label)
 {
-    const float *nll = golden(g, "nll", s->n - 1), *gap = golden(g, "top_gap", s->n), *last = golden(g, "last_logits", s->n_vocab);
-    const int32_t *argmax = golden(g, "argmax", s->n);
+    const float *nll = golden(g, "nll", N_GOLDEN - 1), *gap = golden(g, "top_gap", N_GOLDEN), *last = golden(g, "last_logits", s->n_vocab);
+    const int32_t *argmax = golden(g, "argmax", N_GOLDEN);
     double worst = 0, mean = 0, last_worst = 0;
     size_t equal = 0;
 
@@ -84,15 +91,15 @@ static void compare(const struct prism_gguf *g, const struct scores *s, bool exa
             mean += (s->nll[i] - nll[i]) / (double)(s->n - 1);
         }
     }
-    for (size_t i = 0; i < s->n_vocab; i++)
+    for (size_t i = 0; s->n == N_GOLDEN && i < s->n_vocab; i++)
         last_worst = fmax(last_worst, fabs((double)s->last[i] - last[i]));
     print_message("%-28s nll worst %.2e mean %+.2e  argmax %zu/%zu  last logits %.2e\n", label, worst, mean, equal, s->n, last_worst);
     if (exact) {
         assert_true(worst <= 1e-3);
         assert_true(last_worst <= 2e-3);
     } else {
-        assert_true(fabs(mean) <= 2e-3);
-        assert_true(equal >= s->n * 985 / 1000);
+        assert_true(s->n < N_GOLDEN || fabs(mean) <= 2e-3); /* a mean over 1000 tokens */
+        assert_true(s->n < N_GOLDEN || equal >= 985);
         assert_true(last_worst <= 0.15);
     }
 }
@@ -108,11 +115,11 @@ static void check_model(const char *model_path, const char *golden_rel)
         return;
     if (prism_gguf_open(path, (struct prism_log){ 0 }, &g, &err) || prism_model_load(model_path, NULL, &model, &err))
         fail_msg("%s", err.text);
-    const int32_t *tokens = golden(g, "tokens", 1000);
+    const int32_t *tokens = golden(g, "tokens", N_GOLDEN);
     for (int level = 0; level < prism_level_count(); level++)
         for (int compute = 0; compute < 2 && prism_level_supported(level); compute++) {
-            struct prism_context_params p = { .n_ctx = 1000, .compute = (enum prism_compute)compute, .level = level + 1 };
-            struct scores s = score(model, &p, tokens, 1000);
+            struct prism_context_params p = { .n_ctx = N_TOKENS, .compute = (enum prism_compute)compute, .level = level + 1 };
+            struct scores s = score(model, &p, tokens, N_TOKENS);
             char label[64];
             snprintf(label, sizeof label, "%s compute %s", prism_level_name(level), compute ? "f32" : "auto");
             compare(g, &s, compute == PRISM_COMPUTE_F32, label);

@@ -135,6 +135,8 @@ PRISM_API size_t prism_utf8_push(struct prism_utf8 *s, const char *bytes, size_t
 
 typedef struct prism_context prism_context;
 
+#define PRISM_MAX_THREADS 512
+
 /* Which key blocks attention computes while it prefills. Zero means the default for every field. Terms and rules: Prism, arXiv 2602.08426. */
 #define PRISM_NO_TAIL UINT32_MAX
 struct prism_attention_params {
@@ -158,7 +160,7 @@ struct prism_attention_params {
 /* Zero means the default for every field. */
 struct prism_context_params {
     uint32_t n_ctx;                /* tokens that the cache holds; 0: the length the model was trained with */
-    uint32_t n_threads;            /* 0: one per physical core that this process may use */
+    uint32_t n_threads;            /* 1..PRISM_MAX_THREADS; 0: one per physical core that this process may use */
     bool bind_threads;             /* pin each thread to its core; the caller's own binding is restored after each call */
     enum prism_compute compute;
     enum prism_kv_type kv_type;    /* default: F16, with PRISM_COMPUTE_F32: F32 */

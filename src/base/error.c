@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/base/utf8.h"
+
 const char *prism_version(void) { return PRISM_VERSION; }
 
 const char *prism_status_text(enum prism_status status)
@@ -22,18 +24,12 @@ const char *prism_status_text(enum prism_status status)
     return "unknown status";
 }
 
-/* Length of the well-formed UTF-8 sequence of a code point >= U+0080 at p (RFC 3629), 0 when it is not one. */
-static size_t utf8_length(const unsigned char *p, size_t left)
+/* Length of what may be shown as it is at p: 0 for control characters (C1 too) and bytes that are not UTF-8. */
+static size_t printable_length(const char *p, size_t left)
 {
-    size_t n = p[0] >= 0xC2 && p[0] <= 0xDF ? 2 : (p[0] & 0xF0) == 0xE0 ? 3 : p[0] >= 0xF0 && p[0] <= 0xF4 ? 4 : 0;
-    if (n == 0 || n > left)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-    if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
-        return 0;
-    return p[0] == 0xC2 && p[1] < 0xA0 ? 0 : n; /* C1 controls are escaped */
+    size_t n = prism_utf8_length(p, left, NULL);
+    bool c0 = n == 1 && ((unsigned char)*p < 0x20 || *p == 0x7F), c1 = n == 2 && (unsigned char)p[0] == 0xC2 && (unsigned char)p[1] < 0xA0;
+    return c0 || c1 ? 0 : n;
 }
 
 char *prism_printable(char *out, size_t cap, const void *bytes, size_t n)
@@ -45,7 +41,7 @@ char *prism_printable(char *out, size_t cap, const void *bytes, size_t n)
     if (cap == 0)
         return out;
     for (size_t i = 0; i < n;) {
-        size_t len = p[i] >= 0x20 && p[i] < 0x7F ? 1 : utf8_length(p + i, n - i);
+        size_t len = printable_length((const char *)p + i, n - i);
         size_t need = len ? len : 4;
         if (o + need + 4 > cap) { /* room for the ellipsis and the NUL */
             if (o + 4 <= cap)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/utf8.h"
+
 static const struct {
     const char *name;
     size_t bytes; /* of one value; 0: variable */
@@ -174,26 +176,11 @@ static enum prism_status read_array(struct prism_reader *r, struct prism_gguf_kv
     return PRISM_OK;
 }
 
-/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
 static bool is_utf8(struct prism_str s)
 {
-    static const uint32_t least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
-    const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
-
-    while (p < end) {
-        size_t n = *p < 0x80 ? 1 : *p < 0xC0 ? 0 : *p < 0xE0 ? 2 : *p < 0xF0 ? 3 : *p < 0xF8 ? 4 : 0;
-        if (n == 0 || n > (size_t)(end - p))
+    for (unsigned n; s.n > 0; s.p += n, s.n -= n)
+        if (!(n = prism_utf8_length(s.p, s.n, NULL)))
             return false;
-        uint32_t code = n == 1 ? *p : *p & (0x7Fu >> n);
-        for (size_t i = 1; i < n; i++) {
-            if ((p[i] & 0xC0) != 0x80)
-                return false;
-            code = code << 6 | (p[i] & 0x3Fu);
-        }
-        if (code < least[n] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF))
-            return false;
-        p += n;
-    }
     return true;
 }
 

@@ -8,6 +8,7 @@
 #ifndef PRISM_TEXT_INTERNAL_H
 #define PRISM_TEXT_INTERNAL_H
 
+#include "src/base/utf8.h"
 #include "src/text/vocab.h"
 
 enum prism_tokenizer { PRISM_TOKENIZER_NONE, PRISM_TOKENIZER_BPE, PRISM_TOKENIZER_SPM };
@@ -150,15 +151,6 @@ enum prism_status prism_spm_prepare(struct prism_vocab *v, const struct prism_gg
 uint32_t prism_byte_to_char(uint8_t byte);
 int prism_char_to_byte(uint32_t c); /* -1: not a character of the map */
 
-/* ---- utf8.c ---- */
-
-/* Length 1..4 of the well-formed sequence (RFC 3629) that starts at p, or 0. n >= 1 bytes are there. *part (may be NULL):
- * when 0, the longest prefix of a well-formed sequence found, at least 1; it reaches n when more bytes could complete it. */
-unsigned prism_utf8_length(const char *p, size_t n, unsigned *part);
-uint32_t prism_utf8_decode(const char *p, unsigned length); /* of a well-formed sequence */
-unsigned prism_utf8_encode(uint32_t c, char *out);          /* 1..4 bytes */
-
 #define PRISM_SPM_SPACE "\xE2\x96\x81" /* U+2581 */
-#define PRISM_REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
 
 #endif

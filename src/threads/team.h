@@ -7,8 +7,6 @@
 
 #include "src/base/error.h"
 
-#define PRISM_MAX_THREADS 512
-
 /* Where threads may go, in the order in which they are used: fast cores before slow ones on hybrid processors, otherwise the
  * machine's logical order, which fills one package before the next. */
 struct prism_placement {

@@ -8,8 +8,6 @@
 
 #include "tools/common/process.h"
 
-enum { MAX_THREADS = 512 }; /* of the library */
-
 const struct engine_options engine_defaults = { .cache_k = -1, .cache_v = -1, .attention.dense_tail = -1 };
 
 #define AT(field) offsetof(struct engine_options, field)
@@ -17,7 +15,7 @@ const struct engine_options engine_defaults = { .cache_k = -1, .cache_v = -1, .a
 const struct cli_option engine_rows[] = {
     { .kind = CLI_TEXT, .names = "-m, --model", .arg = "FILE", .offset = AT(model),
       .help = "GGUF model; of a split model, its first part" },
-    { .kind = CLI_INT, .names = "-t, --threads", .arg = "N", .offset = AT(n_threads), .min = 1, .max = MAX_THREADS,
+    { .kind = CLI_INT, .names = "-t, --threads", .arg = "N", .offset = AT(n_threads), .min = 1, .max = PRISM_MAX_THREADS,
       .initial = "one per physical core", .help = "threads" },
     { .kind = CLI_FLAG, .names = "--no-bind", .offset = AT(no_bind), .help = "do not pin threads to cores" },
     { .kind = CLI_TEXT, .names = "--cpu-level", .arg = "NAME", .offset = AT(cpu_level), .initial = "best of this machine",
@@ -242,13 +240,13 @@ void engine_json_plan(struct json *j, const struct prism_plan *p)
 
 void engine_json_threads(struct json *j, prism_context *ctx)
 {
-    int core[MAX_THREADS];
-    uint32_t n = prism_threads(ctx, core, MAX_THREADS);
+    int core[PRISM_MAX_THREADS];
+    uint32_t n = prism_threads(ctx, core, PRISM_MAX_THREADS);
 
     json_object(j, "threads");
     json_int(j, "count", n);
     json_array(j, "cores"); /* -1: not bound */
-    for (uint32_t i = 0; i < n && i < MAX_THREADS; i++)
+    for (uint32_t i = 0; i < n && i < PRISM_MAX_THREADS; i++)
         json_int(j, NULL, core[i]);
     json_close(j);
     json_close(j);

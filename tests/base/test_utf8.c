@@ -7,7 +7,8 @@
 
 #include <cmocka.h>
 
-#include "src/text/internal.h"
+#include "prism/prism.h"
+#include "src/base/utf8.h"
 
 static void every_code_point_is_well_formed(void **state)
 {

@@ -1,6 +1,7 @@
-/* utf8.c - well-formed UTF-8 as RFC 3629 defines it (no overlong forms, no surrogates, nothing above U+10FFFF), and the
- * streaming decoder of the public interface. */
-#include "src/text/internal.h"
+/* utf8.c - see utf8.h; and the streaming decoder of the public interface. */
+#include "src/base/utf8.h"
+
+#include "prism/prism.h"
 
 #include <string.h>
 

@@ -28,6 +28,8 @@ FLAGS_neon_i8mm_bf16 := -march=armv8.2-a+dotprod+i8mm+bf16+fp16
 PKGS       := sleef hwloc libpcre2-8
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+PNG_CFLAGS := $(shell pkg-config --cflags libpng 2>/dev/null)
+PNG_LIBS   := $(shell pkg-config --libs libpng 2>/dev/null)
 
 # No -ffast-math, contraction off: an FMA is written where one is meant. Frame pointers and symbols stay for perf.
 CFLAGS     ?= -O3 -g
@@ -56,7 +58,7 @@ SUBMAKE_FLAGS = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all build demo run-demo test run-tests check-asan check-tsan check-arm check-avx512 check-hostile bench install uninstall clean
+.PHONY: help setup all build demo run-demo test run-tests check-asan check-tsan check-arm check-avx512 check-hostile bench paper run-paper install uninstall clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -146,6 +148,12 @@ bench: setup ## time every kernel at every level; T=attention limits it to kerne
 	@$(MAKE) $(SUBMAKE_FLAGS) $(BUILD)/bench-kernels
 	@$(BUILD)/bench-kernels $(T)
 
+paper: setup ## speed and perplexity by length, as in the paper: a table and a chart in ten minutes; LENGTHS="4096 8192" for less
+	@$(MAKE) $(SUBMAKE_FLAGS) run-paper
+
+run-paper: $(BUILD)/prism-bench $(BUILD)/prism-perplexity
+	@LENGTHS="$(LENGTHS)" tools/paper.sh $(BUILD)
+
 # ---- installation ------------------------------------------------------------------------------------------------
 
 INSTALLED_TOOLS := $(notdir $(TOOLS))
@@ -169,6 +177,10 @@ clean: ## remove build/
 # ---- how things are built ----------------------------------------------------------------------------------------
 
 $(foreach l,$(LEVELS),$(eval $(BUILD)/arch/$(l)/%.o: LEVEL_FLAGS = $$(FLAGS_$(l))))
+
+# libpng: the tools, and the tests that look at what they drew. Not the library.
+$(BUILD)/tools/%.o $(BUILD)/tests/cli/%.o: PREPROCESS += $(PNG_CFLAGS)
+$(TOOLS) $(filter $(BUILD)/tests/cli/%,$(TESTS)): LIBS += $(PNG_LIBS)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

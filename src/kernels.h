@@ -160,6 +160,14 @@ typedef void prism_band_dots_fn(float *before, float *inside, float *after, cons
 /* p[i] = floor(P[i] * 2^30 + 0.5), P = softmax(x[0..n)), n >= 1. x finite. P within 2e-6 relative plus half a unit. */
 typedef void prism_softmax_q30_fn(uint32_t *p, const float *x, size_t n);
 
+/* ---- what the processor can do at most ---- */
+
+enum prism_peak_kind { PRISM_PEAK_F32, PRISM_PEAK_I8, PRISM_PEAK_BF16, PRISM_N_PEAKS };
+
+/* n >= 1 steps of the level's multiply-add of a kind on registers alone: floats; bytes into int32 by the fastest sequence that never
+ * saturates; pairs of bf16 into floats. Returns the operations done, two per multiply-add; a microsecond is about 300 steps. */
+typedef double prism_peak_fn(size_t n);
+
 /* ---- the table --------------------------------------------------------------------------------------------------------- */
 
 struct prism_kernels {
@@ -187,6 +195,8 @@ struct prism_kernels {
 
     prism_band_dots_fn *band_dots;
     prism_softmax_q30_fn *softmax_q30;
+
+    prism_peak_fn *peak[PRISM_N_PEAKS];                /* NULL where the level has no instruction for it; fp32 always */
 };
 
 /* Tables that this build contains, indexed by level; NULL where the level belongs to another processor family. */

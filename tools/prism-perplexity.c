@@ -270,6 +270,7 @@ int main(int argc, char **argv)
     struct options opt = { .engine = engine_defaults, .n_ctx = 512, .n_chunks = -1 };
     struct evaluation e = { .opt = &opt };
 
+    opt.engine.attention.selector = "dense"; /* what the figure is compared with, unless a flag says otherwise */
     process_catch_signals();
     int status = cli_parse(&cli, &opt, argc, argv);
     if (status >= 0)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "prism/prism.h"
+#include "tools/common/attn_map.h"
 #include "tools/common/cli.h"
 #include "tools/common/engine.h"
 #include "tools/common/generate.h"
@@ -22,7 +23,7 @@ enum escapes { ESCAPES_PROMPT, ESCAPES_ALL, ESCAPES_NONE }; /* where \n and its 
 
 struct options {
     struct engine_options engine;
-    const char *prompt, *file;
+    const char *prompt, *file, *attn_map;
     int escapes, display_prompt;
     int64_t n_predict, n_ctx, seed, top_k;
     double temp, top_p, min_p;
@@ -75,6 +76,8 @@ static const struct cli_option rows[] = {
     { .kind = CLI_HEADING, .help = "Output" },
     { .kind = CLI_FLAG, .names = "--stats", .offset = AT(stats),
       .help = "print on stderr what attention computed: density\nand mass of every layer and head" },
+    { .kind = CLI_TEXT, .names = "--attn-map", .arg = "FILE.png", .offset = AT(attn_map), .initial = "",
+      .help = "draw the key blocks that attention chose, a panel for\nevery layer and head" },
     { .kind = CLI_FLAG, .names = "--json", .offset = AT(json), .help = "print one JSON document in place of the text" },
     { .kind = CLI_FLAG, .names = "-v, --verbose", .offset = AT(verbose), .help = "seed, memory and threads on stderr" },
     { 0 },
@@ -99,6 +102,7 @@ struct run {
     prism_context *ctx;
     struct prism_model_info info;
     struct prism_plan plan;
+    struct attn_map *map; /* NULL: none is asked for */
     struct text prompt;
     int32_t *tokens; /* of the prompt */
     size_t n_tokens;
@@ -194,6 +198,12 @@ static int prepare(struct run *r)
         prism_context_create(r->model, &params, &r->ctx, &err) != PRISM_OK)
         return process_error("%s", err.text);
     r->load_ms += process_now_ms() - start;
+    if (r->opt->attn_map) {
+        struct attn_map_subject subject = { &r->info, &r->plan, &r->opt->engine.attention, r->n_tokens };
+        status = attn_map_open(&r->map, r->opt->attn_map, &subject);
+        if (status != PROCESS_OK)
+            return status;
+    }
     if (r->opt->verbose)
         print_setup(r);
     return PROCESS_OK;
@@ -210,9 +220,11 @@ static int on_progress(void *user, const struct prism_progress *p)
 static int prefill(struct run *r)
 {
     struct progress bar = progress_start();
-    struct prism_prefill_params params = { .progress = on_progress, .progress_user = &bar };
+    struct prism_prefill_params params = { .progress = on_progress, .progress_user = &bar, .mask_user = r->map };
     struct prism_error err = { 0 };
 
+    if (r->map)
+        params.mask = attn_map_collect;
     progress_draw(&bar, "prefill", 0, 0, r->n_tokens, 0);
     enum prism_status status = prism_prefill(r->ctx, r->tokens, r->n_tokens, &params, &err);
 
@@ -223,7 +235,7 @@ static int prefill(struct run *r)
         return process_error("%s", err.text);
     prism_get_stats(r->ctx, &r->after_prefill);
     r->prefill_ms = r->after_prefill.prefill_ms + r->after_prefill.decode_ms;
-    return PROCESS_OK;
+    return r->map ? attn_map_write(r->map) : PROCESS_OK;
 }
 
 /* ---- reports ------------------------------------------------------------------------------------------------------ */
@@ -369,6 +381,7 @@ static int run_prompt(const struct options *opt)
         status = opt->json ? answer_as_json(&r) : answer_as_text(&r);
     if (status == PROCESS_OK && r.gen.stop == GENERATE_INTERRUPT)
         status = PROCESS_INTERRUPTED;
+    attn_map_close(r.map);
     prism_context_free(r.ctx);
     prism_model_free(r.model);
     free(r.gen.tokens);

@@ -4,7 +4,6 @@
 #include "arch/avx2/avx2.h"
 
 #include <assert.h>
-#include <math.h>
 
 #include "arch/avx2/vec.h"
 
@@ -15,13 +14,6 @@ PRISM_INLINE __m256 load_8(const void *cache, size_t i, enum prism_kv_format for
         return _mm256_loadu_ps((const float *)cache + i);
     const uint16_t *p = (const uint16_t *)cache + i;
     return format == PRISM_KVF_F16 ? vec_load_f16(p) : vec_load_bf16(p);
-}
-
-/* The sums of the lanes of a, b, c, d. */
-PRISM_INLINE __m128 sum_4(__m256 a, __m256 b, __m256 c, __m256 d)
-{
-    __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-    return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
 }
 
 /* scores[i] = factor * q.k[i]. A last group of fewer than four keys repeats the last key. */
@@ -38,7 +30,7 @@ PRISM_INLINE void logits(float *scores, const float *q, const void *k, enum pris
             s2 = _mm256_fmadd_ps(x, load_8(k, i2 * d + j, format), s2);
             s3 = _mm256_fmadd_ps(x, load_8(k, i3 * d + j, format), s3);
         }
-        const __m128 s = _mm_mul_ps(_mm_set1_ps(factor), sum_4(s0, s1, s2, s3));
+        const __m128 s = _mm_mul_ps(_mm_set1_ps(factor), vec_sum_4(s0, s1, s2, s3));
         const size_t left = n - i < 4 ? n - i : 4;
         _mm_maskstore_ps(scores + i, _mm256_castsi256_si128(vec_mask(left)), s);
     }
@@ -47,13 +39,9 @@ PRISM_INLINE void logits(float *scores, const float *q, const void *k, enum pris
 /* Logits to 2^(logit - maximum) in place; returns their sum. */
 static float probabilities(float *scores, size_t n)
 {
-    const __m256 minus_inf = _mm256_set1_ps(-INFINITY);
-    const __m256 in_tail = _mm256_castsi256_ps(vec_mask(n % 8));
+    const __m256 in_tail = _mm256_castsi256_ps(vec_mask(n % 8)), max = _mm256_set1_ps(vec_max_of(scores, n));
     const size_t whole = n - n % 8;
-    __m256 max = _mm256_blendv_ps(minus_inf, vec_load_n(scores + whole, n % 8), in_tail), sum = _mm256_setzero_ps();
-    for (size_t i = 0; i < whole; i += 8)
-        max = _mm256_max_ps(max, _mm256_loadu_ps(scores + i));
-    max = _mm256_set1_ps(vec_max(max));
+    __m256 sum = _mm256_setzero_ps();
     for (size_t i = 0; i < whole; i += 8) {
         __m256 p = vec_exp2_neg(_mm256_sub_ps(_mm256_loadu_ps(scores + i), max));
         _mm256_storeu_ps(scores + i, p);

@@ -13,6 +13,9 @@ extern const struct prism_attention prism_attention_f32_avx2;
 
 prism_gemv_fn prism_gemv_f32_avx2;
 prism_attn_row_fn prism_attn_row_f32_avx2;
+prism_band_dots_fn prism_band_dots_avx2;
+prism_softmax_q30_fn prism_softmax_q30_avx2;
+prism_peak_fn prism_peak_f32_avx2, prism_peak_i8_avx2;
 
 prism_rms_norm_fn prism_rms_norm_f32_avx2;
 prism_rope_fn prism_rope_f32_avx2;

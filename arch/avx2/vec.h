@@ -1,4 +1,4 @@
-/* vec.h - small vector helpers of the avx2 level: sums and maxima across lanes, tails, halves, exp2, transposes.
+/* vec.h - small vector helpers of the avx2 level: sums and maxima, tails, halves, exp2, transposes.
  * Everything is static inline: the file is compiled with this level's flags only and must not leak into another. */
 #ifndef PRISM_AVX2_VEC_H
 #define PRISM_AVX2_VEC_H
@@ -45,6 +45,30 @@ PRISM_INLINE float vec_max(__m256 x)
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
+
+/* The largest of n >= 1 floats. */
+PRISM_INLINE float vec_max_of(const float *x, size_t n)
+{
+    const size_t whole = n - n % 8;
+    __m256 max = _mm256_set1_ps(x[0]);
+    for (size_t i = 0; i < whole; i += 8)
+        max = _mm256_max_ps(max, _mm256_loadu_ps(x + i));
+    if (whole == n)
+        return vec_max(max);
+    const __m256 rest = _mm256_max_ps(max, vec_load_n(x + whole, n % 8));
+    return vec_max(_mm256_blendv_ps(max, rest, _mm256_castsi256_ps(vec_mask(n % 8))));
+}
+
+/* The sums of the lanes of a, b, c, d. */
+PRISM_INLINE __m128 vec_sum_4(__m256 a, __m256 b, __m256 c, __m256 d)
+{
+    __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+    return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+}
+
+/* Lanes 0..3 and 4..7, widened. */
+PRISM_INLINE __m256d vec_low_pd(__m256 x) { return _mm256_cvtps_pd(_mm256_castps256_ps128(x)); }
+PRISM_INLINE __m256d vec_high_pd(__m256 x) { return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)); }
 
 /* 8 halves or bf16 values, widened. */
 PRISM_INLINE __m256 vec_load_f16(const uint16_t *p)

@@ -15,8 +15,8 @@ static double sum_of_squares(const float *x, size_t n)
     for (size_t i = 0; i < n; i += 16) {
         const size_t rest = n - i;
         __m256 a = vec_load_n(x + i, rest < 8 ? rest : 8), b = vec_load_n(x + i + 8, rest < 8 ? 0 : rest < 16 ? rest - 8 : 8);
-        __m256d a0 = _mm256_cvtps_pd(_mm256_castps256_ps128(a)), a1 = _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1));
-        __m256d b0 = _mm256_cvtps_pd(_mm256_castps256_ps128(b)), b1 = _mm256_cvtps_pd(_mm256_extractf128_ps(b, 1));
+        __m256d a0 = vec_low_pd(a), a1 = vec_high_pd(a);
+        __m256d b0 = vec_low_pd(b), b1 = vec_high_pd(b);
         s0 = _mm256_fmadd_pd(a0, a0, s0);
         s1 = _mm256_fmadd_pd(a1, a1, s1);
         s2 = _mm256_fmadd_pd(b0, b0, s2);

@@ -45,10 +45,8 @@ PRISM_INLINE void logits(float *scores, const float *q, const void *k, enum pris
 static float probabilities(float *scores, size_t n)
 {
     const __m512 minus_inf = _mm512_set1_ps(-INFINITY);
-    __m512 max = minus_inf, sum = _mm512_setzero_ps();
-    for (size_t i = 0; i < n; i += 16)
-        max = _mm512_max_ps(max, _mm512_mask_loadu_ps(minus_inf, vec_mask(n - i), scores + i));
-    max = _mm512_set1_ps(_mm512_reduce_max_ps(max));
+    const __m512 max = _mm512_set1_ps(vec_max_of(scores, n));
+    __m512 sum = _mm512_setzero_ps();
     for (size_t i = 0; i < n; i += 16) {
         const __mmask16 in = vec_mask(n - i);
         const __m512 p = vec_exp2_neg(_mm512_sub_ps(_mm512_mask_loadu_ps(minus_inf, in, scores + i), max));

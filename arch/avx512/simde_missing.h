@@ -59,6 +59,16 @@ static inline void simde_mask_storeu_ps(void *p, __mmask16 k, __m512 v)
     simde_copy_masked(p, x, 4, k, 16);
 }
 
+static inline __m512i simde_maskz_loadu_epi32(__mmask16 k, const void *p)
+{
+    return _mm512_castps_si512(simde_mask_loadu_ps(_mm512_setzero_ps(), k, p));
+}
+
+static inline void simde_mask_storeu_epi32(void *p, __mmask16 k, __m512i v)
+{
+    simde_mask_storeu_ps(p, k, _mm512_castsi512_ps(v));
+}
+
 static inline __m512d simde_maskz_loadu_pd(__mmask8 k, const void *p)
 {
     double x[8] = { 0 };
@@ -148,6 +158,11 @@ static inline __m256 simde_cvtpd_ps(__m512d x)
     return _mm256_set_m128(_mm256_cvtpd_ps(_mm512_extractf64x4_pd(x, 1)), _mm256_cvtpd_ps(_mm512_castpd512_pd256(x)));
 }
 
+static inline __m256i simde_cvttpd_epi32(__m512d x)
+{
+    return _mm256_set_m128i(_mm256_cvttpd_epi32(_mm512_extractf64x4_pd(x, 1)), _mm256_cvttpd_epi32(_mm512_castpd512_pd256(x)));
+}
+
 /* ---- shuffles and sums ---- */
 
 /* The order of additions and comparisons is gcc's: halves, quarters, and so on. */
@@ -203,10 +218,13 @@ static inline __m512 simde_shuffle_f32x4(__m512 a, __m512 b, int imm)
 #undef _mm512_mask_loadu_ps
 #undef _mm512_maskz_loadu_ps
 #undef _mm512_mask_storeu_ps
+#undef _mm512_maskz_loadu_epi32
+#undef _mm512_mask_storeu_epi32
 #undef _mm512_maskz_loadu_pd
 #undef _mm256_mask_storeu_ps
 #undef _mm256_maskz_loadu_epi16
 #undef _mm512_cvtps_ph
+#undef _mm512_cvttpd_epi32
 #undef _mm512_shuffle_f32x4
 #undef _mm512_extractf32x8_ps
 #undef _mm512_shuffle_epi32
@@ -215,6 +233,8 @@ static inline __m512 simde_shuffle_f32x4(__m512 a, __m512 b, int imm)
 #define _mm512_mask_loadu_ps(src, k, p)  simde_mask_loadu_ps(src, k, p)
 #define _mm512_maskz_loadu_ps(k, p)      simde_mask_loadu_ps(_mm512_setzero_ps(), k, p)
 #define _mm512_mask_storeu_ps(p, k, v)   simde_mask_storeu_ps(p, k, v)
+#define _mm512_maskz_loadu_epi32(k, p)   simde_maskz_loadu_epi32(k, p)
+#define _mm512_mask_storeu_epi32(p, k, v) simde_mask_storeu_epi32(p, k, v)
 #define _mm512_maskz_loadu_pd(k, p)      simde_maskz_loadu_pd(k, p)
 #define _mm256_mask_storeu_ps(p, k, v)   simde_mask_storeu_ps256(p, k, v)
 #define _mm256_maskz_loadu_epi16(k, p)   simde_maskz_loadu_epi16(k, p)
@@ -229,6 +249,7 @@ static inline __m512 simde_shuffle_f32x4(__m512 a, __m512 b, int imm)
 #define _mm512_cvtps_ph(x, mode)         simde_cvtps_ph(x)
 #define _mm512_cvtps_pd(x)               simde_cvtps_pd(x)
 #define _mm512_cvtpd_ps(x)               simde_cvtpd_ps(x)
+#define _mm512_cvttpd_epi32(x)           simde_cvttpd_epi32(x)
 #define _mm512_reduce_add_ps(v)          simde_reduce_add_ps(v)
 #define _mm512_reduce_add_epi32(v)       simde_reduce_add_epi32(v)
 #define _mm512_reduce_add_pd(v)          simde_reduce_add_pd(v)

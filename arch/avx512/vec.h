@@ -1,5 +1,5 @@
-/* vec.h - small vector helpers of the AVX-512 levels: tails, 16-bit formats, exp2, transposes. Everything is static inline:
- * each file compiles its own copy with its own level's flags. */
+/* vec.h - small vector helpers of the AVX-512 levels: tails, maxima, 16-bit formats, exp2, transposes. Everything is static
+ * inline: each file compiles its own copy with its own level's flags. */
 #ifndef PRISM_AVX512_VEC_H
 #define PRISM_AVX512_VEC_H
 
@@ -38,6 +38,19 @@ PRISM_INLINE __mmask16 vec_mask(size_t n)
 {
     return n < 16 ? (__mmask16)((1u << n) - 1) : 0xffff;
 }
+
+/* The largest of n >= 1 floats. */
+PRISM_INLINE float vec_max_of(const float *x, size_t n)
+{
+    __m512 max = _mm512_set1_ps(x[0]);
+    for (size_t i = 0; i < n; i += 16)
+        max = _mm512_max_ps(max, _mm512_mask_loadu_ps(max, vec_mask(n - i), x + i));
+    return _mm512_reduce_max_ps(max);
+}
+
+/* Lanes 0..7 and 8..15, widened. */
+PRISM_INLINE __m512d vec_low_pd(__m512 x) { return _mm512_cvtps_pd(_mm512_castps512_ps256(x)); }
+PRISM_INLINE __m512d vec_high_pd(__m512 x) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)); }
 
 /* 16 halves or bf16 values, widened. */
 PRISM_INLINE __m512 vec_load_f16(const void *p)

@@ -13,7 +13,7 @@ static double sum_of_squares(const float *x, size_t n)
     __m512d s0 = _mm512_setzero_pd(), s1 = s0;
     for (size_t i = 0; i < n; i += 16) {
         const __m512 v = _mm512_maskz_loadu_ps(vec_mask(n - i), x + i);
-        const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(v)), high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+        const __m512d low = vec_low_pd(v), high = vec_high_pd(v);
         s0 = _mm512_fmadd_pd(low, low, s0);
         s1 = _mm512_fmadd_pd(high, high, s1);
     }

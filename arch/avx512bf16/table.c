@@ -57,6 +57,9 @@ const struct prism_kernels prism_kernels_avx512bf16 = {
     .attention_auto = &prism_attention_bf16_avx512bf16,
     .attn_row = prism_attn_row_f32_avx512,
 
-    .band_dots = prism_band_dots_generic,
-    .softmax_q30 = prism_softmax_q30_generic,
+    .band_dots = prism_band_dots_avx2,
+    .softmax_q30 = prism_softmax_q30_avx512,
+
+    .peak = { [PRISM_PEAK_F32] = prism_peak_f32_avx512, [PRISM_PEAK_I8] = prism_peak_i8_avx512vnni,
+              [PRISM_PEAK_BF16] = prism_peak_bf16_avx512bf16 },
 };

@@ -5,5 +5,6 @@
 #include "src/kernels.h"
 
 extern const struct prism_linear prism_linear_i8_avx512vnni, prism_linear_i8x2_avx512vnni;
+prism_peak_fn prism_peak_i8_avx512vnni;
 
 #endif

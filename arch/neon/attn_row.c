@@ -50,15 +50,12 @@ static inline __attribute__((always_inline)) float dot(const float *q, const voi
 /* scores (in units of log2) to probabilities times their sum, which is returned. */
 static float softmax(float *scores, size_t n)
 {
-    float32x4_t max = vdupq_n_f32(-INFINITY), sum = vdupq_n_f32(0);
+    float32x4_t max = vdupq_n_f32(prism_max_neon(scores, n)), sum = vdupq_n_f32(0);
     float last[4] = { -INFINITY, -INFINITY, -INFINITY, -INFINITY };
     size_t whole = n / 4 * 4;
 
     for (size_t i = whole; i < n; i++)
         last[i - whole] = scores[i];
-    for (size_t i = 0; i < whole; i += 4)
-        max = vmaxq_f32(max, vld1q_f32(scores + i));
-    max = vdupq_n_f32(vmaxvq_f32(vmaxq_f32(max, vld1q_f32(last))));
     for (size_t i = 0; i < whole; i += 4) {
         float32x4_t p = prism_exp2_neon(vsubq_f32(vld1q_f32(scores + i), max));
         vst1q_f32(scores + i, p);

@@ -1,4 +1,4 @@
-/* neon.h - the kernels of the NEON level, and what its files share: the exponential and the way of a tile to its result.
+/* neon.h - the kernels of the NEON level, and what its files share: exponential, maximum, and the way of a tile to its result.
  * Contracts: src/kernels.h. The level needs ARMv8-A with Advanced SIMD only (FMA and half conversions are part of it). */
 #ifndef PRISM_ARCH_NEON_H
 #define PRISM_ARCH_NEON_H
@@ -21,6 +21,9 @@ prism_add_fn prism_add_f32_neon;
 prism_to_16_fn prism_f32_to_f16_neon, prism_f32_to_bf16_neon;
 prism_from_16_fn prism_f16_to_f32_neon, prism_bf16_to_f32_neon;
 prism_attn_row_fn prism_attn_row_f32_neon;
+prism_band_dots_fn prism_band_dots_neon;
+prism_softmax_q30_fn prism_softmax_q30_neon;
+prism_peak_fn prism_peak_f32_neon;
 
 /* c[row..][col..] = tile (or += with add), a [mr][nr] tile of a product whose rows and columns end at g->rows and g->cols. */
 void prism_tile_to_c_neon(const struct prism_gemm_args *g, size_t row, size_t col, const float *tile, size_t mr, size_t nr,
@@ -42,6 +45,19 @@ static inline float32x4_t prism_exp2_neon(float32x4_t x)
     p = vfmaq_f32(vdupq_n_f32(1.0f), p, f);
     int32x4_t e = vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23);
     return vmulq_f32(p, vreinterpretq_f32_s32(e));
+}
+
+/* The largest of n >= 1 floats. */
+static inline float prism_max_neon(const float *x, size_t n)
+{
+    float32x4_t max = vdupq_n_f32(x[0]);
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        max = vmaxq_f32(max, vld1q_f32(x + i));
+    float most = vmaxvq_f32(max);
+    for (; i < n; i++)
+        most = x[i] > most ? x[i] : most;
+    return most;
 }
 
 #endif

@@ -54,6 +54,8 @@ const struct prism_kernels prism_kernels_neon = {
     .attention_auto = &prism_attention_f32_neon,
     .attn_row = prism_attn_row_f32_neon,
 
-    .band_dots = prism_band_dots_generic,
-    .softmax_q30 = prism_softmax_q30_generic,
+    .band_dots = prism_band_dots_neon,
+    .softmax_q30 = prism_softmax_q30_neon,
+
+    .peak = { [PRISM_PEAK_F32] = prism_peak_f32_neon },
 };

@@ -142,13 +142,13 @@ typedef struct prism_context prism_context;
 struct prism_attention_params {
     const char *selector;          /* a name of prism_selector_name, "dense", or NULL / "auto" */
     uint32_t block;                /* tokens per block: 32, 64 (default), 128 or 256 */
-    float p_high, p_low;           /* top-p of the high and the low frequency band, (0, 1]; default 0.90 */
+    float p_high, p_low;           /* top-p of the high and the low frequency band, (0, 1]; default 0.95 */
     uint32_t high_dim, low_dim;    /* dims per band, even; default: n_rot / 2 and 3/4 n_rot plus the unrotated dims */
     bool bands_by_rule;            /* bands from the attenuation of each pair under pooling instead */
     bool causal_energy;            /* temperatures from the blocks so far instead of from the whole prompt */
     uint64_t dense_layers[8];      /* bit l of word l / 64: layer l is dense */
     uint32_t dense_tail;           /* last tokens of a call that attend to everything; default one block; PRISM_NO_TAIL: none */
-    uint32_t min_tokens;           /* below this many tokens in the cache everything is dense; default 0 ("auto": 4096) */
+    uint32_t min_tokens;           /* below this many tokens in the cache everything is dense; default 0 ("auto": 8192) */
     uint32_t sink, window;         /* streaming: tokens; default 128, 2048 */
     uint32_t vertical, slash;      /* vertical-slash: columns and diagonals; default 1000, 6096 */
     float gamma, tau;              /* flexprefill; default 0.95, 0.1 */
@@ -180,6 +180,7 @@ struct prism_plan {
     const char *level, *compute;          /* names; compute: "auto" or "f32" */
     const char *selector;                 /* "dense" or the selector in use */
     uint32_t block;                       /* tokens per attention block */
+    const char *attention_type;           /* what attention multiplies: "f32" or "bf16" */
     uint64_t kv_bytes, activation_bytes, panel_bytes, attention_bytes, logits_bytes, total_bytes;
 };
 
@@ -222,11 +223,16 @@ struct prism_prefill_params {
     prism_logits_fn *logits;       /* NULL: only the last row is computed, see prism_logits */
     void *logits_user;
     size_t logits_from;            /* first row (token of this call) that `logits` receives */
+
+    /* For measurements. 0: all layers. Otherwise stop after so many, each run for every row; there are no logits, and the cache of the
+     * other layers lacks these tokens: truncate them away before the context is used for anything else. */
+    uint32_t n_layers;
 };
 
 /* Append n >= 1 tokens to the context, at whatever length it has (continuation). params may be NULL.
  * Errors: PRISM_E_ARG (token id out of range, n == 0), PRISM_E_LENGTH, PRISM_E_CANCELLED; on each the context keeps its
- * previous length. The result has the same bits for any number of threads. */
+ * previous length. n_layers: at most the model's, and not with `logits` (PRISM_E_ARG). The result has the same bits for any number of
+ * threads. */
 PRISM_API enum prism_status prism_prefill(prism_context *ctx, const int32_t *tokens, size_t n,
                                           const struct prism_prefill_params *params, struct prism_error *err);
 
@@ -234,7 +240,7 @@ PRISM_API enum prism_status prism_prefill(prism_context *ctx, const int32_t *tok
 PRISM_API enum prism_status prism_decode(prism_context *ctx, int32_t token, struct prism_error *err);
 
 /* n_vocab logits after the last token, natural log scale; owned by the context, valid until the next call that appends or
- * truncates. NULL while the context is empty or just truncated. */
+ * truncates. NULL while the context is empty or just truncated, and after a prefill of n_layers. */
 PRISM_API const float *prism_logits(const prism_context *ctx);
 
 PRISM_API size_t prism_length(const prism_context *ctx); /* tokens in the cache */
@@ -276,12 +282,24 @@ struct prism_head_stats {
 };
 /* Errors: false when layer or head is out of range. Dense layers count nothing. */
 PRISM_API bool prism_get_head_stats(const prism_context *ctx, uint32_t layer, uint32_t head, struct prism_head_stats *stats);
+
+/* Where the time of a layer's attention went, since the same moment, calls of one token included. */
+struct prism_layer_stats {
+    double attention_ms, select_ms;
+};
+/* Errors: false when layer is out of range. */
+PRISM_API bool prism_get_layer_stats(const prism_context *ctx, uint32_t layer, struct prism_layer_stats *stats);
 PRISM_API void prism_get_stats(const prism_context *ctx, struct prism_stats *stats);
 PRISM_API void prism_stats_reset(prism_context *ctx);
 
 /* Threads in use; core_of[i] (cap entries) receives the operating system's number of the processor that thread i is bound
  * to, read back from the system, or -1 when unbound. Runs the team once. */
 PRISM_API uint32_t prism_threads(prism_context *ctx, int *core_of, size_t cap);
+
+/* What the threads of the context reach together in multiply-adds of a type ("f32", "i8" or "bf16") on registers alone with its level's
+ * instructions: 1e9 operations per second, two per multiply-add, the best of a few rounds. Takes about 50 ms. 0: the level has no
+ * instruction for that type. */
+PRISM_API double prism_peak_gops(prism_context *ctx, const char *type);
 
 #ifdef __cplusplus
 }

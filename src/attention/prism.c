@@ -53,9 +53,14 @@ static void add_energy(struct energy *e, const float part[3], double sign)
         e->part[i] += sign * part[i];
 }
 
-static void parts_of(const struct work *w, const float *x, float part[3])
+void prism_band_energy(float part[3], const float *x, size_t d, const struct prism_bands *b, const struct prism_kernels *kernels)
 {
-    w->c->kernels->band_dots(part, part + 1, part + 2, x, x, 1, w->c->d, w->b1, w->b2);
+    kernels->band_dots(part, part + 1, part + 2, x, x, 1, d, min_size(b->low_begin, b->high_end), max_size(b->low_begin, b->high_end));
+}
+
+static void parts_of(const struct prism_select_call *c, const float *x, float part[3])
+{
+    prism_band_energy(part, x, c->d, &c->params->bands, c->kernels);
 }
 
 /* ---- energies: one job per head ---- */
@@ -67,7 +72,7 @@ static void key_energies(const struct work *w, size_t head)
 
     for (size_t v = 0; v < w->n_blocks; v++) {
         float part[3];
-        parts_of(w, c->k_mean + (head * w->n_blocks + v) * c->d, part);
+        parts_of(c, c->k_mean + (head * w->n_blocks + v) * c->d, part);
         add_energy(&all, part, 1);
         if ((v + 1) * c->block <= c->kv_len)
             add_energy(&full, part, 1);
@@ -86,7 +91,7 @@ static void query_energies(const struct work *w, size_t head)
     for (size_t u = from; u < w->n_blocks; u++) {
         float *part = c->q_energy + (head * c->energy_blocks + u) * 3;
         if (u >= m->first)
-            parts_of(w, c->q_mean + (head * m->n_rows + u - m->first) * c->d, part);
+            parts_of(c, c->q_mean + (head * m->n_rows + u - m->first) * c->d, part);
         add_energy(&all, part, 1);
         if (c->q_full[u])
             add_energy(&full, part, 1);

@@ -3,7 +3,10 @@
 
 #include "src/attention/selectors.h"
 
-const struct prism_selector *const prism_selectors[] = { &prism_selector_prism, &prism_selector_meanpool };
+const struct prism_selector *const prism_selectors[] = {
+    &prism_selector_prism,          &prism_selector_meanpool,    &prism_selector_streaming,
+    &prism_selector_vertical_slash, &prism_selector_flexprefill, &prism_selector_xattention,
+};
 const size_t prism_n_selectors = sizeof prism_selectors / sizeof *prism_selectors;
 
 bool prism_select(const struct prism_selector *s, const struct prism_select_call *c)

@@ -69,6 +69,9 @@ struct prism_select_call {
                                             * it has no such notion */
 };
 
+/* Sums of squares of a pooled vector: part[0] before the overlap (or gap) of the bands, part[1] in it, part[2] behind it. */
+void prism_band_energy(float part[3], const float *x, size_t d, const struct prism_bands *bands, const struct prism_kernels *kernels);
+
 struct prism_selector {
     const char *name;
     bool pooled;                           /* needs q_mean and k_mean */

@@ -101,6 +101,7 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     c->rope_sin = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
     c->y = prism_arena_take(a, slab * c->y_width, sizeof(float));
     c->a_panels = prism_arena_take(a, limits.a_bytes, 1);
+    c->layer_stats = prism_arena_take(a, hp->n_layer, sizeof *c->layer_stats);
     p->activation_bytes = a->used - mark;
 
     mark = a->used;
@@ -168,6 +169,7 @@ static enum prism_status set_up(struct prism_context *c, const struct prism_mode
     c->plan.n_threads = params.n_threads;
     c->plan.level = c->kernels->name;
     c->plan.compute = c->compute == PRISM_COMPUTE_F32 ? "f32" : "auto";
+    c->plan.attention_type = c->attention->name;
     if (!c->plan.n_threads) {
         struct prism_placement placement;
         if ((s = prism_placement_read(NULL, 0, &placement, err)))
@@ -307,9 +309,18 @@ enum prism_status prism_truncate(prism_context *c, size_t n, struct prism_error 
 
 void prism_get_stats(const prism_context *c, struct prism_stats *stats) { *stats = c->stats; }
 
+bool prism_get_layer_stats(const prism_context *c, uint32_t layer, struct prism_layer_stats *stats)
+{
+    if (layer >= c->model->hp.n_layer)
+        return false;
+    *stats = c->layer_stats[layer];
+    return true;
+}
+
 void prism_stats_reset(prism_context *c)
 {
     c->stats = (struct prism_stats){ 0 };
+    memset(c->layer_stats, 0, c->model->hp.n_layer * sizeof *c->layer_stats);
     prism_selection_reset_stats(c);
 }
 

@@ -98,6 +98,7 @@ struct prism_context {
     _Atomic uint64_t work_done;
     atomic_bool cancelled;
     struct prism_stats stats;
+    struct prism_layer_stats *layer_stats; /* [n_layer], of the reservation */
 };
 
 /* Hands out (or, with a->base NULL, adds up) every buffer of c, whose model, kernels and plan parameters are set. */

@@ -111,7 +111,7 @@ static bool run_attention_phase(void *self, size_t n_jobs, double work, prism_jo
     return prism_context_run(self, PRISM_PHASE_ATTENTION, n_jobs, work, fn, arg);
 }
 
-static bool run_attention(struct prism_context *c, size_t index, struct prism_span span, size_t first)
+static bool select_and_attend(struct prism_context *c, size_t index, struct prism_span span, size_t first)
 {
     const struct prism_hparams *hp = &c->model->hp;
     struct prism_mask mask;
@@ -131,8 +131,20 @@ static bool run_attention(struct prism_context *c, size_t index, struct prism_sp
             return false;
         a.mask = &mask;
         a.dense_from = end - min_size(c->selection.dense_tail, end);
+    } else if (!prism_selection_skip(c, index, span)) {
+        return false;
     }
     return a.n_rows <= PRISM_FEW_TOKENS ? prism_attention_rows(&a) : prism_attention_tiles(&a);
+}
+
+static bool run_attention(struct prism_context *c, size_t index, struct prism_span span, size_t first)
+{
+    double attention = c->stats.attention_ms, select = c->stats.select_ms;
+    bool done = select_and_attend(c, index, span, first);
+
+    c->layer_stats[index].attention_ms += c->stats.attention_ms - attention;
+    c->layer_stats[index].select_ms += c->stats.select_ms - select;
+    return done;
 }
 
 /* ---- output projection and FFN ---- */
@@ -222,14 +234,14 @@ bool prism_layer_run(struct prism_context *c, size_t index, struct prism_span sp
     return run_ffn(c, index, first_needed, span.n, w);
 }
 
-double prism_layers_work(const struct prism_context *c, struct prism_span span, size_t first_needed)
+double prism_layers_work(const struct prism_context *c, size_t n_layers, struct prism_span span, size_t first_needed)
 {
     const struct prism_hparams *hp = &c->model->hp;
     double work = 0;
 
-    for (size_t i = 0; i < hp->n_layer; i++) {
+    for (size_t i = 0; i < n_layers; i++) {
         const struct prism_layer *l = &c->model->layers[i];
-        double all = (double)span.n, out = i + 1 == hp->n_layer ? (double)(span.n - first_needed) : all;
+        double all = (double)span.n, out = i + 1 == n_layers ? (double)(span.n - first_needed) : all;
         double keys = out * ((double)(span.pos + span.n) - 0.5 * out);
         work += 2 * all * (double)hp->n_embd * (double)(l->q.rows + l->k.rows + l->v.rows);
         work += 2 * out * ((double)l->o.k * (double)hp->n_embd + 3 * (double)hp->n_embd * (double)hp->n_ff);

@@ -13,7 +13,7 @@ struct prism_span {
  * rows enter the cache. Returns false when cancelled. */
 bool prism_layer_run(struct prism_context *c, size_t index, struct prism_span span, size_t first_needed);
 
-/* Progress units of all layers for a call; attention counts like in prism_layer_run. */
-double prism_layers_work(const struct prism_context *c, struct prism_span span, size_t first_needed);
+/* Progress units of the first n_layers layers for a call; attention counts like in prism_layer_run. */
+double prism_layers_work(const struct prism_context *c, size_t n_layers, struct prism_span span, size_t first_needed);
 
 #endif

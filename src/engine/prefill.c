@@ -12,7 +12,8 @@ struct call {
     struct prism_context *c;
     const int32_t *tokens;
     struct prism_span span;
-    size_t first_needed;
+    size_t first_needed; /* row that leaves the last of n_layers layers first */
+    size_t n_layers, n_logits;
 };
 
 static void embed_job(void *arg, size_t job, uint32_t thread)
@@ -132,18 +133,18 @@ static bool run_logits(const struct call *call)
 static bool run(const struct call *call)
 {
     struct prism_context *c = call->c;
-    size_t n = call->span.n, n_layer = c->model->hp.n_layer;
+    size_t n = call->span.n;
 
     if (!prism_context_run(c, PRISM_PHASE_OTHER, (n + EMBED_ROWS - 1) / EMBED_ROWS, 0, embed_job, (void *)call) ||
         !prism_context_run(c, PRISM_PHASE_OTHER, (n + ROPE_TABLE_ROWS - 1) / ROPE_TABLE_ROWS, 0, rope_table_job, (void *)call))
         return false;
-    for (size_t i = 0; i < n_layer; i++)
-        if (!prism_layer_run(c, i, call->span, i + 1 == n_layer ? call->first_needed : 0))
+    for (size_t i = 0; i < call->n_layers; i++)
+        if (!prism_layer_run(c, i, call->span, i + 1 == call->n_layers ? call->first_needed : 0))
             return false;
-    return run_logits(call);
+    return call->n_logits == 0 || run_logits(call);
 }
 
-static enum prism_status check(const prism_context *c, const int32_t *tokens, size_t n, struct prism_error *err)
+static enum prism_status check_tokens(const prism_context *c, const int32_t *tokens, size_t n, struct prism_error *err)
 {
     uint32_t n_vocab = c->model->hp.n_vocab;
 
@@ -157,24 +158,45 @@ static enum prism_status check(const prism_context *c, const int32_t *tokens, si
     return PRISM_OK;
 }
 
+/* What the parameters ask for: layers, rows, logits. */
+static enum prism_status set_extent(struct call *call, const struct prism_prefill_params *params, struct prism_error *err)
+{
+    size_t n = call->span.n;
+
+    call->n_layers = call->c->model->hp.n_layer;
+    call->first_needed = n - 1;
+    call->n_logits = 1;
+    if (params && params->n_layers) {
+        if (params->n_layers > call->n_layers)
+            return prism_fail(err, PRISM_E_ARG, "n_layers: expected 0..%zu, found %u", call->n_layers, params->n_layers);
+        if (params->logits)
+            return prism_fail(err, PRISM_E_ARG, "n_layers: there are no logits after %u layers", params->n_layers);
+        call->n_layers = params->n_layers;
+        call->first_needed = call->n_logits = 0;
+    } else if (params && params->logits) {
+        if (params->logits_from >= n)
+            return prism_fail(err, PRISM_E_ARG, "logits_from: expected 0..%zu, found %zu", n - 1, params->logits_from);
+        call->first_needed = params->logits_from;
+        call->n_logits = n - params->logits_from;
+    }
+    return PRISM_OK;
+}
+
 enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t n, const struct prism_prefill_params *params,
                                 struct prism_error *err)
 {
-    struct call call = { c, tokens, { n, c->length }, n - 1 };
+    struct call call = { .c = c, .tokens = tokens, .span = { n, c->length } };
 
     prism_error_clear(err);
-    enum prism_status s = check(c, tokens, n, err);
+    enum prism_status s = check_tokens(c, tokens, n, err);
+    if (s == PRISM_OK)
+        s = set_extent(&call, params, err);
     if (s)
         return s;
-    if (params && params->logits) {
-        if (params->logits_from >= n)
-            return prism_fail(err, PRISM_E_ARG, "logits_from: expected 0..%zu, found %zu", n - 1, params->logits_from);
-        call.first_needed = params->logits_from;
-    }
     c->params = params;
     c->call_tokens = n;
-    c->work_total = prism_layers_work(c, call.span, call.first_needed) +
-                    2.0 * (double)(params && params->logits ? n - call.first_needed : 1) * c->model->hp.n_embd * c->model->hp.n_vocab;
+    c->work_total = prism_layers_work(c, call.n_layers, call.span, call.first_needed) +
+                    2.0 * (double)call.n_logits * c->model->hp.n_embd * c->model->hp.n_vocab;
     c->started_ms = prism_now_ms();
     c->reported_ms = c->started_ms;
     atomic_store(&c->work_done, 0);
@@ -189,7 +211,7 @@ enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t 
         return prism_fail(err, PRISM_E_CANCELLED, "prefill: cancelled");
     }
     c->length += n;
-    c->logits_valid = true;
+    c->logits_valid = call.n_logits > 0;
     double ms = prism_now_ms() - c->started_ms;
     if (n == 1) {
         c->stats.decode_tokens++;

@@ -29,6 +29,9 @@ void prism_selection_add_key(struct prism_context *c, size_t layer, size_t head,
 /* Whether a layer selects for a call that attends with n_rows rows. */
 bool prism_selection_active(const struct prism_context *c, size_t layer, struct prism_span span, size_t n_rows);
 
+/* For a layer that attends to everything in this call: what later calls with causal energies need of it. Returns false when cancelled. */
+bool prism_selection_skip(struct prism_context *c, size_t layer, struct prism_span span);
+
 /* Chooses the blocks of a layer. Returns false when cancelled. */
 bool prism_selection_run(struct prism_context *c, size_t layer, struct prism_span span, struct prism_mask *mask);
 

@@ -30,7 +30,8 @@ struct job {
     void *x, *y, *w;  /* operands of the other kernels */
 };
 
-/* m, n, k: rows, columns, depth; of attention: head size, block, keys; of vectors: n values. */
+/* m, n, k: rows, columns, depth; of attention: head size, block, keys; of vectors: n values; of band_dots: head
+ * size, keys. */
 struct row {
     const char *name;
     void (*make)(struct job *);
@@ -263,6 +264,31 @@ static void make_attn_row(struct job *j)
     j->work = (double)(2 * keys * d) * sizeof(uint16_t);
 }
 
+/* ---- selection ---- */
+
+/* A query block of head size m against n pooled keys; the parts are those of a model whose bands overlap by a quarter. */
+static void run_band_dots(const struct job *j)
+{
+    const size_t d = j->row->m, n = j->row->n;
+    float *parts = j->y;
+    j->k->band_dots(parts, parts + n, parts + 2 * n, j->x, j->w, n, d, d * 3 / 8, d * 5 / 8);
+}
+
+static void make_band_dots(struct job *j)
+{
+    const size_t d = j->row->m, n = j->row->n;
+    j->x = kt_floats(d);
+    j->w = kt_alloc(n * d * sizeof(float), 64);
+    j->y = kt_floats(3 * n);
+    kt_fill(j->x, d, KT_NORMAL);
+    kt_fill(j->w, n * d, KT_NORMAL);
+    j->run = run_band_dots;
+    j->work = (double)(n * d) * sizeof(float);
+}
+
+static void run_softmax_q30(const struct job *j) { j->k->softmax_q30(j->y, j->x, j->row->n); }
+static void make_softmax_q30(struct job *j) { make_vectors(j, 8), j->run = run_softmax_q30; }
+
 /* ---- the rows ---- */
 
 static const struct row rows[] = {
@@ -305,6 +331,10 @@ static const struct row rows[] = {
     { "attention_auto", make_attention_auto, BY_ATTENTION, PRISM_F32, 64, 64, 1024 },
     { "attention_auto", make_attention_auto, BY_ATTENTION, PRISM_F32, 128, 128, 2048 },
     { "attn_row", make_attn_row, BY_READING, PRISM_F16, 128, 0, 4096 },
+    { "band_dots", make_band_dots, BY_CACHE, PRISM_F32, 64, 256, 0 },
+    { "band_dots", make_band_dots, BY_CACHE, PRISM_F32, 128, 1024, 0 },
+    { "softmax_q30", make_softmax_q30, BY_CACHE, PRISM_F32, 0, 256, 0 },
+    { "softmax_q30", make_softmax_q30, BY_CACHE, PRISM_F32, 0, 1024, 0 },
 };
 
 /* ---- measuring ---- */
@@ -343,7 +373,7 @@ static double peak_of(const struct job *j)
         return 0;
     if (j->row->bound == BY_READING)
         return peak_read_gbs((size_t)j->work);
-    enum peak_kind kind = !strcmp(j->kind, "f32") ? PEAK_FP32 : !strcmp(j->kind, "bf16") ? PEAK_BF16 : PEAK_INT8;
+    enum prism_peak_kind kind = !strcmp(j->kind, "f32") ? PRISM_PEAK_F32 : !strcmp(j->kind, "bf16") ? PRISM_PEAK_BF16 : PRISM_PEAK_I8;
     return peak_gops(j->k->level, kind);
 }
 

@@ -12,11 +12,11 @@
 #define AT(field) offsetof(struct attention_options, field)
 
 const struct cli_option attention_rows[] = {
-    { .kind = CLI_TEXT, .names = "--attn", .arg = "NAME", .offset = AT(selector), .initial = "auto",
+    { .kind = CLI_TEXT, .names = "--attn", .arg = "NAME", .offset = AT(selector),
       .help = "auto, dense, or what selects key blocks in prefill:\nprism, meanpool, streaming, vertical-slash, flexprefill,\nxattention; an unknown name lists them" },
     { .kind = CLI_INT, .names = "--prism-block", .arg = "N", .offset = AT(block), .min = 32, .max = 256, .initial = "64",
       .help = "tokens per block: 32, 64, 128 or 256" },
-    { .kind = CLI_REAL, .names = "--prism-p", .arg = "P", .offset = AT(p), .min = 1e-6, .max = 1, .initial = "0.9",
+    { .kind = CLI_REAL, .names = "--prism-p", .arg = "P", .offset = AT(p), .min = 1e-6, .max = 1, .initial = "0.95",
       .help = "top-p of both frequency bands" },
     { .kind = CLI_REAL, .names = "--prism-p-high", .arg = "P", .offset = AT(p_high), .min = 1e-6, .max = 1, .initial = "--prism-p",
       .help = "top-p of the high band" },
@@ -34,7 +34,7 @@ const struct cli_option attention_rows[] = {
       .help = "layers with dense attention: 0,1,5-7" },
     { .kind = CLI_INT, .names = "--prism-dense-tail", .arg = "N", .offset = AT(dense_tail), .min = 0, .max = 1 << 30, .initial = "one block",
       .help = "last tokens of a prompt that attend to everything" },
-    { .kind = CLI_INT, .names = "--prism-min-tokens", .arg = "N", .offset = AT(min_tokens), .min = 1, .max = 1 << 30, .initial = "4096 with auto",
+    { .kind = CLI_INT, .names = "--prism-min-tokens", .arg = "N", .offset = AT(min_tokens), .min = 1, .max = 1 << 30, .initial = "8192 with auto",
       .help = "shorter prompts are dense" },
     { .kind = CLI_INT, .names = "--stream-sink", .arg = "N", .offset = AT(sink), .min = 1, .max = 1 << 30, .initial = "128",
       .help = "streaming: first tokens" },
@@ -81,11 +81,11 @@ static int parse_layers(const char *text, uint64_t bits[8])
 
 int attention_params(const struct attention_options *o, struct prism_attention_params *a)
 {
-    bool known = !o->selector || !strcmp(o->selector, "auto") || !strcmp(o->selector, "dense");
+    bool known = !strcmp(o->selector, "auto") || !strcmp(o->selector, "dense");
     char names[256] = "auto dense";
 
     for (int i = 0; i < prism_selector_count(); i++) {
-        known |= o->selector && !strcmp(o->selector, prism_selector_name(i));
+        known |= !strcmp(o->selector, prism_selector_name(i));
         snprintf(names + strlen(names), sizeof names - strlen(names), " %s", prism_selector_name(i));
     }
     if (!known)
@@ -118,6 +118,12 @@ static struct prism_head_stats layer_stats(const prism_context *ctx, const struc
 static double density(const struct prism_head_stats *s)
 {
     return s->causal_blocks ? (double)s->chosen_blocks / (double)s->causal_blocks : 1;
+}
+
+double attention_layer_density(const prism_context *ctx, const struct prism_model_info *m, uint32_t layer)
+{
+    struct prism_head_stats sum = layer_stats(ctx, m, layer);
+    return density(&sum);
 }
 
 static struct prism_head_stats all_stats(const prism_context *ctx, const struct prism_model_info *m)

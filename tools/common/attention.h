@@ -7,7 +7,7 @@
 #include "tools/common/json.h"
 
 struct attention_options {
-    const char *selector;            /* NULL: auto */
+    const char *selector;            /* "auto", "dense" or a selector */
     int64_t block;                   /* 0: default, as in all fields below */
     double p, p_high, p_low;
     int64_t high_dim, low_dim;
@@ -23,6 +23,9 @@ extern const struct cli_option attention_rows[]; /* for a CLI_ROWS row */
 
 /* PROCESS_ERROR after one line. */
 int attention_params(const struct attention_options *o, struct prism_attention_params *params);
+
+/* Chosen part of the causal blocks of a layer, all heads; 1 when it was dense. */
+double attention_layer_density(const prism_context *ctx, const struct prism_model_info *m, uint32_t layer);
 
 /* Density and selected mass of every layer and head on stderr; nothing when attention was dense. */
 void attention_print_stats(const prism_context *ctx, const struct prism_model_info *m, const struct prism_plan *p,

@@ -8,7 +8,7 @@
 
 #include "tools/common/process.h"
 
-const struct engine_options engine_defaults = { .cache_k = -1, .cache_v = -1, .attention.dense_tail = -1 };
+const struct engine_options engine_defaults = { .cache_k = -1, .cache_v = -1, .attention = { .selector = "auto", .dense_tail = -1 } };
 
 #define AT(field) offsetof(struct engine_options, field)
 

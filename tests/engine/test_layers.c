@@ -1,0 +1,180 @@
+/* test_layers.c - measuring a layer: prefills that stop early, times and choices of each layer, the peak of the threads. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "prism/prism.h"
+#include "src/model/model.h"
+#include "tests/support/tiny_model.h"
+
+enum { N = 150, BLOCK = 32 };
+
+static void must(enum prism_status s, const struct prism_error *err)
+{
+    if (s)
+        fail_msg("%s", err->text);
+}
+
+struct fixture {
+    prism_model *model;
+    prism_context *ctx;
+    int32_t tokens[N];
+    uint32_t n_layer;
+};
+
+static struct fixture start(const char *selector)
+{
+    struct tiny_model t = tiny_qwen3();
+    struct fixture f = { 0 };
+    struct prism_error err;
+    struct prism_context_params p = { .n_ctx = N, .n_threads = 2, .attention = { .selector = selector, .block = BLOCK } };
+
+    must(prism_model_load(tiny_write(&t, "layers.gguf"), NULL, &f.model, &err), &err);
+    must(prism_context_create(f.model, &p, &f.ctx, &err), &err);
+    f.n_layer = f.model->hp.n_layer;
+    assert_true(f.n_layer >= 2);
+    for (size_t i = 0; i < N; i++)
+        f.tokens[i] = (int32_t)(i * i % f.model->hp.n_vocab);
+    return f;
+}
+
+static void stop(struct fixture *f)
+{
+    prism_context_free(f->ctx);
+    prism_model_free(f->model);
+}
+
+static void prefill_layers(struct fixture *f, uint32_t n_layers)
+{
+    struct prism_error err;
+    must(prism_prefill(f->ctx, f->tokens, N, &(struct prism_prefill_params){ .n_layers = n_layers }, &err), &err);
+}
+
+/* Layers up to the last one run for all rows, in it too, and the others not at all. */
+static void test_stops(void **state)
+{
+    struct fixture f = start("prism");
+    const uint64_t rows = (N + BLOCK - 1) / BLOCK;
+
+    (void)state;
+    for (uint32_t n_layers = 1; n_layers <= f.n_layer; n_layers++) {
+        prefill_layers(&f, n_layers);
+        assert_null(prism_logits(f.ctx));
+        assert_int_equal(prism_length(f.ctx), N);
+        for (uint32_t l = 0; l < f.n_layer; l++) {
+            struct prism_head_stats head;
+            struct prism_layer_stats layer;
+            assert_true(prism_get_head_stats(f.ctx, l, 0, &head));
+            assert_int_equal(head.causal_blocks, l < n_layers ? rows * (rows + 1) / 2 : 0);
+            assert_true(prism_get_layer_stats(f.ctx, l, &layer));
+            assert_true(l < n_layers ? layer.attention_ms > 0 && layer.select_ms > 0 : layer.attention_ms == 0 && layer.select_ms == 0);
+        }
+        prism_truncate(f.ctx, 0, NULL);
+        prism_stats_reset(f.ctx);
+    }
+    stop(&f);
+}
+
+/* Nothing of a measurement is left once its tokens are gone. */
+static void test_leaves_no_trace(void **state)
+{
+    struct fixture used = start("prism"), fresh = start("prism");
+    struct prism_error err;
+
+    (void)state;
+    must(prism_prefill(used.ctx, used.tokens, 40, NULL, &err), &err);
+    must(prism_prefill(used.ctx, used.tokens + 40, 80, &(struct prism_prefill_params){ .n_layers = 1 }, &err), &err);
+    must(prism_truncate(used.ctx, 40, &err), &err);
+    must(prism_prefill(used.ctx, used.tokens + 40, N - 40, NULL, &err), &err);
+    must(prism_prefill(fresh.ctx, fresh.tokens, 40, NULL, &err), &err);
+    must(prism_prefill(fresh.ctx, fresh.tokens + 40, N - 40, NULL, &err), &err);
+    assert_memory_equal(prism_logits(used.ctx), prism_logits(fresh.ctx), used.model->hp.n_vocab * sizeof(float));
+    stop(&used);
+    stop(&fresh);
+}
+
+static void no_logits_wanted(void *user, size_t row, size_t n_rows, const float *logits)
+{
+    (void)user, (void)row, (void)n_rows, (void)logits;
+    fail_msg("logits after a prefill that stopped early");
+}
+
+static void test_errors(void **state)
+{
+    struct fixture f = start("dense");
+    struct prism_error err;
+    struct prism_prefill_params beyond = { .n_layers = f.n_layer + 1 }, both = { .n_layers = 1, .logits = no_logits_wanted };
+    struct prism_layer_stats layer;
+
+    (void)state;
+    assert_int_equal(prism_prefill(f.ctx, f.tokens, N, &beyond, &err), PRISM_E_ARG);
+    assert_non_null(strstr(err.text, "n_layers"));
+    assert_int_equal(prism_prefill(f.ctx, f.tokens, N, &both, &err), PRISM_E_ARG);
+    assert_int_equal(prism_length(f.ctx), 0);
+    assert_false(prism_get_layer_stats(f.ctx, f.n_layer, &layer));
+    stop(&f);
+}
+
+/* The layers' times are all there is, and a reset forgets them. */
+static void test_times(void **state)
+{
+    struct fixture f = start("prism");
+    struct prism_stats all;
+    struct prism_layer_stats layer;
+    double attention = 0, select = 0;
+    struct prism_error err;
+
+    (void)state;
+    must(prism_prefill(f.ctx, f.tokens, N - 1, NULL, &err), &err);
+    must(prism_decode(f.ctx, f.tokens[N - 1], &err), &err);
+    prism_get_stats(f.ctx, &all);
+    for (uint32_t l = 0; l < f.n_layer; l++) {
+        prism_get_layer_stats(f.ctx, l, &layer);
+        attention += layer.attention_ms;
+        select += layer.select_ms;
+    }
+    assert_true(all.attention_ms > 0 && all.select_ms > 0);
+    assert_true(fabs(attention - all.attention_ms) <= 1e-12 * all.attention_ms); /* a few roundings of 2^-53 of the total */
+    assert_true(fabs(select - all.select_ms) <= 1e-12 * all.select_ms);
+    prism_stats_reset(f.ctx);
+    prism_get_layer_stats(f.ctx, 0, &layer);
+    assert_true(layer.attention_ms == 0 && layer.select_ms == 0);
+    stop(&f);
+}
+
+/* At every level: fp32 always; bf16 where attention uses it. */
+static void test_peak(void **state)
+{
+    (void)state;
+    struct fixture f = start("dense");
+    struct prism_error err;
+
+    for (int level = 0; level < prism_level_count(); level++) {
+        if (!prism_level_supported(level))
+            continue;
+        struct prism_context_params p = { .n_ctx = N, .n_threads = 2, .level = level + 1 };
+        struct prism_plan plan;
+        prism_context *c;
+        must(prism_plan(f.model, &p, &plan, &err), &err);
+        must(prism_context_create(f.model, &p, &c, &err), &err);
+        assert_true(prism_peak_gops(c, "f32") > 0.01 && prism_peak_gops(c, "f32") < 1e5);
+        assert_true(prism_peak_gops(c, plan.attention_type) > 0.01);
+        assert_true(prism_peak_gops(c, "f64") == 0);
+        prism_context_free(c);
+    }
+    stop(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stops), cmocka_unit_test(test_leaves_no_trace), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_times), cmocka_unit_test(test_peak),
+    };
+    return cmocka_run_group_tests_name("engine/layers", tests, NULL, NULL);
+}

@@ -1,0 +1,38 @@
+/* mask_trace.h - runs prefills and keeps what a context chose and computed, by absolute position. */
+#ifndef PRISM_TESTS_MASK_TRACE_H
+#define PRISM_TESTS_MASK_TRACE_H
+
+#include "prism/prism.h"
+
+enum { TRACE_LAYERS = 8, TRACE_HEADS = 8, TRACE_TOKENS = 3000, TRACE_BLOCKS = (TRACE_TOKENS + 31) / 32 };
+
+struct trace {
+    uint64_t row[TRACE_LAYERS][TRACE_HEADS][TRACE_BLOCKS][2]; /* bits of a query block; of the last call that chose them */
+    size_t calls[TRACE_LAYERS];                               /* that chose */
+    uint64_t chosen[TRACE_LAYERS][TRACE_HEADS], causal[TRACE_LAYERS][TRACE_HEADS]; /* blocks, over all calls */
+    float *logits;                                            /* [tokens of the last call][n_vocab] */
+    size_t n_vocab;
+};
+
+/* All of these fail the test rather than return an error. Models: 4 heads of 64 on 2 kv heads, or a file. */
+prism_model *trace_tiny_model(const char *name, uint32_t n_layer);
+prism_model *trace_load(const char *path);
+/* Prism, blocks of 32, p 0.7, no dense tail, one thread. */
+struct prism_context_params trace_params(uint32_t n_ctx);
+prism_context *trace_context(const prism_model *m, const struct prism_context_params *p);
+int32_t *trace_tokens(const prism_model *m, size_t n); /* malloc'ed, the first n of a fixed sequence */
+
+struct trace *trace_new(const prism_model *m);
+void trace_free(struct trace *t);
+
+/* Appends tokens. With logits all layers attend with every row; without, the last layer attends with one and chooses nothing. Every mask
+ * must hold sink and diagonal and no block of the future. */
+void trace_feed(prism_context *c, struct trace *t, const int32_t *tokens, size_t n, bool logits);
+
+/* One call, with logits, in a fresh context. */
+struct trace *trace_call(const prism_model *m, const struct prism_context_params *p, const int32_t *tokens, size_t n);
+
+bool trace_same_masks(const struct trace *a, const struct trace *b);
+bool trace_same_logits(const struct trace *a, const struct trace *b, size_t from, size_t to); /* rows [from, to) */
+
+#endif

@@ -19,6 +19,7 @@ paper_speedup() {
 }
 
 # Speeds of selectors $2 at length $1 with blocks of $3 and top-p $4 into $attn.
+# Dense attention is measured again beside each group: speedups are ratios within one run.
 measure() {
     repetitions=3
     [ "$1" -lt 32768 ] || repetitions=1

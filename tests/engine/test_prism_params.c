@@ -10,12 +10,7 @@
 
 #include "tests/support/mask_trace.h"
 
-/* Sanitized programs are slow: shorter prompts. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { N = 400 };
-#else
 enum { N = 1000 };
-#endif
 
 static void test_parameters(void **state)
 {

@@ -13,14 +13,14 @@
 #include <cmocka.h>
 #include <png.h>
 
-#include "tests/support/child.h"
 #include "tests/support/data.h"
+#include "tests/support/tool_check.h"
 
 static const char model[] = "models/gutenberg-llama-16m-q8_0.gguf"; /* 8 layers of 6 heads of 64 dims, all rotated */
 enum { N_LAYER = 8, N_HEAD = 6 };
 
 /* One run of prism-run with a prompt file of about 2400 tokens, greedy, one thread: two are slow where others compute too. */
-#define RUN(child, ...) \
+#define RUN_PROMPT(child, ...) \
     child_run(child, \
               (const char *const[]){ "prism-run", "-m", model, "-f", prompt_path(), "--temp", "0", "-t", "1", __VA_ARGS__, NULL }, "", 0)
 
@@ -41,20 +41,6 @@ static const char *prompt_path(void)
     fclose(f);
     free(text);
     return path;
-}
-
-/* Exit status 1, nothing on stdout, exactly one line on stderr, which has `text` in it. */
-static void assert_refused(const struct child *c, const char *text)
-{
-    if (c->status != 1 || child_error_lines(c) != 1 || !strstr(c->err, text))
-        fail_msg("expected status 1 and one line with \"%s\"; found status %d, stderr:\n%s", text, c->status, c->err);
-    assert_int_equal(c->n_out, 0);
-}
-
-static void assert_worked(const struct child *c)
-{
-    if (c->status != 0)
-        fail_msg("exit status %d, stderr:\n%s", c->status, c->err);
 }
 
 /* ---- flags ---------------------------------------------------------------------------------------------------------- */
@@ -111,7 +97,7 @@ static void bad_values(void **state)
     for (size_t i = 0; i < N_FLAG_CASES; i++) {
         const struct flag_case *f = &flag_cases[i];
         for (size_t k = 0; k < 6 && f->bad[k].value; k++) {
-            RUN(&c, "-n", "1", "--attn", f->selector, f->flag, f->bad[k].value);
+            RUN_PROMPT(&c, "-n", "1", "--attn", f->selector, f->flag, f->bad[k].value);
             assert_refused(&c, f->bad[k].message);
             child_free(&c);
         }
@@ -125,7 +111,7 @@ static void good_values(void **state)
     (void)state;
     for (size_t i = 0; i < N_FLAG_CASES; i++) {
         const struct flag_case *f = &flag_cases[i];
-        RUN(&c, "-n", "1", "--stats", "--attn", f->selector, f->flag, f->good);
+        RUN_PROMPT(&c, "-n", "1", "--stats", "--attn", f->selector, f->flag, f->good);
         assert_worked(&c);
         if (!strstr(c.err, "\nattention       "))
             fail_msg("%s %s: no table of --stats:\n%s", f->flag, f->good, c.err);
@@ -140,7 +126,7 @@ static void every_flag_has_a_case(void **state)
     size_t n = 0;
 
     (void)state;
-    RUN(&c, "--help");
+    RUN_PROMPT(&c, "--help");
     assert_worked(&c);
     char *section = strstr(c.out, "Attention while prefilling");
     assert_non_null(section);
@@ -178,7 +164,7 @@ static void stats_table(void **state)
     char row[32];
 
     (void)state;
-    RUN(&c, "-n", "1", "--attn", "prism", "--stats", "--prism-dense-layers", "2");
+    RUN_PROMPT(&c, "-n", "1", "--attn", "prism", "--stats", "--prism-dense-layers", "2");
     assert_worked(&c);
     char *table = strstr(c.err, "attention       prism, blocks of 64 tokens, density ");
     assert_non_null(table);
@@ -190,7 +176,7 @@ static void stats_table(void **state)
         assert_non_null(strstr(table, row));
     }
     child_free(&c);
-    RUN(&c, "-n", "1", "--attn", "dense", "--stats");
+    RUN_PROMPT(&c, "-n", "1", "--attn", "dense", "--stats");
     assert_worked(&c);
     assert_null(strstr(c.err, "attention  "));
     child_free(&c);
@@ -202,7 +188,7 @@ static void json_attention(void **state)
     size_t n_heads = 0;
 
     (void)state;
-    RUN(&c, "-n", "1", "--attn", "prism", "--json");
+    RUN_PROMPT(&c, "-n", "1", "--attn", "prism", "--json");
     assert_worked(&c);
     char *member = strstr(c.out, "\"attention\": {");
     assert_non_null(member);
@@ -218,7 +204,7 @@ static void json_attention(void **state)
         n_heads++;
     assert_int_equal(n_heads, N_LAYER);
     child_free(&c);
-    RUN(&c, "-n", "1", "--attn", "dense", "--json");
+    RUN_PROMPT(&c, "-n", "1", "--attn", "dense", "--json");
     assert_worked(&c);
     assert_non_null(strstr(c.out, "\"selector\": \"dense\","));
     child_free(&c);
@@ -229,9 +215,9 @@ static void short_prompts_are_dense(void **state)
     struct child automatic, dense, few;
 
     (void)state;
-    RUN(&automatic, "-n", "12");
-    RUN(&dense, "-n", "12", "--attn", "dense");
-    RUN(&few, "-n", "12", "--attn", "prism", "--prism-min-tokens", "4000");
+    RUN_PROMPT(&automatic, "-n", "12");
+    RUN_PROMPT(&dense, "-n", "12", "--attn", "dense");
+    RUN_PROMPT(&few, "-n", "12", "--attn", "prism", "--prism-min-tokens", "4000");
     assert_worked(&automatic);
     assert_worked(&dense);
     assert_worked(&few);
@@ -289,7 +275,7 @@ static void map_shows_density(void **state)
     assert_int_equal(fseek(f, 4 << 20, SEEK_SET), 0);
     fputc('x', f);
     fclose(f);
-    RUN(&c, "-n", "1", "--attn", "prism", "--prism-block", "32", "--prism-dense-tail", "0", "--json", "--attn-map", map_path());
+    RUN_PROMPT(&c, "-n", "1", "--attn", "prism", "--prism-block", "32", "--prism-dense-tail", "0", "--json", "--attn-map", map_path());
     assert_worked(&c);
     assert_int_equal(c.n_err, 0);
     char *bytes = test_read_file(map_path(), &len);
@@ -318,7 +304,7 @@ static void map_of_all_blocks(void **state)
     png_image image;
 
     (void)state;
-    RUN(&c, "-n", "1", "--attn", "prism", "--prism-p", "1", "--attn-map", map_path());
+    RUN_PROMPT(&c, "-n", "1", "--attn", "prism", "--prism-p", "1", "--attn-map", map_path());
     assert_worked(&c);
     png_bytep pixels = read_picture(&image);
     size_t panels = (N_LAYER - 1) * N_HEAD;
@@ -337,7 +323,7 @@ static void map_has_keys_across(void **state)
     size_t n_panels = 0, begin = 0;
 
     (void)state;
-    RUN(&c, "-n", "1", "--attn", "streaming", "--stream-sink", "32", "--stream-window", "32", "--prism-block", "32", "--json",
+    RUN_PROMPT(&c, "-n", "1", "--attn", "streaming", "--stream-sink", "32", "--stream-window", "32", "--prism-block", "32", "--json",
         "--attn-map", map_path());
     assert_worked(&c);
     size_t n_blocks = ((size_t)number_after(c.out, "\"n_prompt\": ") + 31) / 32, dot = 240 / n_blocks, full = (N_LAYER - 1) * n_blocks * dot;
@@ -369,18 +355,18 @@ static void map_refuses(void **state)
     size_t len;
 
     (void)state;
-    RUN(&c, "-n", "1", "--attn", "prism", "--attn-map", "no/such/map.png");
+    RUN_PROMPT(&c, "-n", "1", "--attn", "prism", "--attn-map", "no/such/map.png");
     assert_refused(&c, "cannot write no/such/map.png: No such file or directory\n");
     child_free(&c);
-    RUN(&c, "-n", "1", "--attn", "prism", "--attn-map", "/");
+    RUN_PROMPT(&c, "-n", "1", "--attn", "prism", "--attn-map", "/");
     assert_refused(&c, "cannot write /: Is a directory\n");
     child_free(&c);
-    RUN(&c, "-n", "1", "--attn", "prism", "--attn-map", "/dev/full");
+    RUN_PROMPT(&c, "-n", "1", "--attn", "prism", "--attn-map", "/dev/full");
     assert_refused(&c, "cannot write /dev/full: No space left on device\n");
     child_free(&c);
 
     unlink(map_path());
-    RUN(&c, "-n", "1", "--attn", "dense", "--json", "--attn-map", map_path());
+    RUN_PROMPT(&c, "-n", "1", "--attn", "dense", "--json", "--attn-map", map_path());
     assert_worked(&c);
     assert_non_null(strstr(c.err, "map.png: nothing to draw: attention was dense\n"));
     assert_int_equal(child_error_lines(&c), 1);
@@ -391,7 +377,7 @@ static void map_refuses(void **state)
     assert_non_null(f);
     fputs(kept, f);
     fclose(f);
-    RUN(&c, "-n", "1", "--attn-map", map_path()); /* auto: a short prompt is dense */
+    RUN_PROMPT(&c, "-n", "1", "--attn-map", map_path()); /* auto: a short prompt is dense */
     assert_worked(&c);
     char *bytes = test_read_file(map_path(), &len);
     assert_string_equal(bytes, kept);

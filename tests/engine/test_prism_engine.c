@@ -1,7 +1,6 @@
 /* test_prism_engine.c - block selection inside the engine: threads, calls in pieces, cancel, truncation, RoPE orders, memory. */
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 
 #include "prism/prism.h"
 #include "src/model/model.h"
+#include "tests/support/allocations.h"
 #include "tests/support/mask_trace.h"
 #include "tests/support/tiny_model.h"
 
@@ -254,14 +254,7 @@ static void test_rope_orders(void **state)
 
 /* ---- memory ---- */
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-/* glibc's allocator under a counter, for this program only. */
-extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
-static atomic_long allocations;
-void *malloc(size_t n) { atomic_fetch_add(&allocations, 1); return __libc_malloc(n); }
-void *calloc(size_t n, size_t size) { atomic_fetch_add(&allocations, 1); return __libc_calloc(n, size); }
-void *realloc(void *p, size_t n) { atomic_fetch_add(&allocations, 1); return __libc_realloc(p, n); }
-
+#ifdef COUNTS_ALLOCATIONS
 static void test_no_allocation(void **state)
 {
     (void)state;

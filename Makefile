@@ -58,7 +58,7 @@ SUBMAKE_FLAGS = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all build demo run-demo test run-tests check-asan check-tsan check-arm check-avx512 check-hostile bench paper run-paper install uninstall clean
+.PHONY: help setup all build demo run-demo test run-tests check-asan check-tsan check-arm check-avx512 check-hostile bench paper run-paper selectors run-selectors install uninstall clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -153,6 +153,12 @@ paper: setup ## speed and perplexity by length, as in the paper: a table and a c
 
 run-paper: $(BUILD)/prism-bench $(BUILD)/prism-perplexity
 	@LENGTHS="$(LENGTHS)" tools/paper.sh $(BUILD)
+
+selectors: setup ## every selector of key blocks at one density: perplexity and retrieval, in ten minutes
+	@$(MAKE) $(SUBMAKE_FLAGS) run-selectors
+
+run-selectors: $(BUILD)/prism-run $(BUILD)/prism-perplexity
+	@tools/selectors.sh $(BUILD)
 
 # ---- installation ------------------------------------------------------------------------------------------------
 

@@ -27,8 +27,7 @@ static size_t w_bytes(size_t k)
     return k / PER_WORD * NR * sizeof(float);
 }
 
-/* W panel: 16 rows at a time become numbers in a buffer, CHUNK values each, and are transposed into their half panel. Whole lines
- * are written past the caches: a layer's panels do not fit in L2, and reading the lines first would cost a third of the time. */
+/* W panel: 16 rows at a time become numbers in a buffer, CHUNK values each, and are transposed into their half panel. */
 static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
 {
     enum { CHUNK = 256 }; /* the largest block of a type */
@@ -50,11 +49,10 @@ static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_t
                     r[j] = words_from_floats(buf[j] + i);
                 vec_transpose_16(r);
                 for (size_t l = 0; l < 16 && i + l * PER_WORD < n; l++)
-                    _mm512_stream_ps(out + ((k0 + i) / PER_WORD + l) * NR, r[l]);
+                    _mm512_store_ps(out + ((k0 + i) / PER_WORD + l) * NR, r[l]);
             }
         }
     }
-    _mm_sfence();
 }
 
 static void pack_a(void *panel, const float *x, size_t ldx, size_t rows, size_t k)

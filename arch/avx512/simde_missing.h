@@ -214,7 +214,6 @@ static inline __m512 simde_shuffle_f32x4(__m512 a, __m512 b, int imm)
     return _mm512_loadu_ps(r);
 }
 
-#undef _mm512_stream_ps
 #undef _mm512_mask_loadu_ps
 #undef _mm512_maskz_loadu_ps
 #undef _mm512_mask_storeu_ps
@@ -229,7 +228,6 @@ static inline __m512 simde_shuffle_f32x4(__m512 a, __m512 b, int imm)
 #undef _mm512_extractf32x8_ps
 #undef _mm512_shuffle_epi32
 #undef _mm512_bsrli_epi128
-#define _mm512_stream_ps(p, v)           _mm512_store_ps(p, v)
 #define _mm512_mask_loadu_ps(src, k, p)  simde_mask_loadu_ps(src, k, p)
 #define _mm512_maskz_loadu_ps(k, p)      simde_mask_loadu_ps(_mm512_setzero_ps(), k, p)
 #define _mm512_mask_storeu_ps(p, k, v)   simde_mask_storeu_ps(p, k, v)

@@ -1,54 +1,95 @@
-/* linear_i8.c - linear layers on signed bytes with vpdpbusd: the product. Its panels are made in pack_i8.c.
+/* linear_i8.c - linear layers on signed bytes with vpdpbusd: the products. Their panels are made in pack_a_i8.c and pack_w_i8.c.
  *
  * Tile 6 x 32: 12 integer and 12 fp32 accumulators, two registers of W, one broadcast of A. Per group of 32 values of k the
  * integers start at -128 * (sum of the weights), which takes back the +128 of the unsigned activations at no cost, and end
- * as c += float(acc) * (d_a * d_w); types with a minimum add m_w * (d_a * sum a). 96 vpdpbusd and 36 (48) other
- * instructions of the same two ports per group: 0.73 (0.67) of the vpdpbusd peak is what this scheme can reach.
- * Overflow: |128 * sum w| + 32 * 255 * 128 < 2^21.
+ * as c += float(acc) * (d_a * d_w); types with a minimum add m_w * (d_a * sum a). With two bytes the high ones come first, and the shift by 8
+ * makes of the start the 32768 of the pair. 96 vpdpbusd and 36 (48) other instructions of the same two ports per group: 0.73 (0.67) of the
+ * vpdpbusd peak is what this scheme can reach; 192 and 48 (60), 0.80, with two bytes. Scales that two or four groups of activations share
+ * would save a third of the others; measured, they save nothing, and the error of the NLL grows from 0.016 to 0.019 and 0.022.
+ * Overflow: one byte |128 * sum w| + 32 * 255 * 128 < 2^21, two bytes |sum| <= 32 * 32768 * 128 = 2^27, and twice that on the way.
  * Blocking: NC columns of W stay in L2 while an A panel, in L1, passes by them. Each element adds its groups in order. */
 #include <assert.h>
 
-#include "arch/avx512vnni/tile_i8.h"
+#include "arch/avx512/tile.h"
+#include "arch/avx512vnni/panel_i8.h"
 
 enum { MR = PRISM_I8_MR, NR = PRISM_I8_NR, KC = 96, NC = 4 * NR }; /* KC in groups */
 
-/* c[6][32] = (or +=, when add) a.w over n_groups groups; w: the first of them. */
-PRISM_INLINE void tile(float *c, size_t ldc, const struct prism_i8_a_group *a, const char *w, size_t n_groups, bool has_min, bool add)
+struct sums {
+    __m512i x, y;
+};
+
+/* s += (four bytes of a, broadcast) . (four bytes of each column) */
+PRISM_INLINE void dot_quad(struct sums *s, const uint8_t *a, struct sums w)
+{
+    const __m512i quad = _mm512_set1_epi32(*(const int32_t *)(const void *)a);
+    s->x = _mm512_dpbusd_epi32(s->x, quad, w.x);
+    s->y = _mm512_dpbusd_epi32(s->y, quad, w.y);
+}
+
+/* The 32 values of k of one group: s0..s5 += a . w */
+PRISM_INLINE void dot_group(struct sums *s0, struct sums *s1, struct sums *s2, struct sums *s3, struct sums *s4, struct sums *s5,
+                            const uint8_t *a, const char *w)
+{
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        struct sums b = { _mm512_load_si512(w + 128 * i), _mm512_load_si512(w + 128 * i + 64) };
+        KEEP_IN_REGISTER(b.x);
+        KEEP_IN_REGISTER(b.y);
+        dot_quad(s0, a + 4 * i, b);
+        dot_quad(s1, a + 32 + 4 * i, b);
+        dot_quad(s2, a + 64 + 4 * i, b);
+        dot_quad(s3, a + 96 + 4 * i, b);
+        dot_quad(s4, a + 128 + 4 * i, b);
+        dot_quad(s5, a + 160 + 4 * i, b);
+    }
+}
+
+PRISM_INLINE void shift_8(struct sums *s)
+{
+    s->x = _mm512_slli_epi32(s->x, 8);
+    s->y = _mm512_slli_epi32(s->y, 8);
+}
+
+/* c += s * (a * d) */
+PRISM_INLINE void add_scaled(struct pair *c, struct sums s, float a, struct pair d)
+{
+    const __m512 scale = _mm512_set1_ps(a);
+    c->x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s.x), _mm512_mul_ps(scale, d.x), c->x);
+    c->y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s.y), _mm512_mul_ps(scale, d.y), c->y);
+}
+
+/* c[6][32] = (or +=, when add) a.w over n groups. */
+PRISM_INLINE void tile(float *c, size_t ldc, const uint8_t *a, const char *w, size_t n, bool add, size_t parts, bool has_min)
 {
     struct pair c0 = pair_zero(), c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0;
     for (size_t i = 0; i < MR; i++)
         pair_prefetch(c + i * ldc);
-    for (; n_groups > 0; n_groups--, a++, w += PRISM_I8_W_GROUP(has_min)) {
+    for (; n > 0; n--, a += PRISM_I8_A_GROUP(parts), w += PRISM_I8_W_GROUP(has_min)) {
+        const struct prism_i8_numbers *numbers = (const void *)(a + PRISM_I8_A_BYTES(parts));
         const struct sums start = { _mm512_load_si512(w + PRISM_I8_W_START), _mm512_load_si512(w + PRISM_I8_W_START + 64) };
         struct sums s0 = start, s1 = start, s2 = start, s3 = start, s4 = start, s5 = start;
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) {
-            struct sums b = { _mm512_load_si512(w + 128 * i), _mm512_load_si512(w + 128 * i + 64) };
-            KEEP_IN_REGISTER(b.x);
-            KEEP_IN_REGISTER(b.y);
-            dot_quad(&s0, a->q[0] + 4 * i, b);
-            dot_quad(&s1, a->q[1] + 4 * i, b);
-            dot_quad(&s2, a->q[2] + 4 * i, b);
-            dot_quad(&s3, a->q[3] + 4 * i, b);
-            dot_quad(&s4, a->q[4] + 4 * i, b);
-            dot_quad(&s5, a->q[5] + 4 * i, b);
+        dot_group(&s0, &s1, &s2, &s3, &s4, &s5, a, w);
+        if (parts == 2) {
+            shift_8(&s0), shift_8(&s1), shift_8(&s2), shift_8(&s3), shift_8(&s4), shift_8(&s5);
+            dot_group(&s0, &s1, &s2, &s3, &s4, &s5, a + MR * 32, w);
         }
         const float *d = (const float *)(const void *)(w + PRISM_I8_W_D), *m = (const float *)(const void *)(w + PRISM_I8_W_M);
         const struct pair scale = pair_load(d, d + 16);
-        add_scaled(&c0, s0, a->d[0], scale);
-        add_scaled(&c1, s1, a->d[1], scale);
-        add_scaled(&c2, s2, a->d[2], scale);
-        add_scaled(&c3, s3, a->d[3], scale);
-        add_scaled(&c4, s4, a->d[4], scale);
-        add_scaled(&c5, s5, a->d[5], scale);
+        add_scaled(&c0, s0, numbers->d[0], scale);
+        add_scaled(&c1, s1, numbers->d[1], scale);
+        add_scaled(&c2, s2, numbers->d[2], scale);
+        add_scaled(&c3, s3, numbers->d[3], scale);
+        add_scaled(&c4, s4, numbers->d[4], scale);
+        add_scaled(&c5, s5, numbers->d[5], scale);
         if (has_min) {
             const struct pair min = pair_load(m, m + 16);
-            pair_fma(&c0, _mm512_set1_ps(a->d_sum[0]), min);
-            pair_fma(&c1, _mm512_set1_ps(a->d_sum[1]), min);
-            pair_fma(&c2, _mm512_set1_ps(a->d_sum[2]), min);
-            pair_fma(&c3, _mm512_set1_ps(a->d_sum[3]), min);
-            pair_fma(&c4, _mm512_set1_ps(a->d_sum[4]), min);
-            pair_fma(&c5, _mm512_set1_ps(a->d_sum[5]), min);
+            pair_fma(&c0, _mm512_set1_ps(numbers->d_sum[0]), min);
+            pair_fma(&c1, _mm512_set1_ps(numbers->d_sum[1]), min);
+            pair_fma(&c2, _mm512_set1_ps(numbers->d_sum[2]), min);
+            pair_fma(&c3, _mm512_set1_ps(numbers->d_sum[3]), min);
+            pair_fma(&c4, _mm512_set1_ps(numbers->d_sum[4]), min);
+            pair_fma(&c5, _mm512_set1_ps(numbers->d_sum[5]), min);
         }
     }
     pair_put(c, c0, add);
@@ -59,29 +100,37 @@ PRISM_INLINE void tile(float *c, size_t ldc, const struct prism_i8_a_group *a, c
     pair_put(c + 5 * ldc, c5, add);
 }
 
-static __attribute__((noinline)) void tile_symmetric(float *c, size_t ldc, const struct prism_i8_a_group *a, const char *w,
-                                                     size_t n_groups, bool add)
+typedef void tile_fn(float *c, size_t ldc, const uint8_t *a, const char *w, size_t n, bool add);
+
+static __attribute__((noinline)) void tile_i8(float *c, size_t ldc, const uint8_t *a, const char *w, size_t n, bool add)
 {
-    tile(c, ldc, a, w, n_groups, false, add);
+    tile(c, ldc, a, w, n, add, 1, false);
 }
 
-static __attribute__((noinline)) void tile_min(float *c, size_t ldc, const struct prism_i8_a_group *a, const char *w,
-                                               size_t n_groups, bool add)
+static __attribute__((noinline)) void tile_i8_min(float *c, size_t ldc, const uint8_t *a, const char *w, size_t n, bool add)
 {
-    tile(c, ldc, a, w, n_groups, true, add);
+    tile(c, ldc, a, w, n, add, 1, true);
+}
+
+static __attribute__((noinline)) void tile_i8x2(float *c, size_t ldc, const uint8_t *a, const char *w, size_t n, bool add)
+{
+    tile(c, ldc, a, w, n, add, 2, false);
+}
+
+static __attribute__((noinline)) void tile_i8x2_min(float *c, size_t ldc, const uint8_t *a, const char *w, size_t n, bool add)
+{
+    tile(c, ldc, a, w, n, add, 2, true);
 }
 
 /* One tile of c, of which rows x cols exist. */
-static void tile_any(float *c, size_t ldc, size_t rows, size_t cols, const struct prism_i8_a_group *a, const char *w,
-                     size_t n_groups, bool has_min, bool add)
+static void tile_any(tile_fn *run, float *c, size_t ldc, size_t rows, size_t cols, const uint8_t *a, const char *w, size_t n, bool add)
 {
-    void (*run)(float *, size_t, const struct prism_i8_a_group *, const char *, size_t, bool) = has_min ? tile_min : tile_symmetric;
     if (rows == MR && cols == NR) {
-        run(c, ldc, a, w, n_groups, add);
+        run(c, ldc, a, w, n, add);
         return;
     }
     _Alignas(64) float part[MR * NR];
-    run(part, NR, a, w, n_groups, false);
+    run(part, NR, a, w, n, false);
     tile_put_part(c, ldc, part, rows, cols, add);
 }
 
@@ -94,8 +143,9 @@ static inline void fetch_part(const char *p, size_t bytes, size_t part, size_t n
         _mm_prefetch(p + 64 * i, _MM_HINT_T1);
 }
 
-static void gemm(const struct prism_gemm_args *g)
+static void gemm(const struct prism_gemm_args *g, size_t parts, size_t a_panel)
 {
+    tile_fn *const symmetric = parts == 1 ? tile_i8 : tile_i8x2, *const min = parts == 1 ? tile_i8_min : tile_i8x2_min;
     const size_t groups = g->k / 32, w_panel = prism_i8_w_bytes(g->k), row_panels = (g->rows + MR - 1) / MR;
     assert((uintptr_t)g->a % 64 == 0 && (uintptr_t)g->w % 64 == 0 && g->k > 0 && g->k % 32 == 0);
 
@@ -104,24 +154,35 @@ static void gemm(const struct prism_gemm_args *g)
             const size_t n_end = n + NC < g->cols ? n + NC : g->cols, kc = l + KC < groups ? KC : groups - l;
             for (size_t i = 0; i < g->rows; i += MR)
                 for (size_t j = n; j < n_end; j += NR) {
-                    const struct prism_i8_a_group *a = (const struct prism_i8_a_group *)g->a + i / MR * groups + l;
+                    const uint8_t *a = (const uint8_t *)g->a + i / MR * a_panel + l * PRISM_I8_A_GROUP(parts);
                     const char *panel = (const char *)g->w + j / NR * w_panel;
                     const bool has_min = *(const uint32_t *)panel;
                     const char *w = panel + PRISM_I8_W_HEADER + l * PRISM_I8_W_GROUP(has_min);
                     /* next: the following groups of this panel, or the panel NC columns on */
                     fetch_part(l + KC < groups ? w + KC * PRISM_I8_W_GROUP(has_min) : panel + NC / NR * w_panel,
                                kc * PRISM_I8_W_GROUP(has_min), i / MR, row_panels);
-                    tile_any(g->c + i * g->ldc + j, g->ldc, g->rows - i < MR ? g->rows - i : MR, n_end - j < NR ? n_end - j : NR, a, w,
-                             kc, has_min, g->add || l > 0);
+                    tile_any(has_min ? min : symmetric, g->c + i * g->ldc + j, g->ldc, g->rows - i < MR ? g->rows - i : MR,
+                             n_end - j < NR ? n_end - j : NR, a, w, kc, g->add || l > 0);
                 }
         }
 }
+
+static void gemm_i8(const struct prism_gemm_args *g) { gemm(g, 1, prism_i8_a_bytes(g->k)); }
+static void gemm_i8x2(const struct prism_gemm_args *g) { gemm(g, 2, prism_i8x2_a_bytes(g->k)); }
 
 /* Activations: half a step of max/127. Weights: the types with scales of 16 are requantised, likewise. */
 const struct prism_linear prism_linear_i8_avx512vnni = {
     .name = "i8", .mr = MR, .nr = NR, .k_step = 32,
     .a_bytes = prism_i8_a_bytes, .w_bytes = prism_i8_w_bytes,
-    .pack_w = prism_pack_w_i8_avx512vnni, .pack_a = prism_pack_a_i8_avx512vnni, .gemm = gemm,
+    .pack_w = prism_pack_w_i8_avx512vnni, .pack_a = prism_pack_a_i8_avx512vnni, .gemm = gemm_i8,
     .finer = &prism_linear_i8x2_avx512vnni,
     .a_err = 0.5f / 127, .w_err = 0.5f / 127,
+};
+
+/* Half a step of max/32767, and three roundings of at most 2^15 half units. */
+const struct prism_linear prism_linear_i8x2_avx512vnni = {
+    .name = "i8x2", .mr = MR, .nr = NR, .k_step = 32,
+    .a_bytes = prism_i8x2_a_bytes, .w_bytes = prism_i8_w_bytes,
+    .pack_w = prism_pack_w_i8_avx512vnni, .pack_a = prism_pack_a_i8x2_avx512vnni, .gemm = gemm_i8x2,
+    .a_err = 0.5f / 32767 + 3 * 0x1p-24f, .w_err = 0.5f / 127,
 };

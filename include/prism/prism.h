@@ -147,7 +147,8 @@ struct prism_attention_params {
     bool bands_by_rule;            /* bands from the attenuation of each pair under pooling instead */
     bool causal_energy;            /* temperatures from the blocks so far instead of from the whole prompt */
     uint64_t dense_layers[8];      /* bit l of word l / 64: layer l is dense */
-    uint32_t dense_tail;           /* last tokens of a call that attend to everything; default one block; PRISM_NO_TAIL: none */
+    uint32_t dense_tail;           /* last tokens of a call that attend to everything; default one block; PRISM_NO_TAIL: none (then
+                                    * only the last layer's rows of a prefill that asks for 16 rows of logits or fewer) */
     uint32_t min_tokens;           /* below this many tokens in the cache everything is dense; default 0 ("auto": 8192) */
     uint32_t sink, window;         /* streaming: tokens; default 128, 2048 */
     uint32_t vertical, slash;      /* vertical-slash: columns and diagonals; default 1000, 6096 */
@@ -272,7 +273,7 @@ struct prism_stats {
     uint64_t prefill_tokens, decode_tokens;
     double prefill_ms, decode_ms;
     /* where prefill went, wall time of the whole team */
-    double pack_ms, linear_ms, attention_ms, select_ms, other_ms;
+    double linear_ms, attention_ms, select_ms, other_ms;
 };
 
 /* What the selector chose in a head of a layer, since the same moment. Density = chosen / causal. */

@@ -10,8 +10,6 @@
 
 /* Panels of a few kv heads are packed at once, so that all threads find work; not more than this. */
 static const uint64_t attention_panel_target = UINT64_C(256) << 20;
-/* The output matrix is packed whole when its panels are at most this large, otherwise piece by piece. */
-static const uint64_t output_panel_target = UINT64_C(64) << 20;
 static const uint64_t logits_rows_target = UINT64_C(64) << 20;
 
 double prism_now_ms(void)
@@ -35,41 +33,24 @@ const struct prism_linear *prism_context_linear(const struct prism_context *c, c
 
 /* ---- the plan ---- */
 
-static uint64_t panels_of(const struct prism_context *c, const struct prism_matrix *m, bool fine)
-{
-    return prism_panels_bytes(prism_context_linear(c, m, fine), m);
-}
-
-/* Weight panels that live at the same time: q, k, v; then o, gate, up, down. */
-static uint64_t layer_panel_bytes(const struct prism_context *c)
-{
-    uint64_t most = 0;
-    for (uint32_t i = 0; i < c->model->hp.n_layer; i++) {
-        const struct prism_layer *l = &c->model->layers[i];
-        uint64_t before = panels_of(c, &l->q, false) + panels_of(c, &l->k, true) + panels_of(c, &l->v, true);
-        uint64_t after = panels_of(c, &l->o, false) + panels_of(c, &l->gate, false) + panels_of(c, &l->up, false) +
-                         panels_of(c, &l->down, true);
-        most = max_u64(most, max_u64(before, after));
-    }
-    return most;
-}
-
 /* The largest of an aspect of all linear kinds that the level may choose. */
 struct kind_limits {
     size_t a_bytes; /* activation panels of n rows of k values */
+    size_t piece_bytes; /* weight panels of a thread */
     size_t mr;
 };
 
 static void widen(struct kind_limits *l, const struct prism_linear *kind, size_t n, size_t k)
 {
     l->a_bytes = max_size(l->a_bytes, (n + kind->mr - 1) / kind->mr * kind->a_bytes(k));
+    l->piece_bytes = max_size(l->piece_bytes, prism_piece_bytes(kind, k));
     l->mr = max_size(l->mr, kind->mr);
 }
 
 static struct kind_limits kind_limits(const struct prism_context *c, size_t n, size_t k)
 {
     size_t few = n < PRISM_FEW_TOKENS ? n : PRISM_FEW_TOKENS;
-    struct kind_limits l = { few * k * sizeof(float), 1 }; /* a few rows lie there as floats */
+    struct kind_limits l = { few * k * sizeof(float), 0, 1 }; /* a few rows lie there as floats */
 
     k = (k + 31) & ~(size_t)31;
     widen(&l, c->kernels->linear_f32, n, k);
@@ -78,6 +59,9 @@ static struct kind_limits kind_limits(const struct prism_context *c, size_t n, s
             widen(&l, kind, n, k);
     return l;
 }
+
+/* Threads do not share lines, nor neighbouring lines. */
+static size_t apart(size_t bytes) { return (bytes + 255) & ~(size_t)255; }
 
 void prism_context_layout(struct prism_context *c, struct prism_arena *a)
 {
@@ -94,7 +78,7 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     p->kv_bytes = a->used - mark;
 
     mark = a->used;
-    c->y_width = max_size(2 * (size_t)kv_width, 2 * (size_t)hp->n_ff);
+    c->y_width = max_size(2 * (size_t)kv_width, hp->n_ff);
     c->x = prism_arena_take(a, n_ctx * hp->n_embd, sizeof(float));
     c->q = prism_arena_take(a, n_ctx * q_width, sizeof(float));
     c->rope_cos = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
@@ -105,8 +89,8 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     p->activation_bytes = a->used - mark;
 
     mark = a->used;
-    c->w_panel_bytes = max_u64(layer_panel_bytes(c), min_u64(output_panel_target, prism_panels_bytes(c->kernels->linear_f32, &c->model->output)));
-    c->w_panels = prism_arena_take(a, c->w_panel_bytes, 1);
+    c->w_panel_bytes = apart(limits.piece_bytes);
+    c->w_panels = prism_arena_take(a, p->n_threads, c->w_panel_bytes);
     p->panel_bytes = a->used - mark;
 
     mark = a->used;
@@ -119,7 +103,7 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     prism_selection_layout(c, a);
     c->thread_bytes = max_size(max_size(prism_attention_scratch(c->attention, hp->head_dim, p->block, n_ctx), prism_selection_scratch(c)),
                                limits.mr * k_max * sizeof(float));
-    c->thread_bytes = (c->thread_bytes + 255) & ~(size_t)255; /* threads do not share lines, nor neighbouring lines */
+    c->thread_bytes = apart(c->thread_bytes);
     c->thread_scratch = prism_arena_take(a, p->n_threads, c->thread_bytes);
     p->attention_bytes = a->used - mark;
 
@@ -281,7 +265,7 @@ static void guarded_job(void *arg, size_t job, uint32_t thread)
 bool prism_context_run(struct prism_context *c, enum prism_phase phase, size_t n_jobs, double work, prism_job_fn *fn, void *arg)
 {
     struct guarded_job g = { c, fn, arg, (uint64_t)work };
-    double *ms[PRISM_N_PHASES] = { &c->stats.pack_ms, &c->stats.linear_ms, &c->stats.attention_ms, &c->stats.select_ms,
+    double *ms[PRISM_N_PHASES] = { &c->stats.linear_ms, &c->stats.attention_ms, &c->stats.select_ms,
                                     &c->stats.other_ms };
     double start = prism_now_ms();
 

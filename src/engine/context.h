@@ -20,18 +20,7 @@ enum {
 
 /* Where the time of a prefill goes. */
 enum prism_phase {
-    PRISM_PHASE_PACK, PRISM_PHASE_LINEAR, PRISM_PHASE_ATTENTION, PRISM_PHASE_SELECT, PRISM_PHASE_OTHER, PRISM_N_PHASES
-};
-
-/* Panels of one matrix, packed by the linear kind that multiplies it. */
-struct prism_panels {
-    const struct prism_linear *kind;
-    uint8_t *data;
-    size_t panel_bytes;
-};
-
-struct prism_layer_panels {
-    struct prism_panels q, k, v, o, gate, up, down;
+    PRISM_PHASE_LINEAR, PRISM_PHASE_ATTENTION, PRISM_PHASE_SELECT, PRISM_PHASE_OTHER, PRISM_N_PHASES
 };
 
 /* What a context with a selector keeps beside its cache, and the scratch of one layer's selection. */
@@ -76,8 +65,8 @@ struct prism_context {
     float *y;                       /* [slab][y_width] outputs of linear layers */
     size_t y_width;
     uint8_t *a_panels;              /* activation panels of a slab */
-    uint8_t *w_panels;              /* weight panels of one layer, or of a piece of the output matrix */
-    uint64_t w_panel_bytes;
+    uint8_t *w_panels;              /* [n_threads][w_panel_bytes]: the piece of weights that a thread multiplies */
+    size_t w_panel_bytes;
     uint8_t *attn_panels;           /* packed keys, then values, of attn_heads kv heads */
     uint32_t attn_heads;
     uint64_t k_head_bytes, v_head_bytes;
@@ -115,6 +104,11 @@ bool prism_context_run(struct prism_context *c, enum prism_phase phase, size_t n
 static inline void *prism_thread_scratch(const struct prism_context *c, uint32_t thread)
 {
     return c->thread_scratch + (size_t)thread * c->thread_bytes;
+}
+
+static inline uint8_t *prism_thread_panels(const struct prism_context *c, uint32_t thread)
+{
+    return c->w_panels + (size_t)thread * c->w_panel_bytes;
 }
 
 /* Cached keys (values) of a kv head: [n_ctx][head_dim] of kv_format. */

@@ -10,6 +10,17 @@ enum { ROPE_ROWS = 16 }; /* rows of one rotation job, unless it pools a block of
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
+/* ---- which kind multiplies a matrix ---- */
+
+/* Keys and values (small, and read by every later token) and the down projection (its inputs are products of two activations, with heavy
+ * tails) get the finer activations: on the 38M model that takes the root mean square of the int8 error in the NLL from 0.028 to 0.016. */
+static const struct prism_linear *fine(const struct prism_context *c, const struct prism_matrix *m) { return prism_context_linear(c, m, true); }
+
+static const struct prism_linear *coarse(const struct prism_context *c, const struct prism_matrix *m)
+{
+    return prism_context_linear(c, m, false);
+}
+
 /* ---- norm as a source of activation rows ---- */
 
 struct norm_rows {
@@ -81,7 +92,7 @@ static void rope_job(void *arg, size_t job, uint32_t thread)
 }
 
 /* x -> c->q (rotated queries) and the cache, slab by slab. */
-static bool run_qkv(struct prism_context *c, size_t index, struct prism_span span, const struct prism_layer_panels *w)
+static bool run_qkv(struct prism_context *c, size_t index, struct prism_span span)
 {
     const struct prism_hparams *hp = &c->model->hp;
     const struct prism_layer *l = &c->model->layers[index];
@@ -91,9 +102,9 @@ static bool run_qkv(struct prism_context *c, size_t index, struct prism_span spa
         size_t n = min_size(c->plan.slab_tokens, span.n - row);
         struct norm_rows source = { c->x + row * hp->n_embd, l->attn_norm, hp->n_embd };
         struct prism_product p[3] = {
-            { &l->q, w ? &w->q : NULL, l->q_bias, c->q + row * q_width, q_width, false },
-            { &l->k, w ? &w->k : NULL, l->k_bias, c->y, c->y_width, false },
-            { &l->v, w ? &w->v : NULL, l->v_bias, c->y + kv_width, c->y_width, false },
+            { .m = &l->q, .kind = coarse(c, &l->q), .bias = l->q_bias, .y = c->q + row * q_width, .ldy = q_width },
+            { .m = &l->k, .kind = fine(c, &l->k), .bias = l->k_bias, .y = c->y, .ldy = c->y_width },
+            { .m = &l->v, .kind = fine(c, &l->v), .bias = l->v_bias, .y = c->y + kv_width, .ldy = c->y_width },
         };
         size_t pos = span.pos + row, grain = c->selection.selector ? c->plan.block : ROPE_ROWS;
         struct rope_job r = { c, l, index, n, pos, row, grain, c->q + row * q_width, c->y };
@@ -149,26 +160,13 @@ static bool run_attention(struct prism_context *c, size_t index, struct prism_sp
 
 /* ---- output projection and FFN ---- */
 
-/* Reads gate and up side by side in c->y and hands out the activated rows. */
-static void swiglu_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
-{
-    size_t n_ff = c->model->hp.n_ff;
-
-    (void)arg;
-    for (size_t r = 0; r < n_rows; r++) {
-        const float *gate = c->y + (row + r) * c->y_width;
-        memcpy(out + r * n_ff, gate, n_ff * sizeof *gate);
-        c->kernels->swiglu(out + r * n_ff, gate + n_ff, n_ff);
-    }
-}
-
 static void add_bias(const struct prism_context *c, float *x, const float *bias, size_t n_rows)
 {
     for (size_t r = 0; bias && r < n_rows; r++)
         c->kernels->add(x + r * c->model->hp.n_embd, bias, c->model->hp.n_embd);
 }
 
-static bool run_ffn(struct prism_context *c, size_t index, size_t first, size_t end, const struct prism_layer_panels *w)
+static bool run_ffn(struct prism_context *c, size_t index, size_t first, size_t end)
 {
     const struct prism_hparams *hp = &c->model->hp;
     const struct prism_layer *l = &c->model->layers[index];
@@ -177,61 +175,28 @@ static bool run_ffn(struct prism_context *c, size_t index, size_t first, size_t 
     for (size_t row = first; row < end; row += c->plan.slab_tokens) {
         size_t n = min_size(c->plan.slab_tokens, end - row);
         float *x = c->x + row * hp->n_embd;
-        struct prism_rows attended = { .x = c->q + row * q_width, .ldx = q_width };
-        struct prism_product o = { &l->o, w ? &w->o : NULL, NULL, x, hp->n_embd, true };
         struct norm_rows source = { x, l->ffn_norm, hp->n_embd };
-        struct prism_product gate_up[2] = {
-            { &l->gate, w ? &w->gate : NULL, l->gate_bias, c->y, c->y_width, false },
-            { &l->up, w ? &w->up : NULL, l->up_bias, c->y + hp->n_ff, c->y_width, false },
-        };
-        struct prism_product down = { &l->down, w ? &w->down : NULL, NULL, x, hp->n_embd, true };
+        struct prism_rows attended = { .x = c->q + row * q_width, .ldx = q_width }, activated = { .x = c->y, .ldx = c->y_width };
+        struct prism_product o = { .m = &l->o, .kind = coarse(c, &l->o), .y = x, .ldy = hp->n_embd, .add = true };
+        struct prism_product gated = { .m = &l->gate, .kind = coarse(c, &l->gate), .bias = l->gate_bias, .y = c->y, .ldy = c->y_width,
+                                       .up = &l->up, .up_bias = l->up_bias };
+        struct prism_product down = { .m = &l->down, .kind = fine(c, &l->down), .y = x, .ldy = hp->n_embd, .add = true };
 
         add_bias(c, x, l->o_bias, n);
         if (!prism_products(c, &attended, n, q_width, &o, 1))
             return false;
-        if (!prism_products(c, &(struct prism_rows){ .fn = norm_rows, .arg = &source }, n, hp->n_embd, gate_up, 2))
+        if (!prism_products(c, &(struct prism_rows){ .fn = norm_rows, .arg = &source }, n, hp->n_embd, &gated, 1))
             return false;
         add_bias(c, x, l->down_bias, n);
-        if (!prism_products(c, &(struct prism_rows){ .fn = swiglu_rows }, n, hp->n_ff, &down, 1))
+        if (!prism_products(c, &activated, n, hp->n_ff, &down, 1))
             return false;
     }
     return true;
 }
 
-/* Which kind multiplies each matrix. Keys and values (small, and read by every later token) and the down projection (its inputs are
- * products of two activations, with heavy tails) get the finer activations: on the 38M model that takes the root mean square of the
- * int8 error in the NLL from 0.028 to 0.016. */
-static struct prism_layer_panels choose_kinds(const struct prism_context *c, const struct prism_layer *l)
-{
-    return (struct prism_layer_panels){
-        .q.kind = prism_context_linear(c, &l->q, false),
-        .k.kind = prism_context_linear(c, &l->k, true),
-        .v.kind = prism_context_linear(c, &l->v, true),
-        .o.kind = prism_context_linear(c, &l->o, false),
-        .gate.kind = prism_context_linear(c, &l->gate, false),
-        .up.kind = prism_context_linear(c, &l->up, false),
-        .down.kind = prism_context_linear(c, &l->down, true),
-    };
-}
-
 bool prism_layer_run(struct prism_context *c, size_t index, struct prism_span span, size_t first_needed)
 {
-    const struct prism_layer *l = &c->model->layers[index];
-    struct prism_layer_panels panels = choose_kinds(c, l);
-    struct prism_layer_panels *w = span.n > PRISM_FEW_TOKENS ? &panels : NULL;
-
-    if (w && !prism_pack_weights(c, (const struct prism_matrix *[]){ &l->q, &l->k, &l->v },
-                                 (struct prism_panels *[]){ &w->q, &w->k, &w->v }, 3, c->w_panels))
-        return false;
-    if (!run_qkv(c, index, span, w) || !run_attention(c, index, span, first_needed))
-        return false;
-
-    /* Few rows leave the last layer: its large matrices are then not worth packing. */
-    w = span.n - first_needed > PRISM_FEW_TOKENS ? &panels : NULL;
-    if (w && !prism_pack_weights(c, (const struct prism_matrix *[]){ &l->o, &l->gate, &l->up, &l->down },
-                                 (struct prism_panels *[]){ &w->o, &w->gate, &w->up, &w->down }, 4, c->w_panels))
-        return false;
-    return run_ffn(c, index, first_needed, span.n, w);
+    return run_qkv(c, index, span) && run_attention(c, index, span, first_needed) && run_ffn(c, index, first_needed, span.n);
 }
 
 double prism_layers_work(const struct prism_context *c, size_t n_layers, struct prism_span span, size_t first_needed)

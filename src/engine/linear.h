@@ -1,19 +1,23 @@
-/* linear.h - linear layers over a slab of tokens: packing weights, packing activations, products. Private to src/engine.
+/* linear.h - linear layers over a slab of tokens. Private to src/engine.
  *
- * Owns how rows and columns are cut into jobs; the arithmetic and the panel layouts belong to the kernels. */
+ * Owns how rows and columns are cut into jobs; the arithmetic and the panel layouts belong to the kernels. A job takes a piece of the
+ * weights' columns, packs it into panels of its thread, which stay in the second-level cache, and multiplies all rows with it: weights are
+ * read from the file's mapping once per slab, and no packed copy of them exists elsewhere. */
 #ifndef PRISM_ENGINE_LINEAR_H
 #define PRISM_ENGINE_LINEAR_H
 
 #include "src/engine/context.h"
 
-/* One product y[rows][m->rows] (+)= x . m^T. */
+/* One product y[rows][m->rows] (+)= x . m^T; with `up`, gated: y = silu(x . m^T + bias) * (x . up^T + up_bias). */
 struct prism_product {
     const struct prism_matrix *m;
-    const struct prism_panels *w;
+    const struct prism_linear *kind;
     const float *bias;       /* [m->rows] or NULL; not together with add */
     float *y;                /* row stride ldy */
     size_t ldy;
-    bool add;
+    bool add;                /* not of a gated product */
+    const struct prism_matrix *up; /* NULL, or as large as m and multiplied by the same kind */
+    const float *up_bias;
 };
 
 /* Where the rows of activations come from; called for pieces of rows: writes [n_rows][k] floats to out (stride k). NULL source:
@@ -27,14 +31,11 @@ struct prism_rows {
     void *arg;
 };
 
-/* Bytes of all panels of a matrix, 0 of an absent one. */
-uint64_t prism_panels_bytes(const struct prism_linear *kind, const struct prism_matrix *m);
+/* Bytes that a thread needs for the pieces of products with up to k activations by this kind. */
+size_t prism_piece_bytes(const struct prism_linear *kind, size_t k);
 
-/* Packs matrices one after the other from `at`, each for the out[i]->kind that the caller has set. Returns false when cancelled. */
-bool prism_pack_weights(struct prism_context *c, const struct prism_matrix *const *m, struct prism_panels *const *out, size_t n,
-                        uint8_t *at);
-
-/* n products of the same n_rows rows of k activations. w NULL in every product: weights are read as stored (few rows). */
+/* n <= 3 products of the same n_rows rows of k activations. Up to PRISM_FEW_TOKENS rows the weights are read as they are stored,
+ * with fp32 activations. Returns false when cancelled. */
 bool prism_products(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,
                     size_t n);
 

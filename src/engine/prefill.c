@@ -70,60 +70,31 @@ static void deliver_job(void *arg, size_t job, uint32_t thread)
     d->c->params->logits(d->c->params->logits_user, d->row + row, min_size(DELIVER_ROWS, d->n - row), d->c->logits_rows + row * n_vocab);
 }
 
-/* A piece of the output matrix, as many rows as there is panel memory for. */
-static struct prism_matrix output_piece(const struct prism_context *c, size_t from)
-{
-    struct prism_matrix m = c->model->output;
-    const struct prism_linear *kind = c->kernels->linear_f32;
-    size_t fit = c->w_panel_bytes / kind->w_bytes(m.k) * kind->nr;
-
-    m.data += from * m.row_bytes;
-    m.rows = min_size(m.rows - from, fit);
-    return m;
-}
-
 /* The output matrix is multiplied in fp32 in every mode, as it is for the one row of an ordinary prefill (read as stored): an int8 step
  * would show undamped in the logits, and what an evaluation measures should be what users get.
- * logits[n][n_vocab] of n rows that start at row `row` of the call. *packed: the whole output matrix is in the panels already. */
-static bool compute_logits(struct prism_context *c, size_t row, size_t n, float *logits, struct prism_panels *packed)
+ * logits[n][n_vocab] of n rows that start at row `row` of the call. */
+static bool compute_logits(struct prism_context *c, size_t row, size_t n, float *logits)
 {
     const struct prism_model *m = c->model;
     struct final_norm f = { c->x + row * m->hp.n_embd };
-    struct prism_rows rows = { .fn = final_norm_rows, .arg = &f };
-    bool stored = n <= PRISM_FEW_TOKENS;
+    struct prism_product p = { .m = &m->output, .kind = c->kernels->linear_f32, .bias = m->output_bias, .y = logits, .ldy = m->hp.n_vocab };
 
-    for (size_t from = 0; from < m->output.rows;) {
-        struct prism_matrix piece = stored ? m->output : output_piece(c, from);
-        struct prism_panels panels = packed->data ? *packed : (struct prism_panels){ .kind = c->kernels->linear_f32 };
-        if (!stored && !panels.data) {
-            if (!prism_pack_weights(c, (const struct prism_matrix *[]){ &piece }, (struct prism_panels *[]){ &panels }, 1, c->w_panels))
-                return false;
-            if (piece.rows == m->output.rows)
-                *packed = panels;
-        }
-        struct prism_product p = { &piece, stored ? NULL : &panels, m->output_bias ? m->output_bias + from : NULL, logits + from,
-                                   m->hp.n_vocab, false };
-        if (!prism_products(c, &rows, n, m->hp.n_embd, &p, 1))
-            return false;
-        from += piece.rows;
-    }
-    return true;
+    return prism_products(c, &(struct prism_rows){ .fn = final_norm_rows, .arg = &f }, n, m->hp.n_embd, &p, 1);
 }
 
 static bool run_logits(const struct call *call)
 {
     struct prism_context *c = call->c;
-    struct prism_panels packed = { 0 };
 
     if (c->params && c->params->logits)
         for (size_t row = call->first_needed; row < call->span.n; row += c->logits_n) {
             struct deliver_job d = { c, row, min_size(c->logits_n, call->span.n - row) };
-            if (!compute_logits(c, row, d.n, c->logits_rows, &packed) ||
+            if (!compute_logits(c, row, d.n, c->logits_rows) ||
                 !prism_context_run(c, PRISM_PHASE_OTHER, (d.n + DELIVER_ROWS - 1) / DELIVER_ROWS, 0, deliver_job, &d))
                 return false;
             memcpy(c->logits, c->logits_rows + (d.n - 1) * c->model->hp.n_vocab, c->model->hp.n_vocab * sizeof(float));
         }
-    else if (!compute_logits(c, call->span.n - 1, 1, c->logits, &packed))
+    else if (!compute_logits(c, call->span.n - 1, 1, c->logits))
         return false;
     return true;
 }

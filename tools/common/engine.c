@@ -259,7 +259,6 @@ void engine_json_stats(struct json *j, const struct prism_stats *s)
     json_int(j, "decode_tokens", (int64_t)s->decode_tokens);
     json_real(j, "prefill_ms", s->prefill_ms);
     json_real(j, "decode_ms", s->decode_ms);
-    json_real(j, "pack_ms", s->pack_ms);
     json_real(j, "linear_ms", s->linear_ms);
     json_real(j, "attention_ms", s->attention_ms);
     json_real(j, "select_ms", s->select_ms);

@@ -57,7 +57,7 @@ struct prism_gemm_args {
  * A panel that is only partly filled (last rows or columns) is padded with zeros by the packer. */
 struct prism_linear {
     const char *name;      /* "f32", "i8", "bf16": printed by --kernels */
-    unsigned mr, nr;       /* activation rows per panel, weight columns (= output features) per panel */
+    unsigned mr, nr;       /* activation rows per panel (divides 24), weight columns (= output features) per panel (at most 64) */
     unsigned k_step;       /* k must be a multiple of this (1, 2 or 32) */
     size_t (*a_bytes)(size_t k);
     size_t (*w_bytes)(size_t k);

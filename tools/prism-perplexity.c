@@ -164,6 +164,9 @@ static int prepare_text(struct evaluation *e)
     return e->nll && e->estimate ? PROCESS_OK : process_error("out of memory");
 }
 
+/* For the logits of a chunk, piece by piece. */
+enum { LOGITS_BYTES = 64 << 20 };
+
 static int prepare(struct evaluation *e)
 {
     struct prism_context_params params;
@@ -181,6 +184,7 @@ static int prepare(struct evaluation *e)
     if (e->c > e->info.n_ctx_train)
         process_warning("-c %zu is more than the %u tokens that the model was trained for", e->c, e->info.n_ctx_train);
     params.n_ctx = (uint32_t)e->c;
+    params.logits_rows = LOGITS_BYTES / (e->info.n_vocab * sizeof(float));
     if (prism_plan(e->model, &params, &e->plan, &err) != PRISM_OK ||
         prism_context_create(e->model, &params, &e->ctx, &err) != PRISM_OK)
         return process_error("%s", err.text);

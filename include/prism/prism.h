@@ -167,6 +167,8 @@ struct prism_context_params {
     enum prism_kv_type kv_type;    /* default: F16, with PRISM_COMPUTE_F32: F32 */
     int level;                     /* 0: best of the host; otherwise 1 + an index for prism_level_name */
     struct prism_attention_params attention;
+    uint32_t logits_rows;          /* rows that prism_prefill_params.logits gets at a time, at most one slab; 0: 16. More is faster where
+                                    * all logits of a prompt are wanted, and costs vocabulary * 4 bytes each */
 };
 
 /* Names of the selectors, i in [0, prism_selector_count()). */

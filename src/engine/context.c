@@ -8,9 +8,10 @@
 #include "src/engine/linear.h"
 #include "src/engine/selection.h"
 
+enum { DEFAULT_LOGITS_ROWS = 16 };
+
 /* Panels of a few kv heads are packed at once, so that all threads find work; not more than this. */
 static const uint64_t attention_panel_target = UINT64_C(256) << 20;
-static const uint64_t logits_rows_target = UINT64_C(64) << 20;
 
 double prism_now_ms(void)
 {
@@ -20,6 +21,7 @@ double prism_now_ms(void)
 }
 
 static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
+static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
@@ -33,30 +35,29 @@ const struct prism_linear *prism_context_linear(const struct prism_context *c, c
 
 /* ---- the plan ---- */
 
-/* The largest of an aspect of all linear kinds that the level may choose. */
+/* What the linear kinds that the level may choose need at most. */
 struct kind_limits {
-    size_t a_bytes; /* activation panels of n rows of k values */
+    size_t a_bytes;     /* activation panels of n rows */
     size_t piece_bytes; /* weight panels of a thread */
-    size_t mr;
 };
 
-static void widen(struct kind_limits *l, const struct prism_linear *kind, size_t n, size_t k)
+/* k: activations of any product; k_shared: of the products that may need panels of PRISM_MAX_KINDS kinds at once. */
+static void widen(struct kind_limits *l, const struct prism_linear *kind, size_t n, size_t k, size_t k_shared)
 {
-    l->a_bytes = max_size(l->a_bytes, (n + kind->mr - 1) / kind->mr * kind->a_bytes(k));
+    size_t panels = (n + kind->mr - 1) / kind->mr;
+    l->a_bytes = max_size(l->a_bytes, panels * max_size(kind->a_bytes(k), PRISM_MAX_KINDS * kind->a_bytes(k_shared)));
     l->piece_bytes = max_size(l->piece_bytes, prism_piece_bytes(kind, k));
-    l->mr = max_size(l->mr, kind->mr);
 }
 
-static struct kind_limits kind_limits(const struct prism_context *c, size_t n, size_t k)
+static struct kind_limits kind_limits(const struct prism_context *c, size_t n, size_t k, size_t k_shared)
 {
-    size_t few = n < PRISM_FEW_TOKENS ? n : PRISM_FEW_TOKENS;
-    struct kind_limits l = { few * k * sizeof(float), 0, 1 }; /* a few rows lie there as floats */
+    struct kind_limits l = { min_size(n, PRISM_FEW_TOKENS) * k * sizeof(float), 0 }; /* a few rows lie there as floats */
 
-    k = (k + 31) & ~(size_t)31;
-    widen(&l, c->kernels->linear_f32, n, k);
+    k = (k + 31) & ~(size_t)31, k_shared = (k_shared + 31) & ~(size_t)31;
+    widen(&l, c->kernels->linear_f32, n, k, k_shared);
     for (int t = 0; t < PRISM_N_TYPES; t++)
         for (const struct prism_linear *kind = c->kernels->linear_auto[t]; kind; kind = kind->finer)
-            widen(&l, kind, n, k);
+            widen(&l, kind, n, k, k_shared);
     return l;
 }
 
@@ -69,7 +70,7 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     struct prism_plan *p = &c->plan;
     uint64_t n_ctx = p->n_ctx, q_width = (uint64_t)hp->n_head * hp->head_dim, kv_width = (uint64_t)hp->n_head_kv * hp->head_dim;
     size_t slab = (size_t)min_u64(PRISM_SLAB_TOKENS, n_ctx), k_max = max_size(max_size(hp->n_embd, q_width), hp->n_ff);
-    struct kind_limits limits = kind_limits(c, slab, k_max);
+    struct kind_limits limits = kind_limits(c, slab, k_max, hp->n_embd);
     uint64_t mark = a->used;
 
     p->slab_tokens = (uint32_t)slab;
@@ -102,13 +103,13 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     c->blocks = prism_arena_take(a, n_blocks, sizeof *c->blocks);
     prism_selection_layout(c, a);
     c->thread_bytes = max_size(max_size(prism_attention_scratch(c->attention, hp->head_dim, p->block, n_ctx), prism_selection_scratch(c)),
-                               limits.mr * k_max * sizeof(float));
+                               PRISM_PACK_ROWS * k_max * sizeof(float));
     c->thread_bytes = apart(c->thread_bytes);
     c->thread_scratch = prism_arena_take(a, p->n_threads, c->thread_bytes);
     p->attention_bytes = a->used - mark;
 
     mark = a->used;
-    c->logits_n = (size_t)max_u64(1, min_u64(slab, logits_rows_target / (hp->n_vocab * sizeof(float))));
+    c->logits_n = min_size(slab, c->logits_n);
     c->logits = prism_arena_take(a, hp->n_vocab, sizeof(float));
     c->logits_rows = prism_arena_take(a, c->logits_n * hp->n_vocab, sizeof(float));
     p->logits_bytes = a->used - mark;
@@ -136,6 +137,7 @@ static enum prism_status set_up(struct prism_context *c, const struct prism_mode
     c->model = model;
     c->kernels = prism_kernels_by_level[level];
     c->compute = params.compute;
+    c->logits_n = params.logits_rows ? params.logits_rows : DEFAULT_LOGITS_ROWS;
     c->attention = c->compute == PRISM_COMPUTE_F32 ? c->kernels->attention_f32 : c->kernels->attention_auto;
     switch (params.kv_type) {
     case PRISM_KV_DEFAULT: c->plan.kv_type = c->compute == PRISM_COMPUTE_F32 ? PRISM_KV_F32 : PRISM_KV_F16; break;

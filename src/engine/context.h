@@ -15,6 +15,8 @@
 enum {
     PRISM_SLAB_TOKENS = 512,  /* tokens that go through the linear layers together: activations of a slab stay near the cores */
     PRISM_DENSE_BLOCK = 128,  /* keys per packed block where nothing is ever selected */
+    PRISM_MAX_KINDS = 3,      /* of linear layers that the products of one group (q, k, v) may need */
+    PRISM_PACK_ROWS = 24,     /* rows that an activation job packs: a multiple of every kind's panel */
     PRISM_FEW_TOKENS = 16,    /* up to here packing panels costs more than it saves: weights are read as stored */
 };
 

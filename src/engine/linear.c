@@ -7,7 +7,8 @@ enum {
     PIECE_COLS = 128,        /* weight columns that a job packs and multiplies */
     PIECE_BYTES = 512 << 10, /* of panels at most: they stay in the second-level cache while the rows pass by */
     JOBS_PER_THREAD = 4,     /* at least, as far as a product can be cut */
-    GATED_ROWS = 96,         /* rows of gate and up that wait for each other */
+    MAX_HALVINGS = 3,
+    GATED_ROWS = 96,         /* rows of gate and up that wait for each other: a multiple of PRISM_PACK_ROWS */
     GEMV_COLS = 64,
 };
 
@@ -17,25 +18,47 @@ static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 /* ---- activations ---- */
 
-struct activation_job {
+/* The kinds that n products need, and their panels one after the other in c->a_panels. */
+struct operands {
     struct prism_context *c;
     const struct prism_rows *rows;
-    const struct prism_linear *kind;
-    size_t n_rows, k, panel_bytes;
+    size_t n_rows, k, n;
+    const struct prism_linear *kind[PRISM_MAX_KINDS];
+    uint8_t *panels[PRISM_MAX_KINDS];
 };
+
+static size_t kind_index(const struct operands *o, const struct prism_linear *kind)
+{
+    size_t i = 0;
+    while (i < o->n && o->kind[i] != kind)
+        i++;
+    return i;
+}
+
+static void list_kinds(struct operands *o, const struct prism_product *p, size_t n)
+{
+    uint8_t *at = o->c->a_panels;
+    for (size_t i = 0; i < n; i++)
+        if (kind_index(o, p[i].kind) == o->n) {
+            o->kind[o->n] = p[i].kind;
+            o->panels[o->n++] = at;
+            at += div_up(o->n_rows, p[i].kind->mr) * p[i].kind->a_bytes(o->k);
+        }
+}
 
 static void pack_activations_job(void *arg, size_t job, uint32_t thread)
 {
-    const struct activation_job *a = arg;
-    size_t row = job * a->kind->mr, n = min_size(a->n_rows - row, a->kind->mr);
-    uint8_t *panel = a->c->a_panels + job * a->panel_bytes;
+    const struct operands *o = arg;
+    size_t row = job * PRISM_PACK_ROWS, n = min_size(o->n_rows - row, PRISM_PACK_ROWS), ldx = o->rows->fn ? o->k : o->rows->ldx;
+    float *made = prism_thread_scratch(o->c, thread);
+    const float *x = o->rows->fn ? made : o->rows->x + row * ldx;
 
-    if (a->rows->fn) {
-        float *tmp = prism_thread_scratch(a->c, thread);
-        a->rows->fn(a->c, a->rows->arg, row, n, tmp);
-        a->kind->pack_a(panel, tmp, a->k, n, a->k);
-    } else {
-        a->kind->pack_a(panel, a->rows->x + row * a->rows->ldx, a->rows->ldx, n, a->k);
+    if (o->rows->fn)
+        o->rows->fn(o->c, o->rows->arg, row, n, made);
+    for (size_t i = 0; i < o->n; i++) {
+        const struct prism_linear *kind = o->kind[i];
+        for (size_t r = 0; r < n; r += kind->mr)
+            kind->pack_a(o->panels[i] + (row + r) / kind->mr * kind->a_bytes(o->k), x + r * ldx, ldx, min_size(n - r, kind->mr), o->k);
     }
 }
 
@@ -56,59 +79,60 @@ size_t prism_piece_bytes(const struct prism_linear *kind, size_t k)
 }
 
 struct product_job {
-    struct prism_context *c;
-    const struct prism_product *p[3]; /* the products of one kind */
-    const struct prism_linear *kind;
-    size_t n_rows, k, a_panel_bytes, rows_per_job, row_jobs, cols_per_job;
+    const struct operands *o;
+    const struct prism_product *p;
+    size_t n, rows_per_job, row_jobs;
+    unsigned halvings; /* of the largest pieces */
 };
 
+/* Columns of a piece of a product. */
 static size_t cols_of(const struct product_job *j, const struct prism_product *p)
 {
-    return p->up ? round_up(j->cols_per_job / 2, j->kind->nr) : j->cols_per_job;
+    size_t panels = piece_cols(p->kind, j->o->k) / p->kind->nr >> (j->halvings + (p->up ? 1 : 0));
+    return (panels ? panels : 1) * p->kind->nr;
 }
 
-/* Packs columns [col, col + cols) to `panels`; returns what follows them. */
-static uint8_t *pack_piece(const struct product_job *j, const struct prism_matrix *m, size_t col, size_t cols, uint8_t *panels)
+/* Packs columns [col, col + cols) of m to `panels`; returns what follows them. */
+static uint8_t *pack_piece(const struct prism_linear *kind, const struct prism_matrix *m, size_t col, size_t cols, uint8_t *panels)
 {
-    for (size_t i = 0; i < cols; i += j->kind->nr, panels += j->kind->w_bytes(j->k))
-        j->kind->pack_w(panels, m->data + (col + i) * m->row_bytes, m->row_bytes, m->type, min_size(cols - i, j->kind->nr), j->k);
+    for (size_t i = 0; i < cols; i += kind->nr, panels += kind->w_bytes(m->k))
+        kind->pack_w(panels, m->data + (col + i) * m->row_bytes, m->row_bytes, m->type, min_size(cols - i, kind->nr), m->k);
     return panels;
 }
 
 /* Rows [row, row + n_rows) times the packed piece, on top of the bias if there is one. */
-static void multiply(const struct product_job *j, const uint8_t *panels, size_t row, size_t n_rows, size_t cols, const float *bias, float *y,
-                     size_t ldy, bool add)
+static void multiply(const struct operands *o, const struct prism_linear *kind, const uint8_t *panels, size_t row, size_t n_rows, size_t cols,
+                     const float *bias, float *y, size_t ldy, bool add)
 {
     struct prism_gemm_args g = {
-        .c = y, .ldc = ldy, .a = j->c->a_panels + row / j->kind->mr * j->a_panel_bytes, .w = panels,
-        .rows = n_rows, .cols = cols, .k = j->k, .add = add || bias,
+        .c = y, .ldc = ldy, .a = o->panels[kind_index(o, kind)] + row / kind->mr * kind->a_bytes(o->k), .w = panels,
+        .rows = n_rows, .cols = cols, .k = o->k, .add = add || bias,
     };
     for (size_t r = 0; bias && r < n_rows; r++)
         memcpy(y + r * ldy, bias, cols * sizeof *y);
-    j->kind->gemm(&g);
+    kind->gemm(&g);
 }
 
-static void plain_piece(const struct product_job *j, const struct prism_product *p, size_t row, size_t n_rows, size_t col, size_t cols,
+static void plain_piece(const struct operands *o, const struct prism_product *p, size_t row, size_t n_rows, size_t col, size_t cols,
                         uint8_t *panels)
 {
-    pack_piece(j, p->m, col, cols, panels);
-    multiply(j, panels, row, n_rows, cols, p->bias ? p->bias + col : NULL, p->y + row * p->ldy + col, p->ldy, p->add);
+    pack_piece(p->kind, p->m, col, cols, panels);
+    multiply(o, p->kind, panels, row, n_rows, cols, p->bias ? p->bias + col : NULL, p->y + row * p->ldy + col, p->ldy, p->add);
 }
 
-static void gated_piece(const struct product_job *j, const struct prism_product *p, size_t row, size_t n_rows, size_t col, size_t cols,
+static void gated_piece(const struct operands *o, const struct prism_product *p, size_t row, size_t n_rows, size_t col, size_t cols,
                         uint8_t *panels)
 {
     _Alignas(64) float gate[GATED_ROWS][PIECE_COLS], up[GATED_ROWS][PIECE_COLS];
-    const uint8_t *up_panels = pack_piece(j, p->m, col, cols, panels);
+    uint8_t *up_panels = pack_piece(p->kind, p->m, col, cols, panels);
 
-    pack_piece(j, p->up, col, cols, panels + (up_panels - panels));
-    const size_t step = GATED_ROWS / j->kind->mr * j->kind->mr;
-    for (size_t i = row; i < row + n_rows; i += step) {
-        size_t n = min_size(row + n_rows - i, step);
-        multiply(j, panels, i, n, cols, p->bias ? p->bias + col : NULL, gate[0], PIECE_COLS, false);
-        multiply(j, up_panels, i, n, cols, p->up_bias ? p->up_bias + col : NULL, up[0], PIECE_COLS, false);
+    pack_piece(p->kind, p->up, col, cols, up_panels);
+    for (size_t i = row; i < row + n_rows; i += GATED_ROWS) {
+        size_t n = min_size(row + n_rows - i, GATED_ROWS);
+        multiply(o, p->kind, panels, i, n, cols, p->bias ? p->bias + col : NULL, gate[0], PIECE_COLS, false);
+        multiply(o, p->kind, up_panels, i, n, cols, p->up_bias ? p->up_bias + col : NULL, up[0], PIECE_COLS, false);
         for (size_t r = 0; r < n; r++) {
-            j->c->kernels->swiglu(gate[r], up[r], cols);
+            o->c->kernels->swiglu(gate[r], up[r], cols);
             memcpy(p->y + (i + r) * p->ldy + col, gate[r], cols * sizeof **gate);
         }
     }
@@ -117,33 +141,32 @@ static void gated_piece(const struct product_job *j, const struct prism_product 
 static void product_job(void *arg, size_t job, uint32_t thread)
 {
     const struct product_job *j = arg;
-    size_t piece = job / j->row_jobs, row = job % j->row_jobs * j->rows_per_job, i = 0;
+    const struct prism_product *p = j->p;
+    size_t piece = job / j->row_jobs, row = job % j->row_jobs * j->rows_per_job;
 
-    for (size_t n; piece >= (n = div_up(j->p[i]->m->rows, cols_of(j, j->p[i]))); i++) /* which product the columns belong to */
+    for (size_t n; piece >= (n = div_up(p->m->rows, cols_of(j, p))); p++) /* which product the columns belong to */
         piece -= n;
-    const struct prism_product *p = j->p[i];
-    size_t col = piece * cols_of(j, p), cols = min_size(p->m->rows - col, cols_of(j, p)), n_rows = min_size(j->n_rows - row, j->rows_per_job);
-    (p->up ? gated_piece : plain_piece)(j, p, row, n_rows, col, cols, prism_thread_panels(j->c, thread));
+    size_t col = piece * cols_of(j, p), cols = min_size(p->m->rows - col, cols_of(j, p)), n_rows = min_size(j->o->n_rows - row, j->rows_per_job);
+    (p->up ? gated_piece : plain_piece)(j->o, p, row, n_rows, col, cols, prism_thread_panels(j->o->c, thread));
 }
 
-static size_t count_pieces(const struct product_job *j, size_t n)
+static size_t count_pieces(const struct product_job *j)
 {
     size_t pieces = 0;
-    for (size_t i = 0; i < n; i++)
-        pieces += div_up(j->p[i]->m->rows, cols_of(j, j->p[i]));
+    for (size_t i = 0; i < j->n; i++)
+        pieces += div_up(j->p[i].m->rows, cols_of(j, &j->p[i]));
     return pieces;
 }
 
-/* Cuts n products into jobs: narrower pieces, then pieces of the rows too (each packs its weights anew), until all threads find work. */
-static size_t cut(struct product_job *j, size_t n)
+/* Cuts the products into jobs: narrower pieces, then pieces of the rows too (each packs its weights anew), until all threads find work. */
+static size_t cut(struct product_job *j)
 {
-    size_t wanted = JOBS_PER_THREAD * (size_t)j->c->plan.n_threads, panels = piece_cols(j->kind, j->k) / j->kind->nr, pieces;
+    size_t n_threads = j->o->c->plan.n_threads, pieces;
 
-    for (j->cols_per_job = panels * j->kind->nr; (pieces = count_pieces(j, n)) < wanted && panels > 1; j->cols_per_job = panels * j->kind->nr)
-        panels = (panels + 1) / 2;
-    j->row_jobs = min_size(div_up(j->c->plan.n_threads, pieces), div_up(j->n_rows, j->kind->mr));
-    j->rows_per_job = round_up(div_up(j->n_rows, j->row_jobs), j->kind->mr);
-    j->row_jobs = div_up(j->n_rows, j->rows_per_job);
+    for (j->halvings = 0; (pieces = count_pieces(j)) < JOBS_PER_THREAD * n_threads && j->halvings < MAX_HALVINGS;)
+        j->halvings++;
+    j->rows_per_job = round_up(div_up(j->o->n_rows, div_up(n_threads, pieces)), PRISM_PACK_ROWS);
+    j->row_jobs = div_up(j->o->n_rows, j->rows_per_job);
     return pieces * j->row_jobs;
 }
 
@@ -155,29 +178,16 @@ static double work_of(const struct prism_product *p, size_t n_rows, size_t k)
 static bool run_packed(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,
                        size_t n)
 {
-    bool done[3] = { 0 };
+    struct operands o = { .c = c, .rows = rows, .n_rows = n_rows, .k = k };
+    struct product_job j = { .o = &o, .p = p, .n = n };
+    double work = 0;
 
-    for (size_t first = 0; first < n; first++) { /* products of one kind share the activation panels */
-        if (done[first])
-            continue;
-        const struct prism_linear *kind = p[first].kind;
-        struct activation_job a = { c, rows, kind, n_rows, k, kind->a_bytes(k) };
-        struct product_job j = { .c = c, .kind = kind, .n_rows = n_rows, .k = k, .a_panel_bytes = a.panel_bytes };
-        size_t n_kind = 0;
-        double work = 0;
-
-        for (size_t i = first; i < n; i++)
-            if (!done[i] && p[i].kind == kind) {
-                j.p[n_kind++] = &p[i];
-                work += work_of(&p[i], n_rows, k);
-                done[i] = true;
-            }
-        size_t jobs = cut(&j, n_kind);
-        if (!prism_context_run(c, PRISM_PHASE_OTHER, div_up(n_rows, kind->mr), 0, pack_activations_job, &a) ||
-            !prism_context_run(c, PRISM_PHASE_LINEAR, jobs, work / (double)jobs, product_job, &j))
-            return false;
-    }
-    return true;
+    list_kinds(&o, p, n);
+    for (size_t i = 0; i < n; i++)
+        work += work_of(&p[i], n_rows, k);
+    size_t jobs = cut(&j);
+    return prism_context_run(c, PRISM_PHASE_OTHER, div_up(n_rows, PRISM_PACK_ROWS), 0, pack_activations_job, &o) &&
+           prism_context_run(c, PRISM_PHASE_LINEAR, jobs, work / (double)jobs, product_job, &j);
 }
 
 /* ---- products straight from the stored rows ---- */

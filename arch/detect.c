@@ -3,7 +3,8 @@
 
 extern const struct prism_kernels prism_kernels_generic;
 #if defined(__x86_64__)
-extern const struct prism_kernels prism_kernels_avx2, prism_kernels_avx512, prism_kernels_avx512vnni, prism_kernels_avx512bf16;
+extern const struct prism_kernels prism_kernels_avx2, prism_kernels_avxvnni, prism_kernels_avx512, prism_kernels_avx512vnni,
+    prism_kernels_avx512bf16;
 #elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -14,6 +15,7 @@ const struct prism_kernels *const prism_kernels_by_level[PRISM_N_LEVELS] = {
     [PRISM_LEVEL_GENERIC] = &prism_kernels_generic,
 #if defined(__x86_64__)
     [PRISM_LEVEL_AVX2] = &prism_kernels_avx2,
+    [PRISM_LEVEL_AVXVNNI] = &prism_kernels_avxvnni,
     [PRISM_LEVEL_AVX512] = &prism_kernels_avx512,
     [PRISM_LEVEL_AVX512VNNI] = &prism_kernels_avx512vnni,
     [PRISM_LEVEL_AVX512BF16] = &prism_kernels_avx512bf16,
@@ -25,9 +27,9 @@ const struct prism_kernels *const prism_kernels_by_level[PRISM_N_LEVELS] = {
 
 static const char *const labels[PRISM_N_LEVELS] = {
     [PRISM_LEVEL_GENERIC] = "generic",       [PRISM_LEVEL_AVX2] = "avx2",
-    [PRISM_LEVEL_AVX512] = "avx512",         [PRISM_LEVEL_AVX512VNNI] = "avx512vnni",
-    [PRISM_LEVEL_AVX512BF16] = "avx512bf16", [PRISM_LEVEL_NEON] = "neon",
-    [PRISM_LEVEL_NEON_I8MM_BF16] = "neon_i8mm_bf16",
+    [PRISM_LEVEL_AVXVNNI] = "avxvnni",       [PRISM_LEVEL_AVX512] = "avx512",
+    [PRISM_LEVEL_AVX512VNNI] = "avx512vnni", [PRISM_LEVEL_AVX512BF16] = "avx512bf16",
+    [PRISM_LEVEL_NEON] = "neon",             [PRISM_LEVEL_NEON_I8MM_BF16] = "neon_i8mm_bf16",
 };
 
 const char *prism_level_label(enum prism_level level)
@@ -35,23 +37,23 @@ const char *prism_level_label(enum prism_level level)
     return (unsigned)level < PRISM_N_LEVELS ? labels[level] : "unknown";
 }
 
-bool prism_level_runs_here(enum prism_level level)
+bool prism_level_is_native(enum prism_level level)
 {
     if ((unsigned)level >= PRISM_N_LEVELS || !prism_kernels_by_level[level])
         return false;
-#if defined(PRISM_SIMDE) /* the AVX-512 kernels are compiled through SIMDe and run anywhere: make check-avx512 */
-    return true;
-#elif defined(__x86_64__)
+#if defined(__x86_64__)
     /* __builtin_cpu_supports also asks XGETBV whether the system saves the wide registers. */
     __builtin_cpu_init();
     switch (level) {
     case PRISM_LEVEL_AVX512BF16:
-        return prism_level_runs_here(PRISM_LEVEL_AVX512VNNI) && __builtin_cpu_supports("avx512bf16");
+        return prism_level_is_native(PRISM_LEVEL_AVX512VNNI) && __builtin_cpu_supports("avx512bf16");
     case PRISM_LEVEL_AVX512VNNI:
-        return prism_level_runs_here(PRISM_LEVEL_AVX512) && __builtin_cpu_supports("avx512vnni");
+        return prism_level_is_native(PRISM_LEVEL_AVX512) && __builtin_cpu_supports("avx512vnni");
     case PRISM_LEVEL_AVX512:
-        return prism_level_runs_here(PRISM_LEVEL_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        return prism_level_is_native(PRISM_LEVEL_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    case PRISM_LEVEL_AVXVNNI: /* leaf 7, subleaf 1, EAX bit 4 */
+        return prism_level_is_native(PRISM_LEVEL_AVX2) && __builtin_cpu_supports("avxvnni");
     case PRISM_LEVEL_AVX2:
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
     default:
@@ -63,6 +65,15 @@ bool prism_level_runs_here(enum prism_level level)
     return level != PRISM_LEVEL_NEON_I8MM_BF16 || ((getauxval(AT_HWCAP) & need) == need && (getauxval(AT_HWCAP2) & need2) == need2);
 #else
     return true;
+#endif
+}
+
+bool prism_level_runs_here(enum prism_level level)
+{
+#if defined(PRISM_SIMDE) /* the AVX-512 and AVX-VNNI kernels are compiled through SIMDe and run anywhere: make check-avx512 */
+    return (unsigned)level < PRISM_N_LEVELS && prism_kernels_by_level[level];
+#else
+    return prism_level_is_native(level);
 #endif
 }
 

@@ -22,7 +22,8 @@
 enum prism_level {
     PRISM_LEVEL_GENERIC,
     PRISM_LEVEL_AVX2,       /* AVX2 + FMA + F16C */
-    PRISM_LEVEL_AVX512,     /* AVX-512 F BW DQ VL */
+    PRISM_LEVEL_AVXVNNI,    /* + AVX-VNNI, its 256-bit form (Alder Lake and later, where there is no AVX-512) */
+    PRISM_LEVEL_AVX512,     /* AVX2 + AVX-512 F BW DQ VL */
     PRISM_LEVEL_AVX512VNNI, /* + VNNI (Cascade Lake, Ice Lake, and parts whose BF16 is hidden by a hypervisor) */
     PRISM_LEVEL_AVX512BF16, /* + VNNI + BF16 */
     PRISM_LEVEL_NEON,       /* ARMv8-A */
@@ -56,7 +57,7 @@ struct prism_gemm_args {
  * to the caller, who asks for their size (a multiple of 64 bytes each) and keeps them back to back.
  * A panel that is only partly filled (last rows or columns) is padded with zeros by the packer. */
 struct prism_linear {
-    const char *name;      /* "f32", "i8", "bf16": printed by --kernels */
+    const char *name;      /* "f32", "i8", "i8x2", "i16", "bf16": printed by --kernels */
     unsigned mr, nr;       /* activation rows per panel (divides 24), weight columns (= output features) per panel (at most 64) */
     unsigned k_step;       /* k must be a multiple of this (1, 2 or 32) */
     size_t (*a_bytes)(size_t k);
@@ -65,8 +66,8 @@ struct prism_linear {
     /* One weight panel from cols <= nr stored rows of k values of `type`, row_bytes apart. 64-byte aligned panel. */
     void (*pack_w)(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k);
 
-    /* One activation panel from rows <= mr rows of k floats, stride ldx. int8: groups of 32 with d = max|x|/127 and
-     * round half to even; bf16: round half to even. */
+    /* One activation panel from rows <= mr rows of k floats, stride ldx. i8: groups of 32 with d = max|x|/127 and
+     * round half to even, i8x2 and i16 likewise with finer steps; bf16: round half to even. */
     void (*pack_a)(void *panel, const float *x, size_t ldx, size_t rows, size_t k);
 
     void (*gemm)(const struct prism_gemm_args *args);
@@ -85,6 +86,22 @@ struct prism_linear {
 #define PRISM_GEMV_ROWS 8
 typedef void prism_gemv_fn(float *y, size_t ldy, const float *x, size_t ldx, size_t n_rows, const void *w, size_t row_bytes,
                            enum prism_type type, size_t cols, size_t k);
+
+/* The same product from quantised weights by integers: activations are rounded to two bytes once, and a vector instruction then does
+ * two or four times the multiply-adds of fp32, which is what makes the narrow types bound by memory. */
+struct prism_gemv {
+    const char *name;                      /* "i16": printed by --kernels */
+    size_t (*x_bytes)(size_t k);           /* of one packed row: a multiple of 64 */
+    void (*pack_x)(void *packed, const float *x, size_t k); /* groups of 32 with d = max|x| / 32639, round half to even; 64-byte aligned */
+
+    /* x: n_rows packed rows, x_bytes(k) apart. The rest as prism_gemv_fn. k % 32 == 0. */
+    void (*gemv)(float *y, size_t ldy, const void *x, size_t n_rows, const void *w, size_t row_bytes, enum prism_type type, size_t cols,
+                 size_t k);
+
+    /* Bound for |y - exact|: x_err * sum|x_max32 * w| + k * FLT_EPSILON * sum|x| * (|d * u| + |m|), where a stored value is d * u + m:
+     * u the field without a sign, 0 .. 2^bits - 1, where the type has one (Q8_0: its byte + 128), else the integer itself, with m = 0. */
+    float x_err;
+};
 
 /* ---- vectors ---------------------------------------------------------------------------------------------------------- */
 
@@ -179,7 +196,8 @@ struct prism_kernels {
 
     const struct prism_linear *linear_f32;             /* --compute f32 */
     const struct prism_linear *linear_auto[PRISM_N_TYPES]; /* --compute auto, by type of the weights; measured choice */
-    prism_gemv_fn *gemv;
+    prism_gemv_fn *gemv;                               /* complete: --compute f32, and types without an entry in gemv_auto */
+    const struct prism_gemv *gemv_auto[PRISM_N_TYPES]; /* --compute auto; NULL: gemv */
 
     prism_rms_norm_fn *rms_norm;
     prism_rope_fn *rope;
@@ -204,6 +222,7 @@ extern const struct prism_kernels *const prism_kernels_by_level[PRISM_N_LEVELS];
 
 /* arch/detect.c: what the processor (and the operating system's register saving) supports. */
 bool prism_level_runs_here(enum prism_level level);
+bool prism_level_is_native(enum prism_level level); /* by its own instructions: under PRISM_SIMDE more levels run; peak kernels do not */
 enum prism_level prism_level_best(void);
 const char *prism_level_label(enum prism_level level); /* also for levels that are not compiled in */
 

@@ -1,8 +1,8 @@
-/* prism-bench - measures the engine. Subcommands are programs of their own, in tools/common/bench_*.c. */
+/* prism-bench - measures the engine: whole prompts as llama-bench does, or parts of it by subcommands. All are programs of their own, in
+ * tools/common/bench_*.c. */
 #include <stdio.h>
 #include <string.h>
 
-#include "prism/prism.h"
 #include "tools/common/bench.h"
 #include "tools/common/process.h"
 
@@ -12,32 +12,32 @@ static const struct {
 } commands[] = {
     { "attn", "attention of one layer for several lengths and selectors, against dense attention", bench_attn },
     { "chart", "draws the table that `make paper` writes", bench_chart },
+    { "kernels", "every kernel at every level that runs here, against the peak of its instruction", bench_kernels },
+    { "peak", "what the processor and its memory can do at most", bench_peak },
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
-static int print_help(void)
+/* What --help says about them. */
+static void describe(char *out, size_t cap)
 {
-    printf("Usage: prism-bench COMMAND [options]\n\nMeasures the engine. Exit status: 0 success, 1 error, 130 interrupted.\n\nCommands:\n");
-    for (size_t i = 0; i < N_COMMANDS; i++)
-        printf("  %-8s %s\n", commands[i].name, commands[i].about);
-    printf("\nprism-bench COMMAND --help prints the options of a command, prism-bench --version the version.\n");
-    return process_flush_stdout();
+    size_t len = (size_t)snprintf(out, cap, "\nCommands that measure something else; prism-bench COMMAND --help prints their options:\n");
+
+    for (size_t i = 0; i < N_COMMANDS && len < cap; i++)
+        len += (size_t)snprintf(out + len, cap - len, "  %-8s %s\n", commands[i].name, commands[i].about);
 }
 
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
+    char about_commands[1024];
 
     process_catch_signals();
     for (size_t i = 0; i < N_COMMANDS; i++)
         if (!strcmp(name, commands[i].name))
             return commands[i].run(argc - 1, argv + 1);
-    if (!strcmp(name, "--help") || !strcmp(name, "-h"))
-        return print_help();
-    if (!strcmp(name, "--version")) {
-        printf("prism-bench %s\n", prism_version());
-        return process_flush_stdout();
-    }
-    return argc < 2 ? process_error("no command (see --help)") : process_error("unknown command '%s' (see --help)", name);
+    if (*name && *name != '-')
+        return process_error("unknown command '%s' (see --help)", name);
+    describe(about_commands, sizeof about_commands);
+    return bench_llama(argc, argv, about_commands);
 }

@@ -52,9 +52,12 @@ PRISM_INLINE void scales_q4_k(struct block_scales *s, const uint8_t *b)
 {
     const uint32_t s0 = prism_load_u32(b + 4), s1 = prism_load_u32(b + 8), s2 = prism_load_u32(b + 12);
     const uint32_t d_high = (s2 & 0x0f0f0f0f) | (s0 >> 2 & 0x30303030), m_high = (s2 >> 4 & 0x0f0f0f0f) | (s1 >> 2 & 0x30303030);
-    const __m128i q = _mm_setr_epi32((int)(s0 & 0x3f3f3f3f), (int)d_high, (int)(s1 & 0x3f3f3f3f), (int)m_high);
-    scale_8(s->d, vec_half(b), q);
-    scale_8(s->m, -vec_half(b + 2), _mm_srli_si128(q, 8));
+    const __m128i d = _mm_cvtsi64_si128((int64_t)((uint64_t)d_high << 32 | (s0 & 0x3f3f3f3f)));
+    const __m128i m = _mm_cvtsi64_si128((int64_t)((uint64_t)m_high << 32 | (s1 & 0x3f3f3f3f)));
+    const __m128 super = _mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)(const void *)b)); /* the first two of four halves */
+    const __m128 minus = _mm_xor_ps(_mm_movehdup_ps(super), _mm_set1_ps(-0.0f));
+    _mm256_storeu_ps(s->d, _mm256_mul_ps(_mm256_broadcastss_ps(super), vec_i8_to_f32(d)));
+    _mm256_storeu_ps(s->m, _mm256_mul_ps(_mm256_broadcastss_ps(minus), vec_i8_to_f32(m)));
 }
 
 PRISM_INLINE void scales_q2_k(struct block_scales *s, const uint8_t *b)
@@ -64,11 +67,14 @@ PRISM_INLINE void scales_q2_k(struct block_scales *s, const uint8_t *b)
     scale_16(s->m, -vec_half(b + 82), _mm_and_si128(_mm_srli_epi16(x, 4), low));
 }
 
+/* Four fields of prism_q3_k_scales at a time: four bits of a byte in each of the first two words, two of the third. */
 PRISM_INLINE void scales_q3_k(struct block_scales *s, const uint8_t *b)
 {
-    uint8_t q[16];
-    prism_q3_k_scales(q, b + 96);
-    scale_16(s->d, vec_half(b + 108), _mm_sub_epi8(_mm_loadu_si128((const __m128i *)q), _mm_set1_epi8(32)));
+    const uint32_t low = 0x0f0f0f0f, high = 0x30303030;
+    const uint32_t s0 = prism_load_u32(b + 96), s1 = prism_load_u32(b + 100), s2 = prism_load_u32(b + 104);
+    const __m128i q = _mm_setr_epi32((int)((s0 & low) | (s2 << 4 & high)), (int)((s1 & low) | (s2 << 2 & high)),
+                                     (int)((s0 >> 4 & low) | (s2 & high)), (int)((s1 >> 4 & low) | (s2 >> 2 & high)));
+    scale_16(s->d, vec_half(b + 108), _mm_sub_epi8(q, _mm_set1_epi8(32)));
 }
 
 PRISM_INLINE void scales_iq4_xs(struct block_scales *s, const uint8_t *b)
@@ -167,6 +173,22 @@ struct group {
     __m256 w0, w1, w2, w3;
 };
 
+PRISM_INLINE struct group load_group(const float *x)
+{
+    return (struct group){_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8), _mm256_loadu_ps(x + 16), _mm256_loadu_ps(x + 24)};
+}
+
+/* The largest magnitudes of lanes: one of them is the group's. */
+PRISM_INLINE __m256 group_maxima(struct group g)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    const __m256 m01 = _mm256_max_ps(_mm256_andnot_ps(sign, g.w0), _mm256_andnot_ps(sign, g.w1));
+    const __m256 m23 = _mm256_max_ps(_mm256_andnot_ps(sign, g.w2), _mm256_andnot_ps(sign, g.w3));
+    return _mm256_max_ps(m01, m23);
+}
+
+PRISM_INLINE float group_max(struct group g) { return vec_max(group_maxima(g)); }
+
 PRISM_INLINE struct group group_of_bytes(__m256i q)
 {
     const __m128i low = _mm256_castsi256_si128(q), high = _mm256_extracti128_si256(q, 1);
@@ -201,10 +223,7 @@ PRISM_INLINE __m256i bytes_of_group(struct group g, __m256 inverse)
 /* prism_quantize_32 of arch/generic/unpack.h: the same operations, so the same bytes. *d: the scale. */
 PRISM_INLINE __m256i quantize_group(float *d, struct group g)
 {
-    const __m256 sign = _mm256_set1_ps(-0.0f);
-    const __m256 m01 = _mm256_max_ps(_mm256_andnot_ps(sign, g.w0), _mm256_andnot_ps(sign, g.w1));
-    const __m256 m23 = _mm256_max_ps(_mm256_andnot_ps(sign, g.w2), _mm256_andnot_ps(sign, g.w3));
-    const float max = vec_max(_mm256_max_ps(m01, m23));
+    const float max = group_max(g);
     const bool zero = max < 0x1p-120f;
     *d = zero ? 0.0f : max / 127.0f;
     return bytes_of_group(g, _mm256_set1_ps(zero ? 0.0f : 127.0f / max));

@@ -2,14 +2,16 @@
  *
  * A weight row is walked in groups of 32 values, which become four vectors in registers (blocks.h). The group's dot product is
  * a chain of four multiplies, whose sum enters the row's accumulator: one dependent operation per 32 values, so that one row
- * keeps the FMA units busy. The arithmetic of a row does not depend on the number of rows: four rows share the expansion of a
- * group, the rest go one by one. */
+ * keeps the FMA units busy. The arithmetic of a row does not depend on the number of rows: up to four
+ * share the expansion of a group. */
 #include "arch/avx2/avx2.h"
 
 #include <assert.h>
 #include <string.h>
 
 #include "arch/avx2/blocks.h"
+#include "arch/avx2/stream.h"
+#include "arch/generic/gemv_cols.h"
 
 PRISM_INLINE struct group group_f32(const float *p)
 {
@@ -26,7 +28,7 @@ PRISM_INLINE struct group group_bf16(const uint16_t *p)
     return (struct group){vec_load_bf16(p), vec_load_bf16(p + 8), vec_load_bf16(p + 16), vec_load_bf16(p + 24)};
 }
 
-/* Accumulators of four rows, or of one. */
+/* Accumulators of up to four rows. */
 struct sums {
     __m256 s0, s1, s2, s3;
 };
@@ -41,12 +43,13 @@ PRISM_INLINE __m256 add_group(__m256 sum, const float *x, struct group g, __m256
     return _mm256_fmadd_ps(d, t, sum);
 }
 
-/* rows: 4 or 1, a constant here and below. */
+/* rows: 4, 2 or 1, a constant here and below. */
 PRISM_INLINE void add_rows(struct sums *s, int rows, const float *x, size_t ldx, struct group g, __m256 d)
 {
     s->s0 = add_group(s->s0, x, g, d);
-    if (rows == 4) {
+    if (rows >= 2)
         s->s1 = add_group(s->s1, x + ldx, g, d);
+    if (rows == 4) {
         s->s2 = add_group(s->s2, x + 2 * ldx, g, d);
         s->s3 = add_group(s->s3, x + 3 * ldx, g, d);
     }
@@ -84,70 +87,55 @@ PRISM_INLINE void add_floats(struct sums *s, int rows, const float *x, size_t ld
         const struct group g = type == PRISM_F32   ? group_f32((const float *)(const void *)w)
                                : type == PRISM_F16 ? group_f16((const uint16_t *)(const void *)w)
                                                    : group_bf16((const uint16_t *)(const void *)w);
+        stream_ahead(w, 32 * bytes);
         add_rows(s, rows, x, ldx, g, _mm256_set1_ps(1.0f));
     }
     if (n)
         add_tail(s, rows, x, ldx, w, type, n);
 }
 
-/* y: rows results, ldy apart. type: a constant. */
-PRISM_INLINE void dot_rows(float *y, size_t ldy, int rows, const float *x, size_t ldx, const uint8_t *w, enum prism_type type,
+/* gemv_dot_fn */
+PRISM_INLINE void dot_rows(float *y, size_t ldy, int rows, const char *rows_of_x, size_t x_bytes, const uint8_t *w, enum prism_type type,
                            size_t k)
 {
+    const float *x = (const float *)(const void *)rows_of_x;
+    const size_t ldx = x_bytes / sizeof *x;
     const __m256 zero = _mm256_setzero_ps();
     struct sums s = {zero, zero, zero, zero};
     if (type == PRISM_F32 || type == PRISM_F16 || type == PRISM_BF16) {
         add_floats(&s, rows, x, ldx, w, type, k);
     } else {
         const struct prism_layout l = block_layout(type);
-        for (size_t i = 0; i < k; i += l.block, w += l.bytes)
+        for (size_t i = 0; i < k; i += l.block, w += l.bytes) {
+            stream_ahead(w, l.bytes);
             add_block(&s, rows, x + i, ldx, w, type);
+        }
     }
     y[0] = vec_sum(s.s0);
-    if (rows == 4) {
+    if (rows >= 2)
         y[ldy] = vec_sum(s.s1);
+    if (rows == 4) {
         y[2 * ldy] = vec_sum(s.s2);
         y[3 * ldy] = vec_sum(s.s3);
     }
 }
 
-struct gemv_args {
-    float *y;
-    size_t ldy;
-    const float *x;
-    size_t ldx, n_rows;
-    const uint8_t *w;
-    size_t row_bytes, cols, k;
-};
-
-PRISM_INLINE void all_cols(const struct gemv_args *g, enum prism_type type)
-{
-    for (size_t j = 0; j < g->cols; j++) {
-        const uint8_t *w = g->w + j * g->row_bytes;
-        size_t i = 0;
-        for (; i + 4 <= g->n_rows; i += 4)
-            dot_rows(g->y + i * g->ldy + j, g->ldy, 4, g->x + i * g->ldx, g->ldx, w, type, g->k);
-        for (; i < g->n_rows; i++)
-            dot_rows(g->y + i * g->ldy + j, g->ldy, 1, g->x + i * g->ldx, g->ldx, w, type, g->k);
-    }
-}
-
-static void gemv_f32(const struct gemv_args *g) { all_cols(g, PRISM_F32); }
-static void gemv_f16(const struct gemv_args *g) { all_cols(g, PRISM_F16); }
-static void gemv_bf16(const struct gemv_args *g) { all_cols(g, PRISM_BF16); }
-static void gemv_q4_0(const struct gemv_args *g) { all_cols(g, PRISM_Q4_0); }
-static void gemv_q4_1(const struct gemv_args *g) { all_cols(g, PRISM_Q4_1); }
-static void gemv_q5_0(const struct gemv_args *g) { all_cols(g, PRISM_Q5_0); }
-static void gemv_q5_1(const struct gemv_args *g) { all_cols(g, PRISM_Q5_1); }
-static void gemv_q8_0(const struct gemv_args *g) { all_cols(g, PRISM_Q8_0); }
-static void gemv_q2_k(const struct gemv_args *g) { all_cols(g, PRISM_Q2_K); }
-static void gemv_q3_k(const struct gemv_args *g) { all_cols(g, PRISM_Q3_K); }
-static void gemv_q4_k(const struct gemv_args *g) { all_cols(g, PRISM_Q4_K); }
-static void gemv_q5_k(const struct gemv_args *g) { all_cols(g, PRISM_Q5_K); }
-static void gemv_q6_k(const struct gemv_args *g) { all_cols(g, PRISM_Q6_K); }
-static void gemv_iq4_nl(const struct gemv_args *g) { all_cols(g, PRISM_IQ4_NL); }
-static void gemv_iq4_xs(const struct gemv_args *g) { all_cols(g, PRISM_IQ4_XS); }
-static void gemv_mxfp4(const struct gemv_args *g) { all_cols(g, PRISM_MXFP4); }
+static void gemv_f32(const struct gemv_args *g) { gemv_all_rows(g, PRISM_F32, dot_rows); }
+static void gemv_f16(const struct gemv_args *g) { gemv_all_rows(g, PRISM_F16, dot_rows); }
+static void gemv_bf16(const struct gemv_args *g) { gemv_all_rows(g, PRISM_BF16, dot_rows); }
+static void gemv_q4_0(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q4_0, dot_rows); }
+static void gemv_q4_1(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q4_1, dot_rows); }
+static void gemv_q5_0(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q5_0, dot_rows); }
+static void gemv_q5_1(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q5_1, dot_rows); }
+static void gemv_q8_0(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q8_0, dot_rows); }
+static void gemv_q2_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q2_K, dot_rows); }
+static void gemv_q3_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q3_K, dot_rows); }
+static void gemv_q4_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q4_K, dot_rows); }
+static void gemv_q5_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q5_K, dot_rows); }
+static void gemv_q6_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q6_K, dot_rows); }
+static void gemv_iq4_nl(const struct gemv_args *g) { gemv_all_rows(g, PRISM_IQ4_NL, dot_rows); }
+static void gemv_iq4_xs(const struct gemv_args *g) { gemv_all_rows(g, PRISM_IQ4_XS, dot_rows); }
+static void gemv_mxfp4(const struct gemv_args *g) { gemv_all_rows(g, PRISM_MXFP4, dot_rows); }
 
 void prism_gemv_f32_avx2(float *y, size_t ldy, const float *x, size_t ldx, size_t n_rows, const void *w, size_t row_bytes,
                          enum prism_type type, size_t cols, size_t k)
@@ -159,5 +147,5 @@ void prism_gemv_f32_avx2(float *y, size_t ldy, const float *x, size_t ldx, size_
         [PRISM_Q6_K] = gemv_q6_k,      [PRISM_IQ4_NL] = gemv_iq4_nl,  [PRISM_IQ4_XS] = gemv_iq4_xs,  [PRISM_MXFP4] = gemv_mxfp4,
     };
     assert(n_rows >= 1 && n_rows <= PRISM_GEMV_ROWS && k % prism_types[type].block == 0);
-    by_type[type](&(struct gemv_args){y, ldy, x, ldx, n_rows, w, row_bytes, cols, k});
+    by_type[type](&(struct gemv_args){y, ldy, (const char *)x, ldx * sizeof *x, n_rows, w, row_bytes, cols, k});
 }

@@ -8,20 +8,25 @@
  *
  * Panels, per group of 32 k:
  *   weights      [4][8 columns][4] bytes: low nibble = k 8p + e, high nibble = k 8p + 4 + e; d[8], m[8] floats
- *   activations  [8][8 rows][4] bytes; d[8], d*sum[8] floats; 8*sum[8] int32
- * The register tile is 8 rows x 8 columns of 16-bit pairs (byte_tile.h). */
+ *   activations  [8 rows][32] bytes; d[8], d*sum[8] floats; 8*sum[8] int32
+ * The register tile is 8 rows x 8 columns: 8 vectors of 16-bit pairs, two of weights, a broadcast and its product. The fp32 sums wait in L1
+ * and are touched once per group. */
 #include "arch/avx2/avx2.h"
 
+#include <assert.h>
 #include <string.h>
 
-#include "arch/avx2/blocks.h"
-#include "arch/avx2/byte_tile.h"
+#include "arch/avx2/quantize.h"
+#include "arch/avx2/walk.h"
 #include "arch/generic/pack.h"
 
-#define MR BYTE_MR
-#define NR BYTE_NR
-#define W_GROUP (24 * NR) /* bytes of a group in a weight panel */
-#define A_GROUP (44 * MR)
+enum {
+    MR = 8,
+    NR = 8,
+    W_GROUP = 24 * NR, /* bytes of a group in a weight panel */
+    A_GROUP = 44 * MR,
+    KC = 48, /* groups of a piece: 9 KiB of weights and 17 of activations */
+};
 
 static size_t a_bytes(size_t k) { return prism_round_up_64(k / 32 * A_GROUP); }
 static size_t w_bytes(size_t k) { return prism_round_up_64(k / 32 * W_GROUP); }
@@ -65,133 +70,128 @@ static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_t
         }
 }
 
-/* Eleven words of one group: bytes, d, d*sum, 8*sum. */
-static void pack_group(uint32_t *w, const float *x)
+/* A put_group_fn. */
+PRISM_INLINE __m256i put_bytes(char *out, struct group g, __m256 inverse)
 {
-    float d;
-    const __m256i q = quantize_group(&d, (struct group){_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8), _mm256_loadu_ps(x + 16),
-                                                        _mm256_loadu_ps(x + 24)});
-    const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q);
-    const __m256i fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
-    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
-    const int32_t sum = _mm_cvtsi128_si32(s) + _mm_extract_epi32(s, 1), sum_8 = 8 * sum;
-    const float d_sum = d * (float)sum;
-    _mm256_storeu_si256((__m256i *)w, q);
-    memcpy(w + 8, &d, 4);
-    memcpy(w + 9, &d_sum, 4);
-    memcpy(w + 10, &sum_8, 4);
+    const __m256i q = bytes_of_group(g, inverse);
+    _mm256_store_si256((__m256i *)(void *)out, q);
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), q), _mm256_set1_epi16(1));
 }
 
 static void pack_a(void *panel, const float *x, size_t ldx, size_t rows, size_t k)
 {
-    uint32_t words[4][PRISM_PACK_PIECE];
-    const size_t step = 640; /* 20 groups of 11 words */
-
+    const size_t groups = k / 32;
     assert(rows >= 1 && rows <= MR && k % 32 == 0 && (uintptr_t)panel % 64 == 0);
-    for (size_t i0 = 0; i0 < MR; i0 += 4)
-        for (size_t k0 = 0; k0 < k; k0 += step) {
-            const size_t groups = (k - k0 < step ? k - k0 : step) / 32;
-            for (size_t lane = 0; lane < 4; lane++) {
-                if (i0 + lane >= rows)
-                    memset(words[lane], 0, groups * 44);
-                else
-                    for (size_t g = 0; g < groups; g++)
-                        pack_group(words[lane] + 11 * g, x + (i0 + lane) * ldx + k0 + 32 * g);
+
+    if (rows < MR)
+        memset(panel, 0, a_bytes(k));
+    for (size_t g = 0; g < groups; g += 8) {
+        const size_t n = groups - g < 8 ? groups - g : 8;
+        char *out = (char *)panel + g * A_GROUP;
+        for (size_t i = 0; i < rows; i++) {
+            struct group_scales s;
+            quantize_groups(&s, out + 32 * i, A_GROUP, x + i * ldx + 32 * g, n, 127.0f, 0x1p-120f, put_bytes);
+            for (size_t j = 0; j < n; j++) {
+                float *d = (float *)(void *)(out + j * A_GROUP + 32 * MR) + i;
+                const int32_t sum_8 = 8 * s.sum[j];
+                d[0] = s.d[j];
+                d[MR] = s.d_sum[j];
+                memcpy(d + 2 * MR, &sum_8, sizeof sum_8);
             }
-            prism_transpose_4((uint32_t *)panel + k0 / 32 * 11 * MR + i0, MR, 4, words, groups * 11);
         }
+    }
 }
 
 /* sum += products of four k; first: sum = products. */
-PRISM_INLINE void pairs_row(__m256i *sum, const uint32_t *a, __m256i w, bool first)
+PRISM_INLINE void add_pairs(__m256i *sum, const int32_t *a, __m256i w, bool first)
 {
-    const __m256i product = _mm256_maddubs_epi16(w, _mm256_set1_epi32((int)*a));
+    const __m256i product = _mm256_maddubs_epi16(w, _mm256_set1_epi32(*a));
     if (first)
         *sum = product;
     else
         __asm__("vpaddw %1, %0, %0" : "+x"(*sum) : "x"(product)); /* as in tile.h: keeps the sums where they are */
 }
 
-PRISM_INLINE void pairs_step(struct byte_sums *s, const uint32_t *a, __m256i w, bool first)
-{
-    pairs_row(&s->r0, a, w, first);
-    pairs_row(&s->r1, a + 1, w, first);
-    pairs_row(&s->r2, a + 2, w, first);
-    pairs_row(&s->r3, a + 3, w, first);
-    pairs_row(&s->r4, a + 4, w, first);
-    pairs_row(&s->r5, a + 5, w, first);
-    pairs_row(&s->r6, a + 6, w, first);
-    pairs_row(&s->r7, a + 7, w, first);
-}
-
-/* sums[8] += the group's share of row i. a: the group of the activation panel after its bytes; w: that of the weight panel. */
-PRISM_INLINE void add_row(float *sums, __m256i pairs, size_t i, const float *a, const float *w, bool has_min)
+/* sum += a row's share of a group. a: its scales in the activation panel, MR apart; w: those of the weight panel. */
+PRISM_INLINE void add_group(__m256 *sum, __m256i pairs, const float *a, const float *w, bool has_min)
 {
     __m256i dot = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
     if (!has_min) {
         int32_t sum_8;
-        memcpy(&sum_8, a + 2 * MR + i, sizeof sum_8);
+        memcpy(&sum_8, a + 2 * MR, sizeof sum_8);
         dot = _mm256_sub_epi32(dot, _mm256_set1_epi32(sum_8));
     }
-    const __m256 d = _mm256_mul_ps(_mm256_broadcast_ss(a + i), _mm256_load_ps(w));
-    __m256 s = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(dot), _mm256_load_ps(sums + i * NR));
+    *sum = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_broadcast_ss(a), _mm256_load_ps(w)), _mm256_cvtepi32_ps(dot), *sum);
     if (has_min)
-        s = _mm256_fmadd_ps(_mm256_broadcast_ss(a + MR + i), _mm256_load_ps(w + NR), s);
-    _mm256_store_ps(sums + i * NR, s);
+        *sum = _mm256_fmadd_ps(_mm256_broadcast_ss(a + MR), _mm256_load_ps(w + NR), *sum);
 }
 
-/* sums[8][8] = one activation panel times one weight panel. has_min: a constant. */
-PRISM_INLINE void tile(float *sums, const char *a, const char *w, size_t groups, bool has_min)
+/* c[8][8] = (or +=, when add) a.w over n groups. has_min: a constant. Every loop over the small arrays is unrolled. */
+PRISM_INLINE void tile(float *c, size_t ldc, const char *a, const char *w, size_t n, bool has_min, bool add)
 {
     const __m256i low = _mm256_set1_epi8(15);
-    memset(sums, 0, MR * NR * sizeof *sums);
-    for (; groups > 0; groups--, a += A_GROUP, w += W_GROUP) {
-        struct byte_sums s;
+    __m256 sum[MR];
+#pragma GCC unroll 8
+    for (int r = 0; r < MR; r++)
+        sum[r] = _mm256_setzero_ps();
+    for (; n > 0; n--, a += A_GROUP, w += W_GROUP) {
+        __m256i s[MR];
 #pragma GCC unroll 4
         for (int p = 0; p < 4; p++) {
-            const uint32_t *quad = (const uint32_t *)(const void *)a + 2 * p * MR;
+            const int32_t *quad = (const int32_t *)(const void *)a + 2 * p;
             const __m256i x = _mm256_load_si256((const __m256i *)(const void *)w + p);
-            pairs_step(&s, quad, _mm256_and_si256(x, low), p == 0);
-            pairs_step(&s, quad + MR, _mm256_and_si256(_mm256_srli_epi16(x, 4), low), false);
+            const __m256i w0 = _mm256_and_si256(x, low), w1 = _mm256_and_si256(_mm256_srli_epi16(x, 4), low);
+#pragma GCC unroll 8
+            for (int r = 0; r < MR; r++)
+                add_pairs(&s[r], quad + 8 * r, w0, p == 0);
+#pragma GCC unroll 8
+            for (int r = 0; r < MR; r++)
+                add_pairs(&s[r], quad + 8 * r + 1, w1, false);
         }
-        const float *a_scales = (const float *)(const void *)(a + 32 * MR);
-        const float *w_scales = (const float *)(const void *)(w + 16 * NR);
-        add_row(sums, s.r0, 0, a_scales, w_scales, has_min);
-        add_row(sums, s.r1, 1, a_scales, w_scales, has_min);
-        add_row(sums, s.r2, 2, a_scales, w_scales, has_min);
-        add_row(sums, s.r3, 3, a_scales, w_scales, has_min);
-        add_row(sums, s.r4, 4, a_scales, w_scales, has_min);
-        add_row(sums, s.r5, 5, a_scales, w_scales, has_min);
-        add_row(sums, s.r6, 6, a_scales, w_scales, has_min);
-        add_row(sums, s.r7, 7, a_scales, w_scales, has_min);
+        const float *a_scales = (const float *)(const void *)(a + 32 * MR), *w_scales = (const float *)(const void *)(w + 16 * NR);
+#pragma GCC unroll 8
+        for (int r = 0; r < MR; r++)
+            add_group(&sum[r], s[r], a_scales + r, w_scales, has_min);
     }
+#pragma GCC unroll 8
+    for (int r = 0; r < MR; r++, c += ldc)
+        _mm256_storeu_ps(c, add ? _mm256_add_ps(sum[r], _mm256_loadu_ps(c)) : sum[r]);
 }
 
-static __attribute__((noinline)) void tile_offset(float *sums, const char *a, const char *w, size_t groups)
+static __attribute__((noinline)) void tile_offset(float *c, size_t ldc, const char *a, const char *w, size_t n, bool add)
 {
-    tile(sums, a, w, groups, false);
+    tile(c, ldc, a, w, n, false, add);
 }
 
-static __attribute__((noinline)) void tile_min(float *sums, const char *a, const char *w, size_t groups)
+static __attribute__((noinline)) void tile_min(float *c, size_t ldc, const char *a, const char *w, size_t n, bool add)
 {
-    tile(sums, a, w, groups, true);
+    tile(c, ldc, a, w, n, true, add);
 }
 
-static void gemm_offset(const struct prism_gemm_args *g) { byte_gemm(g, a_bytes(g->k), w_bytes(g->k), tile_offset); }
-static void gemm_min(const struct prism_gemm_args *g) { byte_gemm(g, a_bytes(g->k), w_bytes(g->k), tile_min); }
+static void gemm(const struct prism_gemm_args *g, walk_tile_fn *tile_of)
+{
+    const struct walk panels = {
+        .rows = MR, .cols = NR, .units = g->k / 32, .piece = KC, .piece_step = 1, .a_panel = a_bytes(g->k), .a_unit = A_GROUP,
+        .w_panel = w_bytes(g->k), .w_unit = W_GROUP,
+    };
+    assert(g->k % 32 == 0);
+    walk(&panels, tile_of, g);
+}
+
+static void gemm_offset(const struct prism_gemm_args *g) { gemm(g, tile_offset); }
+static void gemm_min(const struct prism_gemm_args *g) { gemm(g, tile_min); }
 
 /* Activations as in the generic "i8" linear: half a step of max / 127 and three roundings. The weights are exact. */
 const struct prism_linear prism_linear_q4_0_avx2 = {
     .name = "i8", .mr = MR, .nr = NR, .k_step = 32,
     .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = pack_w, .pack_a = pack_a, .gemm = gemm_offset,
-    .finer = &prism_linear_f32_avx2,
+    .finer = &prism_linear_i16_avx2,
     .a_err = 0.5f / 127 + 0x1p-22f, .w_err = 0.0f,
 };
 
 const struct prism_linear prism_linear_q4_1_avx2 = {
     .name = "i8", .mr = MR, .nr = NR, .k_step = 32,
     .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = pack_w, .pack_a = pack_a, .gemm = gemm_min,
-    .finer = &prism_linear_f32_avx2,
+    .finer = &prism_linear_i16_avx2,
     .a_err = 0.5f / 127 + 0x1p-22f, .w_err = 0.0f,
 };

@@ -4,10 +4,17 @@
 #define PRISM_AVX2_VEC_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define PRISM_INLINE static inline __attribute__((always_inline))
+
+/* Holds a loaded vector in its register, so that gcc 12 does not fold the load into each instruction that uses it. */
+#define KEEP_IN_REGISTER(v) __asm__("" : "+x"(v))
+
+/* Makes the compiler read the elements of an array back from memory: a broadcasting load needs no shuffle. */
+#define KEEP_IN_MEMORY(array) __asm__("" : "+m"(array))
 
 /* Lane i is active (sign bit set) when i < n; n 0..8. */
 PRISM_INLINE __m256i vec_mask(size_t n)
@@ -39,6 +46,13 @@ PRISM_INLINE double vec_sum_pd(__m256d x)
     return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
 }
 
+PRISM_INLINE int32_t vec_sum_epi32(__m256i x)
+{
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+}
+
 PRISM_INLINE float vec_max(__m256 x)
 {
     __m128 s = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
@@ -64,6 +78,29 @@ PRISM_INLINE __m128 vec_sum_4(__m256 a, __m256 b, __m256 c, __m256 d)
 {
     __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
     return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+}
+
+/* r[i], lane j <- r[j], lane i. */
+PRISM_INLINE void vec_transpose_8(__m256 r[8])
+{
+    __m256 t[8], u[8];
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) { /* pairs of rows: lanes 0 1 4 5 and 2 3 6 7 of both, interleaved */
+        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) { /* lanes c and c + 4 of four rows */
+        u[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        u[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+        u[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        u[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        r[i] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x31);
+    }
 }
 
 /* Lanes 0..3 and 4..7, widened. */

@@ -35,6 +35,8 @@ static inline __m512d simde_join_pd(__m256d low, __m256d high)
     return _mm512_castps_pd(simde_join_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high)));
 }
 
+static inline __m512 simde_zextps256_ps512(__m256 x) { return simde_join_ps(x, _mm256_setzero_ps()); }
+
 /* ---- masked memory: element by element, so that nothing past the mask is touched ---- */
 
 static inline void simde_copy_masked(void *to, const void *from, size_t bytes, uint32_t mask, unsigned n)
@@ -228,6 +230,7 @@ static inline __m512 simde_shuffle_f32x4(__m512 a, __m512 b, int imm)
 #undef _mm512_extractf32x8_ps
 #undef _mm512_shuffle_epi32
 #undef _mm512_bsrli_epi128
+#define _mm512_zextps256_ps512(x)        simde_zextps256_ps512(x)
 #define _mm512_mask_loadu_ps(src, k, p)  simde_mask_loadu_ps(src, k, p)
 #define _mm512_maskz_loadu_ps(k, p)      simde_mask_loadu_ps(_mm512_setzero_ps(), k, p)
 #define _mm512_mask_storeu_ps(p, k, v)   simde_mask_storeu_ps(p, k, v)

@@ -43,6 +43,15 @@ const struct prism_kernels prism_kernels_avx512vnni = {
         [PRISM_IQ4_XS] = &prism_linear_i8_avx512vnni,         [PRISM_MXFP4] = &prism_linear_i8_avx512vnni,
     },
     .gemv = prism_gemv_f32_avx512,
+    .gemv_auto = {
+        [PRISM_Q4_0] = &prism_gemv_i16_avx512vnni,            [PRISM_Q4_1] = &prism_gemv_i16_avx2,
+        [PRISM_Q5_0] = &prism_gemv_i16_avx2,                  [PRISM_Q5_1] = &prism_gemv_i16_avx2,
+        [PRISM_Q8_0] = &prism_gemv_i16_avx512vnni,            [PRISM_Q2_K] = &prism_gemv_i16_avx2,
+        [PRISM_Q3_K] = &prism_gemv_i16_avx2,                  [PRISM_Q4_K] = &prism_gemv_i16_avx512vnni,
+        [PRISM_Q5_K] = &prism_gemv_i16_avx2,                  [PRISM_Q6_K] = &prism_gemv_i16_avx512vnni,
+        [PRISM_IQ4_NL] = &prism_gemv_i16_avx2,                [PRISM_IQ4_XS] = &prism_gemv_i16_avx2,
+        [PRISM_MXFP4] = &prism_gemv_i16_avx2,
+    },
 
     .rms_norm = prism_rms_norm_f32_avx512,
     .rope = prism_rope_f32_avx512,

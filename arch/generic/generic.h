@@ -25,6 +25,7 @@ prism_to_i8_fn prism_to_i8_q4_0_generic, prism_to_i8_q4_1_generic, prism_to_i8_q
 extern const struct prism_linear prism_linear_f32_generic, prism_linear_i8_generic, prism_linear_bf16_generic;
 
 prism_gemv_fn prism_gemv_f32_generic;
+extern const struct prism_gemv prism_gemv_i16_generic; /* gemv_i16.c: its table stays with f32 */
 
 prism_rms_norm_fn prism_rms_norm_f32_generic;
 prism_rope_fn prism_rope_f32_generic;

@@ -39,6 +39,10 @@ const struct prism_kernels prism_kernels_neon_i8mm_bf16 = {
         [PRISM_IQ4_XS] = &prism_linear_i8_neon_i8mm_bf16,       [PRISM_MXFP4] = &prism_linear_i8_neon_i8mm_bf16,
     },
     .gemv = prism_gemv_f32_neon,
+    .gemv_auto = {
+        [PRISM_Q8_0] = &prism_gemv_i16_neon_i8mm_bf16,          [PRISM_Q4_0] = &prism_gemv_i16_neon_i8mm_bf16,
+        [PRISM_Q4_K] = &prism_gemv_i16_neon_i8mm_bf16,          [PRISM_Q6_K] = &prism_gemv_i16_neon_i8mm_bf16,
+    },
 
     .rms_norm = prism_rms_norm_f32_neon,
     .rope = prism_rope_f32_neon,

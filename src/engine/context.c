@@ -51,7 +51,7 @@ static void widen(struct kind_limits *l, const struct prism_linear *kind, size_t
 
 static struct kind_limits kind_limits(const struct prism_context *c, size_t n, size_t k, size_t k_shared)
 {
-    struct kind_limits l = { min_size(n, PRISM_FEW_TOKENS) * k * sizeof(float), 0 }; /* a few rows lie there as floats */
+    struct kind_limits l = { prism_stored_bytes(c, min_size(n, PRISM_FEW_TOKENS), k), 0 };
 
     k = (k + 31) & ~(size_t)31, k_shared = (k_shared + 31) & ~(size_t)31;
     widen(&l, c->kernels->linear_f32, n, k, k_shared);

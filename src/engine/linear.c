@@ -9,7 +9,6 @@ enum {
     JOBS_PER_THREAD = 4,     /* at least, as far as a product can be cut */
     MAX_HALVINGS = 3,
     GATED_ROWS = 96,         /* rows of gate and up that wait for each other: a multiple of PRISM_PACK_ROWS */
-    GEMV_COLS = 64,
 };
 
 static size_t div_up(size_t a, size_t b) { return (a + b - 1) / b; }
@@ -170,7 +169,7 @@ static size_t cut(struct product_job *j)
     return pieces * j->row_jobs;
 }
 
-static double work_of(const struct prism_product *p, size_t n_rows, size_t k)
+double prism_product_work(const struct prism_product *p, size_t n_rows, size_t k)
 {
     return 2.0 * (double)n_rows * (double)k * (double)p->m->rows * (p->up ? 2 : 1);
 }
@@ -184,79 +183,14 @@ static bool run_packed(struct prism_context *c, const struct prism_rows *rows, s
 
     list_kinds(&o, p, n);
     for (size_t i = 0; i < n; i++)
-        work += work_of(&p[i], n_rows, k);
+        work += prism_product_work(&p[i], n_rows, k);
     size_t jobs = cut(&j);
     return prism_context_run(c, PRISM_PHASE_OTHER, div_up(n_rows, PRISM_PACK_ROWS), 0, pack_activations_job, &o) &&
            prism_context_run(c, PRISM_PHASE_LINEAR, jobs, work / (double)jobs, product_job, &j);
 }
 
-/* ---- products straight from the stored rows ---- */
-
-struct gemv_job {
-    struct prism_context *c;
-    const struct prism_product *p;
-    const float *x;
-    size_t n_rows, k;
-};
-
-/* out = rows [row, row + n) times the stored columns [col, col + cols), plus the bias if there is one */
-static void stored_piece(const struct gemv_job *j, const struct prism_matrix *m, const float *bias, size_t row, size_t n, size_t col,
-                         size_t cols, float (*out)[GEMV_COLS])
-{
-    j->c->kernels->gemv(out[0], GEMV_COLS, j->x + row * j->k, j->k, n, m->data + col * m->row_bytes, m->row_bytes, m->type, cols, j->k);
-    for (size_t r = 0; bias && r < n; r++)
-        j->c->kernels->add(out[r], bias + col, cols);
-}
-
-static void gemv_job(void *arg, size_t job, uint32_t thread)
-{
-    const struct gemv_job *j = arg;
-    const struct prism_product *p = j->p;
-    float out[PRISM_GEMV_ROWS][GEMV_COLS], up[PRISM_GEMV_ROWS][GEMV_COLS];
-
-    (void)thread;
-    for (size_t n; job >= (n = div_up(p->m->rows, GEMV_COLS)); p++) /* which product the column range belongs to */
-        job -= n;
-    size_t col = job * GEMV_COLS, cols = min_size(p->m->rows - col, GEMV_COLS);
-    for (size_t row = 0; row < j->n_rows; row += PRISM_GEMV_ROWS) {
-        size_t n = min_size(j->n_rows - row, PRISM_GEMV_ROWS);
-        stored_piece(j, p->m, p->bias, row, n, col, cols, out);
-        if (p->up)
-            stored_piece(j, p->up, p->up_bias, row, n, col, cols, up);
-        for (size_t r = 0; r < n; r++) {
-            float *y = p->y + (row + r) * p->ldy + col;
-            if (p->up)
-                j->c->kernels->swiglu(out[r], up[r], cols);
-            if (p->add)
-                j->c->kernels->add(y, out[r], cols);
-            else
-                memcpy(y, out[r], cols * sizeof *y);
-        }
-    }
-}
-
-static bool run_stored(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,
-                       size_t n)
-{
-    float *x = (float *)(void *)c->a_panels; /* few rows: they fit where their panels would be */
-    struct gemv_job j = { c, p, x, n_rows, k };
-    size_t jobs = 0;
-    double work = 0;
-
-    if (rows->fn)
-        rows->fn(c, rows->arg, 0, n_rows, x);
-    else
-        for (size_t r = 0; r < n_rows; r++)
-            memcpy(x + r * k, rows->x + r * rows->ldx, k * sizeof *x);
-    for (size_t i = 0; i < n; i++) {
-        jobs += div_up(p[i].m->rows, GEMV_COLS);
-        work += work_of(&p[i], n_rows, k);
-    }
-    return prism_context_run(c, PRISM_PHASE_LINEAR, jobs, work / (double)jobs, gemv_job, &j);
-}
-
 bool prism_products(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,
                     size_t n)
 {
-    return n_rows <= PRISM_FEW_TOKENS ? run_stored(c, rows, n_rows, k, p, n) : run_packed(c, rows, n_rows, k, p, n);
+    return n_rows <= PRISM_FEW_TOKENS ? prism_products_stored(c, rows, n_rows, k, p, n) : run_packed(c, rows, n_rows, k, p, n);
 }

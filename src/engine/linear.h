@@ -34,9 +34,21 @@ struct prism_rows {
 /* Bytes that a thread needs for the pieces of products with up to k activations by this kind. */
 size_t prism_piece_bytes(const struct prism_linear *kind, size_t k);
 
-/* n <= PRISM_MAX_KINDS products of the same n_rows rows of k activations. Up to PRISM_FEW_TOKENS rows the weights are read as they are stored,
- * with fp32 activations. Returns false when cancelled. */
+/* n <= PRISM_MAX_KINDS products of the same n_rows rows of k activations. Up to PRISM_FEW_TOKENS rows the weights are read as they are stored
+ * (stored.c). Returns false when cancelled. */
 bool prism_products(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,
                     size_t n);
+
+/* Operations, two per multiply-add. */
+double prism_product_work(const struct prism_product *p, size_t n_rows, size_t k);
+
+/* ---- stored.c ---- */
+
+/* As prism_products, with the kernels prism_kernels.gemv and gemv_auto; the kinds of the products do not matter. */
+bool prism_products_stored(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,
+                           size_t n);
+
+/* Bytes of prism_context.a_panels that it needs for n_rows rows of up to k activations. */
+size_t prism_stored_bytes(const struct prism_context *c, size_t n_rows, size_t k);
 
 #endif

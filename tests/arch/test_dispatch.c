@@ -94,6 +94,8 @@ static void test_choice(void **state)
         assert_true(prism_level_runs_here(PRISM_LEVEL_AVX512));
     if (prism_level_runs_here(PRISM_LEVEL_AVX512))
         assert_true(prism_level_runs_here(PRISM_LEVEL_AVX2));
+    if (prism_level_runs_here(PRISM_LEVEL_AVXVNNI))
+        assert_true(prism_level_runs_here(PRISM_LEVEL_AVX2));
     if (prism_level_runs_here(PRISM_LEVEL_NEON_I8MM_BF16))
         assert_true(prism_level_runs_here(PRISM_LEVEL_NEON));
     /* On an emulated processor it is known what must be found: make check-arm. */

@@ -89,11 +89,13 @@ static double *reaches(const struct prism_linear *l, const float *x, size_t n, s
     return reach;
 }
 
-/* What a linear rounds of weights of a type: "i8" takes blocks with scales of 32 values as they are. */
+/* What a linear rounds of weights of a type: bytes take blocks with scales of 32 values as they are, two-byte integers all types
+ * without two minima in 32 values (arch/avx2/linear_i16.c). */
 static double weight_error(const struct prism_linear *l, enum prism_type type)
 {
-    bool requantised = type == PRISM_Q2_K || type == PRISM_Q3_K || type == PRISM_Q6_K;
-    return strncmp(l->name, "i8", 2) || requantised ? (double)l->w_err : 0;
+    bool exact = type != PRISM_Q2_K && (!strcmp(l->name, "i16") ||
+                                        (!strncmp(l->name, "i8", 2) && type != PRISM_Q3_K && type != PRISM_Q6_K));
+    return exact ? 0 : (double)l->w_err;
 }
 
 /* The terms of the bound are those of struct prism_linear. Below 2^-120 activations may count as zero (prism_quantize_32;
@@ -290,34 +292,38 @@ static void check_definitions(const struct prism_kernels *k)
     }
 }
 
-/* Activations that quantise to themselves: the int8 product must be exact up to fp32 sums, which no loose bound can hide. */
+/* Activations that quantise to themselves, with a largest of `whole`: the product must be exact up to fp32 sums, which no loose bound
+ * can hide. */
+static void check_whole_activations(const struct prism_kernels *k, const struct prism_linear *l, enum prism_type type, int whole)
+{
+    struct product p;
+    make(&p, &(struct shape){ 1, 1, 1, 1, 512, KT_NORMAL, "" }, l, type);
+    kt_context("%s linear %s %s, whole activations", k->name, l->name, prism_types[type].name);
+    float *x = kt_floats((p.rows - 1) * p.ldx + p.k), *c = new_c(&p);
+    for (size_t i = 0; i < p.rows; i++)
+        for (size_t j = 0; j < p.k; j++)
+            x[i * p.ldx + j] = (float)(j % 32 == 5 ? -whole : ((int)(kt_random() >> 8) % (whole + 1)) * (j & 1 ? 1 : -1));
+    p.x = x;
+    pack(&p);
+    run(&p, c, 0, p.rows, 0, p.cols, false);
+    for (size_t i = 0; i < p.rows; i++)
+        for (size_t j = 0; j < p.cols; j++) {
+            double exact = 0, sum = 0;
+            for (size_t s = 0; s < p.k; s++) {
+                exact += (double)x[i * p.ldx + s] * p.wf[j * p.k + s];
+                sum += whole * (fabs((double)p.wf[j * p.k + s]) + 1); /* |m| < 1 in this data: offsets cancel */
+            }
+            kt_near((double)c[i * p.ldc + j], exact, 16 * FLT_EPSILON * sum, i, j);
+        }
+    kt_release();
+}
+
 static void check_exact_activations(const struct prism_kernels *k)
 {
-    for (int t = 0; t < PRISM_N_TYPES; t++) {
-        const struct prism_linear *l = k->linear_auto[t];
-        if (strcmp(l->name, "i8") || weight_error(l, (enum prism_type)t) > 0)
-            continue;
-        struct product p;
-        make(&p, &(struct shape){ 1, 1, 1, 1, 512, KT_NORMAL, "" }, l, (enum prism_type)t);
-        kt_context("%s linear %s %s, whole activations", k->name, l->name, prism_types[t].name);
-        float *x = kt_floats((p.rows - 1) * p.ldx + p.k), *c = new_c(&p);
-        for (size_t i = 0; i < p.rows; i++)
-            for (size_t j = 0; j < p.k; j++)
-                x[i * p.ldx + j] = j % 32 == 5 ? -127.0f : (float)((int)(kt_random() >> 8) % 128 * (j & 1 ? 1 : -1));
-        p.x = x;
-        pack(&p);
-        run(&p, c, 0, p.rows, 0, p.cols, false);
-        for (size_t i = 0; i < p.rows; i++)
-            for (size_t j = 0; j < p.cols; j++) {
-                double exact = 0, sum = 0;
-                for (size_t s = 0; s < p.k; s++) {
-                    exact += (double)x[i * p.ldx + s] * p.wf[j * p.k + s];
-                    sum += 127 * (fabs((double)p.wf[j * p.k + s]) + 1); /* |m| < 1 in this data: offsets cancel */
-                }
-                kt_near((double)c[i * p.ldc + j], exact, 16 * FLT_EPSILON * sum, i, j);
-            }
-        kt_release();
-    }
+    for (int t = 0; t < PRISM_N_TYPES; t++)
+        for (const struct prism_linear *l = k->linear_auto[t]; l; l = l->finer)
+            if ((!strcmp(l->name, "i8") || !strcmp(l->name, "i16")) && weight_error(l, (enum prism_type)t) <= 0)
+                check_whole_activations(k, l, (enum prism_type)t, strcmp(l->name, "i16") ? 127 : 16383);
 }
 
 static void test_f32(void **state) { (void)state, kt_levels(check_f32); }

@@ -60,7 +60,7 @@ static void wrong_flags(void **state)
 
     (void)state;
     RUN(&c, "prism-bench");
-    assert_refused(&c, "prism-bench: no command (see --help)");
+    assert_refused(&c, "prism-bench: no model: use -m FILE (see --help)"); /* without a command it is llama-bench */
     child_free(&c);
     RUN(&c, "prism-bench", "nonsense");
     assert_refused(&c, "unknown command 'nonsense'");

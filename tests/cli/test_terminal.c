@@ -1,5 +1,4 @@
 /* The tools on a terminal and under signals: the progress bar, Ctrl-C, and a reader that goes away. */
-#include <pty.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,6 +13,7 @@
 #include <cmocka.h>
 
 #include "tests/support/child.h"
+#include "tests/support/screen.h"
 
 static const char model[] = "models/gutenberg-llama-16m-q8_0.gguf";
 
@@ -119,41 +119,6 @@ static void reader_goes_away(void **state)
 
 /* ---- on a terminal -------------------------------------------------------------------------------------------------- */
 
-/* What a program wrote to its terminal. */
-struct screen {
-    int master;
-    char text[1 << 16];
-    size_t len;
-};
-
-static pid_t start_on_terminal(struct screen *s, const char *const *argv)
-{
-    struct winsize size = { .ws_row = 24, .ws_col = 100 };
-
-    *s = (struct screen){ 0 };
-    pid_t pid = forkpty(&s->master, NULL, NULL, &size);
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        setenv("TERM", "xterm", 1);
-        child_exec(argv);
-    }
-    return pid;
-}
-
-/* Reads until `text` appears; to the end when it is NULL. */
-static void read_screen(struct screen *s, const char *text)
-{
-    while (s->len + 1 < sizeof s->text && !(text && strstr(s->text, text))) {
-        ssize_t n = read(s->master, s->text + s->len, sizeof s->text - 1 - s->len);
-        if (n <= 0)
-            break;
-        s->len += (size_t)n;
-        s->text[s->len] = 0;
-    }
-    if (text && !strstr(s->text, text))
-        fail_msg("\"%s\" not on the screen:\n%s", text, s->text);
-}
-
 /* Text after the last erased line. */
 static const char *after_erasure(const struct screen *s)
 {
@@ -171,13 +136,13 @@ static void control_c_on_a_terminal(void **state)
     struct termios before, after;
 
     (void)state;
-    pid_t pid = start_on_terminal(&s, long_prefill);
+    pid_t pid = screen_start(&s, long_prefill);
     assert_int_equal(tcgetattr(s.master, &before), 0);
-    read_screen(&s, "tokens/s"); /* the bar */
+    screen_read(&s, "tokens/s"); /* the bar */
     assert_non_null(strstr(s.text, "\r\033[Kprefill "));
     assert_non_null(strstr(s.text, "/28443 tokens"));
     assert_int_equal(write(s.master, "\003", 1), 1);
-    read_screen(&s, NULL);
+    screen_read(&s, NULL);
     assert_int_equal(child_wait(pid), 130);
     assert_int_equal(tcgetattr(s.master, &after), 0);
     assert_int_equal(before.c_lflag, after.c_lflag);
@@ -196,8 +161,8 @@ static void bar_disappears(void **state)
     static struct screen s;
 
     (void)state;
-    pid_t pid = start_on_terminal(&s, run);
-    read_screen(&s, NULL);
+    pid_t pid = screen_start(&s, run);
+    screen_read(&s, NULL);
     assert_int_equal(child_wait(pid), 0);
     assert_non_null(strstr(s.text, "\r\033[Kprefill "));
     assert_null(strstr(after_erasure(&s), " left of ")); /* of the bar nothing is left */
@@ -211,8 +176,8 @@ static void no_prompt_on_a_terminal(void **state)
     static struct screen s;
 
     (void)state;
-    pid_t pid = start_on_terminal(&s, run); /* must not wait for the keyboard */
-    read_screen(&s, NULL);
+    pid_t pid = screen_start(&s, run); /* must not wait for the keyboard */
+    screen_read(&s, NULL);
     assert_int_equal(child_wait(pid), 1);
     assert_string_equal(s.text, "prism-run: no prompt: use -p TEXT, -f FILE or standard input (see --help)\r\n");
     close(s.master);

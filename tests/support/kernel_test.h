@@ -1,4 +1,4 @@
-/* kernel_test.h - what every test and the bench of arch/ share: the loop over levels, guarded memory, data, and judgement.
+/* kernel_test.h - what the tests of arch/ share: the loop over levels, guarded memory, data, and judgement.
  *
  * A kernel has three judges: generic (the same answer, bit for bit or within a bound), double (the right answer, within a bound that
  * the test derives), and the guards (nothing else was touched). A new level is covered by its row in prism_kernels_by_level. */

@@ -12,8 +12,6 @@
 #define AT(field) offsetof(struct attention_options, field)
 
 const struct cli_option attention_rows[] = {
-    { .kind = CLI_TEXT, .names = "--attn", .arg = "NAME", .offset = AT(selector),
-      .help = "auto, dense, or what selects key blocks in prefill:\nprism, meanpool, streaming, vertical-slash, flexprefill,\nxattention; an unknown name lists them" },
     { .kind = CLI_INT, .names = "--prism-block", .arg = "N", .offset = AT(block), .min = 32, .max = 256, .initial = "64",
       .help = "tokens per block: 32, 64, 128 or 256" },
     { .kind = CLI_REAL, .names = "--prism-p", .arg = "P", .offset = AT(p), .min = 1e-6, .max = 1, .initial = "0.95",
@@ -135,6 +133,12 @@ static struct prism_head_stats all_stats(const prism_context *ctx, const struct 
         sum.causal_blocks += s.causal_blocks;
     }
     return sum;
+}
+
+double attention_density(const prism_context *ctx, const struct prism_model_info *m)
+{
+    struct prism_head_stats sum = all_stats(ctx, m);
+    return density(&sum);
 }
 
 void attention_print_stats(const prism_context *ctx, const struct prism_model_info *m, const struct prism_plan *p,

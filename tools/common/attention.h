@@ -19,13 +19,16 @@ struct attention_options {
     double gamma, tau, threshold;
 };
 
-extern const struct cli_option attention_rows[]; /* for a CLI_ROWS row */
+extern const struct cli_option attention_rows[]; /* all but the selector, for a CLI_ROWS row */
 
 /* PROCESS_ERROR after one line. */
 int attention_params(const struct attention_options *o, struct prism_attention_params *params);
 
 /* Chosen part of the causal blocks of a layer, all heads; 1 when it was dense. */
 double attention_layer_density(const prism_context *ctx, const struct prism_model_info *m, uint32_t layer);
+
+/* The same for all layers that were not dense; 1 when all were. */
+double attention_density(const prism_context *ctx, const struct prism_model_info *m);
 
 /* Density and selected mass of every layer and head on stderr; nothing when attention was dense. */
 void attention_print_stats(const prism_context *ctx, const struct prism_model_info *m, const struct prism_plan *p,

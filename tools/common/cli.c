@@ -206,6 +206,7 @@ static int set_field(const struct cli_option *o, const char *flag, const char *t
     case CLI_REAL: return set_real(o, flag, text, field);
     case CLI_TEXT: *(const char **)field = text; return -1;
     case CLI_CHOICE: return set_choice(o, flag, text, field);
+    case CLI_EACH: return o->take(o, flag, text, field);
     default: return -1;
     }
 }
@@ -236,6 +237,14 @@ static int take_flag(struct parser *p, int found, int long_index, const char *ty
     return set_field(p->row[row], flag, optarg, p->field[row]);
 }
 
+/* "--n_prompt=4" is "--n-prompt=4", as in llama.cpp's tools. */
+static void mend_name(char *arg)
+{
+    if (strncmp(arg, "--", 2) == 0)
+        for (; *arg && *arg != '='; arg++)
+            *arg = *arg == '_' ? '-' : *arg;
+}
+
 int cli_parse(const struct cli *cli, void *options, int argc, char **argv)
 {
     struct parser p = { 0 };
@@ -245,6 +254,8 @@ int cli_parse(const struct cli *cli, void *options, int argc, char **argv)
     add_rows(&p, every_tool, &p);
     opterr = 0;
     for (;;) {
+        if (optind < argc)
+            mend_name(argv[optind]);
         int long_index = 0, at = optind, found = getopt_long_only(argc, argv, p.shorts, p.longs, &long_index);
         if (found < 0)
             break;
@@ -261,4 +272,37 @@ int cli_parse(const struct cli *cli, void *options, int argc, char **argv)
     if (optind < argc)
         return process_error("unexpected argument '%s' (see --help)", argv[optind]);
     return -1;
+}
+
+/* ---- what was given ----------------------------------------------------------------------------------------------- */
+
+/* A space and the value of a field as one would type it; "" for a kind without values. */
+static void field_text(const struct cli_option *o, const void *field, char *out, size_t cap)
+{
+    const char *word = "", *text = o->kind == CLI_TEXT ? *(const char *const *)field : NULL;
+    int len = 0;
+
+    if (o->kind == CLI_CHOICE)
+        choice_word(o->choices, *(const int *)field, &word, &len);
+    if (o->kind == CLI_INT || o->kind == CLI_REAL)
+        snprintf(out, cap, " %.15g", number_in(o, field));
+    else
+        snprintf(out, cap, "%s%.*s%s", text || len ? " " : "", len, word, text ? text : "");
+}
+
+void cli_differing(const struct cli_option *rows, const void *options, const void *defaults, char *out, size_t cap)
+{
+    char value[256], initial[256];
+
+    *out = 0;
+    for (const struct cli_option *o = rows; o->kind != CLI_END; o++) {
+        if (!o->names)
+            continue;
+        field_text(o, (const char *)options + o->offset, value, sizeof value);
+        field_text(o, (const char *)defaults + o->offset, initial, sizeof initial);
+        size_t len = strlen(out);
+        const char *comma = strrchr(o->names, ',');
+        if (strcmp(value, initial))
+            snprintf(out + len, cap - len, "%s%s%s", len ? " " : "", comma ? comma + 2 : o->names, value);
+    }
 }

@@ -2,7 +2,7 @@
  *
  * A table is constant: each row says where in the tool's option struct its value goes (offsetof), the range that is allowed
  * and the text of --help. Defaults are what the struct holds before parsing, and --help shows them from there.
- * Spelling rules are getopt_long_only's (-t4, -t 4, --threads=4, -ctk f16), without abbreviations. */
+ * Spelling rules are getopt_long_only's (-t4, -t 4, --threads=4, -ctk f16), without abbreviations; --long_name is --long-name. */
 #ifndef PRISM_TOOLS_CLI_H
 #define PRISM_TOOLS_CLI_H
 
@@ -18,7 +18,8 @@ enum cli_kind {
     CLI_INT,     /* int64_t in [min, max] */
     CLI_REAL,    /* double in [min, max], finite */
     CLI_TEXT,    /* const char *: points into argv */
-    CLI_CHOICE   /* int: index of the word in `choices` */
+    CLI_CHOICE,  /* int: index of the word in `choices` */
+    CLI_EACH     /* what `take` makes of each occurrence */
 };
 
 struct cli_option {
@@ -32,6 +33,8 @@ struct cli_option {
     const char *choices; /* CLI_CHOICE: "f16 bf16 f32" */
     const char *initial; /* default as --help shows it; NULL: the field's value before parsing, "": none */
     const struct cli_option *rows; /* CLI_ROWS */
+    /* CLI_EACH: -1 to carry on, or PROCESS_ERROR after one line; flag as the user wrote it. */
+    int (*take)(const struct cli_option *o, const char *flag, const char *text, void *field);
 };
 
 struct cli {
@@ -44,5 +47,9 @@ struct cli {
 /* Fills the struct at `options`. Returns -1 to carry on. Otherwise the status to exit with: PROCESS_OK after --help or
  * --version, which every tool has, PROCESS_ERROR after one line on stderr that names the flag and the value. */
 int cli_parse(const struct cli *cli, void *options, int argc, char **argv);
+
+/* Writes the numbers, texts and choices of a table (not of its CLI_ROWS) that differ in the two structs, with the values in
+ * `options`: "--prism-p 0.9 --prism-block 128", cut at cap bytes with the final NUL. */
+void cli_differing(const struct cli_option *rows, const void *options, const void *defaults, char *out, size_t cap);
 
 #endif

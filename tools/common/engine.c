@@ -27,6 +27,8 @@ const struct cli_option engine_rows[] = {
     { .kind = CLI_CHOICE, .names = "-ctv, --cache-type-v", .arg = "TYPE", .offset = AT(cache_v), .choices = "f16 bf16 f32",
       .initial = "that of keys", .help = "type of cached values" },
     { .kind = CLI_HEADING, .help = "Attention while prefilling" },
+    { .kind = CLI_TEXT, .names = "--attn", .arg = "NAME", .offset = AT(attention.selector),
+      .help = "auto, dense, or what selects key blocks in prefill:\nprism, meanpool, streaming, vertical-slash, flexprefill,\nxattention; an unknown name lists them" },
     { .kind = CLI_ROWS, .rows = attention_rows, .offset = AT(attention) },
     { 0 },
 };

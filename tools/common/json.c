@@ -45,7 +45,7 @@ static void begin_member(struct json *j, const char *key, bool is_object)
 {
     if (j->depth == 0)
         return;
-    bool inline_member = j->level[j->depth - 1].close == ']' && !is_object;
+    bool inline_member = j->one_line || (j->level[j->depth - 1].close == ']' && !is_object);
     if (j->level[j->depth - 1].filled)
         fputs(inline_member ? ", " : ",", j->out);
     j->level[j->depth - 1].filled = true;
@@ -74,7 +74,7 @@ void json_array(struct json *j, const char *key) { open_level(j, key, '[', ']');
 void json_close(struct json *j)
 {
     j->depth--;
-    if (j->level[j->depth].filled && j->level[j->depth].close == '}')
+    if (j->level[j->depth].filled && j->level[j->depth].close == '}' && !j->one_line)
         fprintf(j->out, "\n%*s", 2 * (int)j->depth, "");
     putc(j->level[j->depth].close, j->out);
     if (j->depth == 0)
@@ -110,6 +110,12 @@ void json_real(struct json *j, const char *key, double v)
         fprintf(j->out, "%.6g", v);
     else
         fputs("null", j->out);
+}
+
+void json_number(struct json *j, const char *key, const char *digits)
+{
+    begin_member(j, key, false);
+    fputs(digits, j->out);
 }
 
 void json_bool(struct json *j, const char *key, bool v)

@@ -1,4 +1,4 @@
-/* json.h - writes one JSON document (RFC 8259) to a stream, indented for people.
+/* json.h - writes one JSON document (RFC 8259) to a stream, indented for people or on one line.
  *
  * Always valid: strings are UTF-8 (anything else becomes U+FFFD), numbers that JSON lacks (NaN, infinities) become null.
  * `key` is NULL inside arrays and for the document itself. Failures of the stream are the caller's to ask (ferror). */
@@ -12,9 +12,10 @@
 
 enum { JSON_MAX_DEPTH = 16 };
 
-/* Set `out`, the rest is zero. */
+/* Set `out` and perhaps `one_line`, the rest is zero. */
 struct json {
     FILE *out;
+    bool one_line;
     unsigned depth;
     struct {
         char close;  /* '}' or ']' */
@@ -30,6 +31,7 @@ void json_text(struct json *j, const char *key, const char *s); /* NULL: null */
 void json_bytes(struct json *j, const char *key, const char *s, size_t len);
 void json_int(struct json *j, const char *key, int64_t v);
 void json_real(struct json *j, const char *key, double v); /* 6 significant digits */
+void json_number(struct json *j, const char *key, const char *digits); /* a JSON number as text */
 void json_bool(struct json *j, const char *key, bool v);
 
 #endif

@@ -13,7 +13,7 @@ struct progress progress_start(void)
 {
     const char *term = getenv("TERM");
 
-    return (struct progress){ .on = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0 };
+    return (struct progress){ .on = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0, .unit = "tokens" };
 }
 
 static int window_columns(void)
@@ -50,8 +50,8 @@ void progress_draw(struct progress *p, const char *label, double fraction, size_
     }
     double speed = elapsed_ms > 0 ? (double)n_done / elapsed_ms * 1e3 : 0;
     /* The most useful first: a narrow window cuts the end. */
-    int len = snprintf(facts, sizeof facts, "%s %3d%%  %.0f tokens/s  %s left of %s  %zu/%zu tokens", label, (int)(fraction * 100),
-                       speed, left, total, n_done, n_total);
+    int len = snprintf(facts, sizeof facts, "%s %3d%%  %.0f %s/s  %s left of %s  %zu/%zu %s", label, (int)(fraction * 100), speed,
+                       p->unit, left, total, n_done, n_total, p->unit);
     int columns = window_columns() - 1; /* the last column would wrap the cursor on some terminals */
     int cells = columns - len - 4 < MAX_BAR ? columns - len - 4 : MAX_BAR; /* beside two spaces and two brackets */
     if (cells >= MIN_BAR) {

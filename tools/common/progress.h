@@ -12,11 +12,12 @@ struct progress {
     bool on;             /* stderr is a terminal */
     bool drawn;          /* a bar is on the screen */
     double last_draw_ms; /* on the clock of elapsed_ms */
+    const char *unit;    /* what is counted: "tokens" unless changed */
 };
 
 struct progress progress_start(void);
 
-/* fraction in [0, 1] of the work; n_done and n_total tokens; elapsed_ms since the work began. Speed and time left follow. */
+/* fraction in [0, 1] of the work; n_done and n_total of the unit; elapsed_ms since the work began. Speed and time left follow. */
 void progress_draw(struct progress *p, const char *label, double fraction, size_t n_done, size_t n_total, double elapsed_ms);
 
 void progress_erase(struct progress *p);

@@ -1,0 +1,21 @@
+/* words_i16.h - pairs of two-byte values for group_tile.h and group_pack.h. */
+#ifndef PRISM_AVX2_WORDS_I16_H
+#define PRISM_AVX2_WORDS_I16_H
+
+#include <stdbool.h>
+
+#include "arch/avx2/vec.h"
+
+enum { WORDS = 16, HAS_START = 0 };
+
+/* The addition is an asm statement as in tile.h: gcc leaves the sums where they are. */
+PRISM_INLINE void dot(__m256i *sum, __m256i a, __m256i w, bool first)
+{
+    const __m256i product = _mm256_madd_epi16(a, w);
+    if (first)
+        *sum = product;
+    else
+        __asm__("vpaddd %1, %0, %0" : "+x"(*sum) : "x"(product));
+}
+
+#endif

@@ -1,0 +1,10 @@
+/* avxvnni.h - what the files of this level share with one another; contracts are in src/kernels.h. */
+#ifndef PRISM_AVXVNNI_H
+#define PRISM_AVXVNNI_H
+
+#include "src/kernels.h"
+
+extern const struct prism_linear prism_linear_i8_avxvnni, prism_linear_i16_avxvnni;
+prism_peak_fn prism_peak_i8_avxvnni;
+
+#endif

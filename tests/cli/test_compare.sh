@@ -1,0 +1,243 @@
+#!/bin/bash
+# tools/compare.sh (make compare) with stand-ins for the programs that it runs: order of the runs, medians, ratios, both tables, failures. Needs
+# neither node nor npm nor a network. Prints its result in cmocka's words, for run-tests.sh. PRISM_BUILD: BUILD of the Makefile.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+
+BUILD=$(cd "${PRISM_BUILD:-build}" && pwd) || exit 1
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+passed=0 failed=0
+unset MODELS CASES ATTN PRISM_FLAGS THREADS LEVEL REPS TEXT LLAMA_BENCH PEER PEER_FLAGS
+
+# check NAME COMMAND...: one test; what compare.sh said is shown when it fails.
+check() {
+    local name=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "[  FAILED  ] $name"
+        tail -n 30 "$dir/log" "$dir/table" "$dir/errors" "$dir/compare.csv"
+    fi
+}
+
+# Stands in for prism-bench and llama-bench: notes its call in `log` and answers with the next line of NAME.figures as tokens per second, the
+# last one again and again. "fail" fails in two lines, "short" leaves a token out.
+cat >"$dir/prism-bench" <<'END'
+#!/bin/bash
+here=$(dirname "$0") name=$(basename "$0") d=0 level=avx2 json=
+[ "$1" != --help ] || { echo "  --no-warmup"; exit; }
+while [ $# -gt 0 ]; do
+    case $1 in -p) p=$2 ;; -n) n=$2 ;; -d) d=$2 ;; -t) t=$2 ;; -fa) how=$2 ;; --attn) how=$2 ;; --cpu-level) level=$2 ;;
+    -o) json=$2 ;; --no-warmup) cold=" cold"; set -- "" "$@" ;; --odd) cold=" odd"; set -- "" "$@" ;; esac
+    shift 2
+done
+echo "$name $how $p+$n@$d t$t${cold:-}" >>"$here/log"
+[ "$t" != 0 ] || t=3
+figure=$(head -n 1 "$here/$name.figures")
+[ "$(wc -l <"$here/$name.figures")" -eq 1 ] || sed -i 1d "$here/$name.figures"
+case $figure in
+fail) echo "loading" >&2; echo "no such tensor" >&2; exit 1 ;;
+hang) echo $$ >"$here/pid"; exec sleep 60 ;;
+short) p=$((p - 1)) figure=5 ;;
+esac
+if [ "$json" = jsonl ]; then
+    echo "{\"build_commit\": \"pr\", \"cpu_info\": \"Chip, 2 GHz\", \"n_threads\": $t, \"n_prompt\": $p, \"n_gen\": $n, \"n_depth\": $d," \
+        "\"avg_ts\": $figure, \"attn_density\": 0.2500, \"cpu_level\": \"$level\", \"samples_ts\": [$figure]}"
+else
+    printf '[\n  {\n    "build_commit": "abc",\n    "build_number": 7,\n    "n_batch": 2048,\n    "n_ubatch": 512,\n    "n_threads": %s,\n' "$t"
+    printf '    "n_prompt": %s,\n    "n_gen": %s,\n    "n_depth": %s,\n    "avg_ts": %s,\n    "samples_ts": [ 1 ]\n  }\n]\n' "$p" "$n" "$d" "$figure"
+fi
+END
+printf '#!/bin/sh\necho 11 12 13\n' >"$dir/prism-run"
+chmod +x "$dir/prism-bench" "$dir/prism-run"
+cp "$dir/prism-bench" "$dir/llama-bench"
+
+# figures NAME FIGURE...
+figures() {
+    local name=$1
+    shift
+    printf '%s\n' "$@" >"$dir/$name.figures"
+}
+
+# compare STATUS [VARIABLE=VALUE...]: runs it and looks at its exit status.
+compare() {
+    local expected=$1 status=0
+    shift
+    : >"$dir/log"
+    env MODELS=dir/tiny.gguf LLAMA_BENCH="$dir/llama-bench" "$@" tools/compare.sh "$dir" >"$dir/table" 2>"$dir/errors" || status=$?
+    [ $status -eq "$expected" ]
+}
+
+row() { grep -qxF -e "$1" "$dir/table"; }
+csv_row() { grep -qxF -e "$1" "$dir/compare.csv"; }
+logged() { grep -qxF -e "$1" "$dir/log"; }
+told() { [ "$(grep -cF -e "$1" "$dir/errors")" -eq 1 ]; }
+
+# A short run of each, then rounds: ours, theirs with flash attention and without. Of 200 and 100 the slower runs once, 10 and 11 both stay.
+alternates() {
+    figures prism-bench 1 400 90 300 80 500 100 20 30
+    figures llama-bench 1 1 200 100 300 250 10 11 13 10 12 11
+    compare 0 CASES="pp16:dense,prism tg4@d8" REPS=3 LEVEL=avx512 PRISM_FLAGS=--odd && diff - "$dir/log" <<'END'
+prism-bench dense 64+0@0 t0 odd
+llama-bench 1 64+0@0 t3
+llama-bench 0 64+0@0 t3
+prism-bench dense 16+0@0 t3 odd
+prism-bench prism 16+0@0 t3 odd
+llama-bench 1 16+0@0 t3
+llama-bench 0 16+0@0 t3
+prism-bench dense 16+0@0 t3 odd
+prism-bench prism 16+0@0 t3 odd
+llama-bench 1 16+0@0 t3
+prism-bench dense 16+0@0 t3 odd
+prism-bench prism 16+0@0 t3 odd
+llama-bench 1 16+0@0 t3
+prism-bench dense 0+4@8 t3 odd
+llama-bench 1 0+4@8 t3
+llama-bench 0 0+4@8 t3
+prism-bench dense 0+4@8 t3 odd
+llama-bench 1 0+4@8 t3
+llama-bench 0 0+4@8 t3
+prism-bench dense 0+4@8 t3 odd
+llama-bench 1 0+4@8 t3
+llama-bench 0 0+4@8 t3
+END
+}
+
+# 400 300 500 over 200 300 250; 90 80 100 over the same; 20 30 30 over the better of 10 13 12 (on) and 11 10 11 (off).
+tables() {
+    row '| model | test | attention | prismcpu, t/s | llama.cpp, t/s | its fa | ratio |' && row '|---|---|---|---|---|---|---|' &&
+        row '| tiny | pp16 | dense | 400 | 250 | on | 1.60x |' && row '| tiny | pp16 | prism (0.2500) | 90.0 | 250 | on | 0.36x |' &&
+        row '| tiny | tg4@d8 | dense | 30.0 | 12.0 | on | 2.50x |' && [ "$(grep -c '^|' "$dir/table")" -eq 5 ] &&
+        grep -qF 'Chip, 2 GHz, -t 3, medians of 3 alternating runs. prismcpu: level avx512, --odd. llama.cpp: llama-bench' "$dir/table" &&
+        grep -qF ' of build abc (7), batches of 2048 / 512; the faster of flash attention on and off.' "$dir/table" &&
+        csv_row 'tiny,pp16,dense,0.2500,3,avx512,400,250,1,1.600,400 300 500,200 300 250' &&
+        csv_row 'tiny,tg4@d8,dense,0.2500,3,avx512,30,12,1,2.500,20 30 30,10 13 12' && [ "$(wc -l <"$dir/compare.csv")" -eq 4 ]
+}
+
+# Of an even number, the mean of the middle two; flash attention off may be the better one; a name for the peer; long prompts start cold.
+even_and_cold() {
+    figures prism-bench 1 10 20
+    figures llama-bench 1 1 100 200 300
+    compare 0 CASES=pp8192 REPS=2 THREADS=2 PEER=ik_llama.cpp && row '| tiny | pp8192 | dense | 15.0 | 250 | off | 0.06x |' &&
+        grep -qxF '| model | test | attention | prismcpu, t/s | ik_llama.cpp, t/s | its fa | ratio |' "$dir/table" &&
+        [ "$(grep -c 't2 cold$' "$dir/log")" -eq 5 ] && [ "$(grep -vc cold "$dir/log")" -eq 3 ]
+}
+
+# A failure of the peer: one line and no figure, and not the other tests' trouble.
+peer_fails() {
+    figures prism-bench 100
+    figures llama-bench 1 1 fail fail 50
+    compare 0 CASES="pp16 pp32" REPS=2 && row '| tiny | pp16 | dense | 100 | - | - | - |' &&
+        row '| tiny | pp32 | dense | 100 | 50.0 | on | 2.00x |' && csv_row 'tiny,pp16,dense,0.2500,3,avx2,100,,,,100 100,' &&
+        [ "$(grep -cxF 'compare: tiny pp16: llama.cpp failed: no such tensor' "$dir/errors")" -eq 2 ] &&
+        [ "$(grep -c 'llama-bench . 16' "$dir/log")" -eq 2 ]
+}
+
+one_setting_fails() {
+    figures prism-bench 100
+    figures llama-bench fail 40
+    compare 0 CASES=pp16 REPS=2 && row '| tiny | pp16 | dense | 100 | 40.0 | off | 2.50x |' &&
+        told 'warm-up: llama.cpp failed: no such tensor' && ! grep -q 'llama-bench 1 16' "$dir/log"
+}
+
+fewer_tokens() {
+    figures prism-bench 100
+    figures llama-bench 1 1 short 40
+    compare 0 CASES=pp16 REPS=2 && row '| tiny | pp16 | dense | 100 | 40.0 | off | 2.50x |' &&
+        told 'compare: tiny pp16: llama.cpp ran 15 + 0 tokens after 0 on 3 threads, not 16 + 0 tokens after 0 on 3 threads'
+}
+
+we_fail() {
+    figures prism-bench 1 100 fail
+    figures llama-bench 50
+    compare 1 CASES=pp16 || return 1
+    row '| tiny | pp16 | dense | - | 50.0 | on | - |' && told 'compare: tiny pp16: prismcpu failed: no such tensor' || return 1
+    figures prism-bench fail
+    compare 1 CASES="pp16 pp32" && row '| tiny | pp32 | dense | - | - | - | - |' && told 'tiny warm-up: prismcpu failed: no such tensor' &&
+        [ "$(wc -l <"$dir/log")" -eq 1 ]
+}
+
+wrong_words() {
+    local word
+    for word in pp x16 pp16@512 tg4@d pp-1 pp16d4; do
+        compare 1 CASES="pp16 $word" || return 1
+        told "found '$word'" || return 1
+        [ ! -s "$dir/log" ] && [ ! -s "$dir/table" ] || return 1
+    done
+    compare 1 REPS=x && told "REPS: " && compare 1 THREADS=-1 && told "THREADS: " && compare 1 REPS=0 && told "REPS: "
+}
+
+# SIGTERM, as bash makes its background processes deaf to SIGINT; the trap is the same.
+interrupted() {
+    local status=0 waited=0 pid
+    rm -f "$dir/pid"
+    figures prism-bench 100
+    figures llama-bench 1 1 hang
+    CASES=pp16 MODELS=tiny.gguf LLAMA_BENCH=$dir/llama-bench tools/compare.sh "$dir" >"$dir/table" 2>"$dir/errors" &
+    pid=$!
+    while [ ! -s "$dir/pid" ] && [ $((waited++)) -lt 200 ]; do sleep 0.05; done
+    kill "$pid"
+    wait "$pid" || status=$?
+    [ $status -eq 130 ] && told "compare: interrupted" && ! kill -0 "$(cat "$dir/pid")" 2>/dev/null && [ ! -e "$dir/compare.tmp" ]
+}
+
+# The npm package: asked for once, at its version, and run on the tokens that prism-run finds.
+node_peer() {
+    local old=$PATH
+    mkdir -p "$dir/bin"
+    printf '#!/bin/sh\nexit 1\n' >"$dir/bin/node"
+    cat >"$dir/bin/npm" <<'END'
+#!/bin/sh
+echo "npm $*" >>"${3%/peer}/log"
+mkdir -p "$3/node_modules/node-llama-cpp"
+echo '  "version": "3.22.1",' >"$3/node_modules/node-llama-cpp/package.json"
+END
+    chmod +x "$dir/bin/node" "$dir/bin/npm"
+    figures prism-bench 100
+    PATH=$dir/bin:$old compare 1 LLAMA_BENCH= || return 1
+    told 'compare: needs node 20 or later and npm' && [ ! -s "$dir/table" ] || return 1
+    cat >"$dir/bin/node" <<'END'
+#!/bin/sh
+[ "$1" != -e ] || exit 0
+echo "node $4+$5@$6 t$7 fa$8 warm$9 $(cat "$3")" >>"${1%/peer/compare.mjs}/log"
+echo "{\"build_commit\":\"v\",\"backends\":\"haswell\",\"n_batch\":512,\"n_ubatch\":512,\"n_threads\":$7,\"n_prompt\":$4,\"n_gen\":$5," \
+    "\"n_depth\":$6,\"avg_ts\":25}"
+END
+    PATH=$dir/bin:$old compare 0 LLAMA_BENCH= CASES=pp9000 REPS=1 && row '| tiny | pp9000 | dense | 100 | 25.0 | on | 4.00x |' &&
+        grep -qE '^npm install --prefix .*/peer .*--ignore-scripts .*node-llama-cpp@3.22.1 @node-llama-cpp/linux-[a-z0-9]*@3.22.1$' "$dir/log" &&
+        logged 'node 64+0@0 t3 fa1 warm1 11 12 13' && logged 'node 9000+0@0 t3 fa0 warm0 11 12 13' &&
+        grep -qF ': v in node-llama-cpp 3.22.1, CPU backend haswell, batches of 512 / 512;' "$dir/table" &&
+        PATH=$dir/bin:$old compare 0 LLAMA_BENCH= CASES=tg4@d2 REPS=1 && logged 'node 0+4@2 t3 fa1 warm1 11 12 13' && ! grep -q npm "$dir/log"
+}
+
+# Our own JSON, from the program itself.
+real_prism_bench() {
+    figures llama-bench 1
+    cp "$BUILD/prism-bench" "$dir/prism-bench"
+    compare 0 CASES="pp24:prism tg2@d16:dense" REPS=1 THREADS=1 MODELS=models/gutenberg-llama-16m-q8_0.gguf PRISM_FLAGS="--prism-min-tokens 1" &&
+        grep -qxE '\| gutenberg-llama-16m-q8_0 \| pp24 \| prism \(1.0000\) \| [1-9][0-9.]* \| 1.0 \| on \| [0-9.]+x \|' "$dir/table" &&
+        grep -qE '^gutenberg-llama-16m-q8_0,tg2@d16,dense,1.0000,1,[a-z]' "$dir/compare.csv"
+}
+
+check "ours and theirs take turns" alternates
+check "medians, ratios, both tables" tables
+check "even counts, cold long prompts, another name" even_and_cold
+check "a failing peer" peer_fails
+check "a failing setting of the peer" one_setting_fails
+check "a peer that ran fewer tokens" fewer_tokens
+check "our own failures" we_fail
+check "wrong words" wrong_words
+check "interrupted" interrupted
+check "the npm package" node_peer
+if [ -f models/gutenberg-llama-16m-q8_0.gguf ]; then
+    check "the real prism-bench" real_prism_bench
+else
+    echo "skipped: models/gutenberg-llama-16m-q8_0.gguf not present"
+fi
+
+[ $failed -eq 0 ] || echo "[  FAILED  ] $failed test(s)"
+echo "[  PASSED  ] $passed test(s)"
+[ $failed -eq 0 ]

@@ -170,7 +170,7 @@ run-compare: $(BUILD)/prism-bench $(BUILD)/prism-run
 
 # ---- installation ------------------------------------------------------------------------------------------------
 
-INSTALLED_TOOLS := $(notdir $(TOOLS))
+INSTALLED_TOOLS := $(filter prism-%,$(notdir $(TOOLS)))
 VERSION         := $(shell sed -n 's/^.define PRISM_VERSION "\(.*\)"/\1/p' include/prism/prism.h)
 
 install: all ## copy library, header, tools and pkg-config file below $(DESTDIR)$(PREFIX)

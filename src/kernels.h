@@ -60,6 +60,7 @@ struct prism_linear {
     const char *name;      /* "f32", "i8", "i8x2", "i16", "bf16": printed by --kernels */
     unsigned mr, nr;       /* activation rows per panel (divides 24), weight columns (= output features) per panel (at most 64) */
     unsigned k_step;       /* k must be a multiple of this (1, 2 or 32) */
+    unsigned few_rows;     /* up to so many rows the level's gemv takes less time than packing: measured; 0: up to 16 */
     size_t (*a_bytes)(size_t k);
     size_t (*w_bytes)(size_t k);
 
@@ -162,10 +163,23 @@ struct prism_attention {
     float err;               /* |o - exact| <= err * max|v|: stated and tested bound for |logits| <= 30 */
 };
 
-/* Decode: one query row of one head against all kv_len keys of the cache as stored, [kv_len][d] contiguous of `format`.
- * o: d floats. scores: scratch of kv_len floats. */
-typedef void prism_attn_row_fn(float *o, const float *q, const void *k, const void *v, enum prism_kv_format format, size_t kv_len,
-                               size_t d, float scale, float *scores);
+/* Decode: up to PRISM_ATTN_ROW_Q query rows of the heads that share a kv head against a piece of its cache as stored. Each row keeps a
+ * running softmax (in powers of two): before its first piece max is -INFINITY, sum 0 and o zeros; after its last, o / sum is the result.
+ * A row's arithmetic depends on what it sees and on how its keys were cut into pieces, not on the other rows. */
+#define PRISM_ATTN_ROW_Q 8
+struct prism_attn_row {
+    const float *q;          /* [n_q][d], after RoPE, not scaled */
+    size_t n_q, d;           /* 1..PRISM_ATTN_ROW_Q; a multiple of 8, 8..PRISM_MAX_HEAD_DIM */
+    const void *k, *v;       /* [n_keys][d], contiguous, of `format` */
+    enum prism_kv_format format;
+    size_t n_keys;           /* 1..PRISM_ATTN_ROW_KEYS */
+    const size_t *seen;      /* [n_q]: row r sees keys 0..seen[r] - 1 of the piece, seen[r] <= n_keys; the others are finite */
+    float scale;             /* logits = scale * q.k */
+    float *o, *max, *sum;    /* [n_q][d], [n_q], [n_q] */
+    float *scores;           /* scratch: [n_q][PRISM_ATTN_ROW_KEYS], 64-byte aligned */
+};
+#define PRISM_ATTN_ROW_KEYS 512 /* of a piece at most: rows beyond the first few find it in the second-level cache */
+typedef void prism_attn_row_fn(const struct prism_attn_row *a);
 
 /* ---- selection of key blocks (src/attention/prism.c) ---- */
 

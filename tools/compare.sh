@@ -218,6 +218,8 @@ mkdir -p "$scratch"
 no_warmup=
 if [ -z "$bench" ]; then
     install_node_peer
+elif ! command -v "$bench" >/dev/null; then
+    die "LLAMA_BENCH: no program '$bench'"
 elif "$bench" --help 2>&1 | grep -q -e --no-warmup; then # ik_llama.cpp has it not
     no_warmup=--no-warmup
 fi

@@ -1,6 +1,6 @@
 /* blocks.h - stored blocks in registers: 32 values at a time as signed bytes or floats, and the scales of a block. What a type
  * means is defined by arch/generic/unpack.h, whose layouts and tables are used here; the results are bit-equal to it. Used by
- * dequant.c, groups.c and gemv.c.
+ * dequant.c, groups.c, gemv.c and gemv_i16.c.
  *
  * Every function takes the type as a constant, so that each caller gets its own straight code. A block has block / 32 groups;
  * group j is the values 32j .. 32j + 31. */

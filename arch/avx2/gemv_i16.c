@@ -224,7 +224,8 @@ static void gemv(float *y, size_t ldy, const void *x, size_t n_rows, const void 
 PRISM_INLINE __m128i sums_of_16(const int16_t *q)
 {
     const __m256i one = _mm256_set1_epi16(1);
-    const __m256i s = _mm256_hadd_epi32(_mm256_hadd_epi32(dot(one, q), dot(one, q + 16)), _mm256_hadd_epi32(dot(one, q + 32), dot(one, q + 48)));
+    const __m256i a = _mm256_hadd_epi32(dot(one, q), dot(one, q + 16)), b = _mm256_hadd_epi32(dot(one, q + 32), dot(one, q + 48));
+    const __m256i s = _mm256_hadd_epi32(a, b);
     return _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
 }
 

@@ -1,5 +1,5 @@
-/* unpack.h - blocks of the common types as vectors, for groups.c and gemv.c. The formulas, and the other types, are in
- * arch/generic/unpack.h; bit-equal to them. */
+/* unpack.h - blocks of the common types as vectors, for groups.c and for the packers and gemv of arch/avx512vnni.
+ * The formulas, and the other types, are in arch/generic/unpack.h; bit-equal to them. */
 #ifndef PRISM_AVX512_UNPACK_H
 #define PRISM_AVX512_UNPACK_H
 

@@ -22,17 +22,6 @@
  * each element out of the vector that was stored. */
 #define KEEP_IN_MEMORY(array) __asm__("" : "+m"(array))
 
-/* For kernels that stream from memory once: fetches what lies VEC_AHEAD bytes behind p. The processor sees about 20 lines ahead by
- * itself, and its own prefetching stops at every page. Measured on gemv of Q8_0: 5.9 GB/s without, 8.5 at 1024 bytes, 10.3 at 2048,
- * 9.4 at 4096 (a plain read loop: 14). */
-enum { VEC_AHEAD = 2048 };
-
-PRISM_INLINE void vec_fetch_ahead(const void *p, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)p + VEC_AHEAD + i, _MM_HINT_T0);
-}
-
 /* Lanes 0..n-1, at most 16. */
 PRISM_INLINE __mmask16 vec_mask(size_t n)
 {

@@ -172,7 +172,7 @@ static void gemm_i8x2(const struct prism_gemm_args *g) { gemm(g, 2, prism_i8x2_a
 
 /* Activations: half a step of max/127. Weights: the types with scales of 16 are requantised, likewise. */
 const struct prism_linear prism_linear_i8_avx512vnni = {
-    .name = "i8", .mr = MR, .nr = NR, .k_step = 32,
+    .name = "i8", .mr = MR, .nr = NR, .k_step = 32, .few_rows = 4,
     .a_bytes = prism_i8_a_bytes, .w_bytes = prism_i8_w_bytes,
     .pack_w = prism_pack_w_i8_avx512vnni, .pack_a = prism_pack_a_i8_avx512vnni, .gemm = gemm_i8,
     .finer = &prism_linear_i8x2_avx512vnni,
@@ -181,7 +181,7 @@ const struct prism_linear prism_linear_i8_avx512vnni = {
 
 /* Half a step of max/32767, and three roundings of at most 2^15 half units. */
 const struct prism_linear prism_linear_i8x2_avx512vnni = {
-    .name = "i8x2", .mr = MR, .nr = NR, .k_step = 32,
+    .name = "i8x2", .mr = MR, .nr = NR, .k_step = 32, .few_rows = 4,
     .a_bytes = prism_i8x2_a_bytes, .w_bytes = prism_i8_w_bytes,
     .pack_w = prism_pack_w_i8_avx512vnni, .pack_a = prism_pack_a_i8x2_avx512vnni, .gemm = gemm_i8x2,
     .a_err = 0.5f / 32767 + 3 * 0x1p-24f, .w_err = 0.5f / 127,

@@ -1,4 +1,5 @@
-/* attn_row.c - attention of one query row against a cache as stored: decode. Contract: prism_attn_row_fn of src/kernels.h. */
+/* attn_row.c - attention of a few query rows against a piece of a cache as stored: decode. Contract: struct prism_attn_row of
+ * src/kernels.h. */
 #include <assert.h>
 #include <math.h>
 #include <sleef.h>
@@ -29,25 +30,34 @@ static float dot(const float *x, const float *y, size_t n)
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
 
-void prism_attn_row_f32_generic(float *o, const float *q, const void *k, const void *v, enum prism_kv_format format, size_t kv_len,
-                                size_t d, float scale, float *scores)
+static void attend(const struct prism_attn_row *a, size_t r)
 {
-    float buf[PRISM_MAX_HEAD_DIM], max = -INFINITY, sum = 0;
+    const size_t d = a->d, seen = a->seen[r];
+    float buf[PRISM_MAX_HEAD_DIM], *o = a->o + r * d, *scores = a->scores + r * PRISM_ATTN_ROW_KEYS, max = a->max[r];
 
-    assert(kv_len >= 1 && d % LANES == 0 && d <= PRISM_MAX_HEAD_DIM);
-    for (size_t i = 0; i < kv_len; i++) {
-        scores[i] = scale * dot(q, cache_row(buf, k, format, i, d), d);
+    for (size_t i = 0; i < seen; i++) {
+        scores[i] = a->scale * 0x1.715476p0f * dot(a->q + r * d, cache_row(buf, a->k, a->format, i, d), d); /* log2(e) */
         max = scores[i] > max ? scores[i] : max;
     }
+    float old = Sleef_exp2f_u10(a->max[r] - max);
+    a->sum[r] *= old;
+    a->max[r] = max;
     for (size_t j = 0; j < d; j++)
-        o[j] = 0;
-    for (size_t i = 0; i < kv_len; i++) {
-        float p = Sleef_expf_u10(scores[i] - max);
-        const float *row = cache_row(buf, v, format, i, d);
-        sum += p;
+        o[j] *= old;
+    for (size_t i = 0; i < seen; i++) {
+        float p = Sleef_exp2f_u10(scores[i] - max);
+        const float *row = cache_row(buf, a->v, a->format, i, d);
+        a->sum[r] += p;
         for (size_t j = 0; j < d; j++)
             o[j] += p * row[j];
     }
-    for (size_t j = 0; j < d; j++)
-        o[j] /= sum;
+}
+
+void prism_attn_row_f32_generic(const struct prism_attn_row *a)
+{
+    assert(a->n_q >= 1 && a->n_q <= PRISM_ATTN_ROW_Q && a->n_keys >= 1 && a->n_keys <= PRISM_ATTN_ROW_KEYS);
+    assert(a->d % LANES == 0 && a->d <= PRISM_MAX_HEAD_DIM);
+    for (size_t r = 0; r < a->n_q; r++)
+        if (a->seen[r] > 0)
+            attend(a, r);
 }

@@ -1,6 +1,6 @@
-/* attn_row.c - attention of one query row against a cache as stored: decode, bound by memory. Contract: prism_attn_row_fn of
- * src/kernels.h. Values are added in the order of the keys, blocks of KEYS of them for 64 dims at a time, so that a block of
- * rows is read from memory once. */
+/* attn_row.c - attention of a few query rows against a piece of a cache as stored: decode, bound by memory. Contract: struct
+ * prism_attn_row of src/kernels.h. Row by row: the piece stays in the cache. Values are added in the order of the keys, blocks of KEYS of
+ * them for 64 dims at a time, so that a block of values is read once. */
 #include <assert.h>
 #include <math.h>
 
@@ -47,10 +47,10 @@ static inline __attribute__((always_inline)) float dot(const float *q, const voi
     return vaddvq_f32(vaddq_f32(vaddq_f32(s0, s1), vaddq_f32(s2, s3)));
 }
 
-/* scores (in units of log2) to probabilities times their sum, which is returned. */
-static float softmax(float *scores, size_t n)
+/* scores to 2^(score - largest); returns their sum. */
+static float softmax(float *scores, size_t n, float largest)
 {
-    float32x4_t max = vdupq_n_f32(prism_max_neon(scores, n)), sum = vdupq_n_f32(0);
+    float32x4_t max = vdupq_n_f32(largest), sum = vdupq_n_f32(0);
     float last[4] = { -INFINITY, -INFINITY, -INFINITY, -INFINITY };
     size_t whole = n / 4 * 4;
 
@@ -101,46 +101,46 @@ static inline __attribute__((always_inline)) void add_64(float *o, const float *
     STORE_8(0) STORE_8(1) STORE_8(2) STORE_8(3) STORE_8(4) STORE_8(5) STORE_8(6) STORE_8(7)
 }
 
-struct row_args {
-    float *o;
-    const float *q;
-    const void *k, *v;
-    size_t kv_len, d;
-    float scale, *scores;
-};
-
-static inline __attribute__((always_inline)) void attend(const struct row_args *a, load8_fn *load8)
+/* One row, which sees n > 0 keys. */
+static inline __attribute__((always_inline)) void attend_row(const struct prism_attn_row *a, size_t r, size_t n, load8_fn *load8)
 {
-    size_t d = a->d;
+    const size_t d = a->d;
+    float *scores = a->scores + r * PRISM_ATTN_ROW_KEYS, *o = a->o + r * d;
 
-    for (size_t j = 0; j < a->kv_len; j++)
-        a->scores[j] = a->scale * 1.44269504f * dot(a->q, a->k, j * d, d, load8);
-    float sum = softmax(a->scores, a->kv_len);
+    for (size_t j = 0; j < n; j++)
+        scores[j] = a->scale * 1.44269504f * dot(a->q + r * d, a->k, j * d, d, load8); /* log2(e) */
+    const float here = prism_max_neon(scores, n), max = here > a->max[r] ? here : a->max[r];
+    const float old = vgetq_lane_f32(prism_exp2_neon(vdupq_n_f32(a->max[r] - max)), 0);
+    a->sum[r] = a->sum[r] * old + softmax(scores, n, max);
+    a->max[r] = max;
     for (size_t c = 0; c < d; c++)
-        a->o[c] = 0;
-    for (size_t j = 0; j < a->kv_len; j += KEYS) {
-        size_t n = a->kv_len - j < KEYS ? a->kv_len - j : KEYS, c = 0;
+        o[c] *= old;
+    for (size_t j = 0; j < n; j += KEYS) {
+        size_t keys = n - j < KEYS ? n - j : KEYS, c = 0;
         for (; c + 64 <= d; c += 64)
-            add_64(a->o + c, a->scores + j, a->v, j * d + c, n, d, load8);
+            add_64(o + c, scores + j, a->v, j * d + c, keys, d, load8);
         for (; c < d; c += 8)
-            add_8(a->o + c, a->scores + j, a->v, j * d + c, n, d, load8);
+            add_8(o + c, scores + j, a->v, j * d + c, keys, d, load8);
     }
-    for (size_t c = 0; c < d; c++)
-        a->o[c] /= sum;
 }
 
-static void attend_f32(const struct row_args *a) { attend(a, load8_f32); }
-static void attend_f16(const struct row_args *a) { attend(a, load8_f16); }
-static void attend_bf16(const struct row_args *a) { attend(a, load8_bf16); }
-
-void prism_attn_row_f32_neon(float *o, const float *q, const void *k, const void *v, enum prism_kv_format format, size_t kv_len,
-                             size_t d, float scale, float *scores)
+static inline __attribute__((always_inline)) void attend(const struct prism_attn_row *a, load8_fn *load8)
 {
-    static void (*const by_format[])(const struct row_args *) = {
+    for (size_t r = 0; r < a->n_q; r++)
+        if (a->seen[r] > 0)
+            attend_row(a, r, a->seen[r], load8);
+}
+
+static void attend_f32(const struct prism_attn_row *a) { attend(a, load8_f32); }
+static void attend_f16(const struct prism_attn_row *a) { attend(a, load8_f16); }
+static void attend_bf16(const struct prism_attn_row *a) { attend(a, load8_bf16); }
+
+void prism_attn_row_f32_neon(const struct prism_attn_row *a)
+{
+    static void (*const by_format[])(const struct prism_attn_row *) = {
         [PRISM_KVF_F16] = attend_f16, [PRISM_KVF_BF16] = attend_bf16, [PRISM_KVF_F32] = attend_f32,
     };
-    struct row_args a = { .o = o, .q = q, .k = k, .v = v, .kv_len = kv_len, .d = d, .scale = scale, .scores = scores };
-
-    assert(kv_len >= 1 && d % 8 == 0 && d >= 8 && d <= PRISM_MAX_HEAD_DIM);
-    by_format[format](&a);
+    assert(a->n_q >= 1 && a->n_q <= PRISM_ATTN_ROW_Q && a->n_keys >= 1 && a->n_keys <= PRISM_ATTN_ROW_KEYS);
+    assert(a->d % 8 == 0 && a->d >= 8 && a->d <= PRISM_MAX_HEAD_DIM);
+    by_format[a->format](a);
 }

@@ -73,8 +73,8 @@ struct sums {
 };
 
 /* 256 values of one weight row with those of `rows` (1, 2 or 4: a constant) rows of activations, x_step apart. */
-static inline __attribute__((always_inline)) void add_256(struct sums *sum, int rows, const struct x_256 *x, size_t x_step, const uint8_t *b,
-                                                          enum prism_type type)
+static inline __attribute__((always_inline)) void add_256(struct sums *sum, int rows, const struct x_256 *x, size_t x_step,
+                                                          const uint8_t *b, enum prism_type type)
 {
     float d[16], m[8], s[4][16];
 

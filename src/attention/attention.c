@@ -1,7 +1,5 @@
-/* attention.c - see attention.h. */
+/* attention.c - see attention.h: tiles of packed blocks. rows.c has the rest. */
 #include "src/attention/attention.h"
-
-#include <string.h>
 
 #include "src/attention/select.h"
 
@@ -25,8 +23,9 @@ static size_t tile_bytes(const struct prism_attention *family, size_t d, size_t 
 
 size_t prism_attention_scratch(const struct prism_attention *family, size_t d, size_t block, size_t n_ctx)
 {
-    size_t tiles = tile_bytes(family, d, block) + div_up(n_ctx, block) * sizeof(uint32_t), row = n_ctx * sizeof(float);
-    return tiles > row ? tiles : row;
+    size_t tiles = tile_bytes(family, d, block) + div_up(n_ctx, block) * sizeof(uint32_t);
+    size_t rows = PRISM_ATTN_ROW_Q * PRISM_ATTN_ROW_KEYS * sizeof(float);
+    return tiles > rows ? tiles : rows;
 }
 
 static uint8_t *k_panels(const struct prism_attention_call *a, size_t slot) { return a->panels + slot * a->k_head_bytes; }
@@ -138,21 +137,4 @@ bool prism_attention_tiles(const struct prism_attention_call *a)
             return false;
     }
     return true;
-}
-
-static void row_job(void *arg, size_t job, uint32_t thread)
-{
-    const struct prism_attention_call *a = arg;
-    size_t row = job / a->n_head, head = job % a->n_head, kv = head / (a->n_head / a->n_head_kv) * a->kv_head_bytes;
-    float *q = a->q + job * a->d, o[PRISM_MAX_HEAD_DIM];
-
-    a->kernels->attn_row(o, q, a->k + kv, a->v + kv, a->format, a->q_pos + row + 1, a->d, a->scale,
-                         (float *)(void *)(a->scratch + (size_t)thread * a->scratch_bytes));
-    memcpy(q, o, a->d * sizeof *o);
-}
-
-bool prism_attention_rows(const struct prism_attention_call *a)
-{
-    double work = 4.0 * (double)(a->q_pos + a->n_rows) * (double)a->d;
-    return a->runner.run(a->runner.self, a->n_rows * a->n_head, work, row_job, (void *)a);
 }

@@ -34,13 +34,13 @@ struct prism_attention_call {
     const struct prism_mask *mask; /* NULL: dense. Else the blocks of each head and query block; rows of the call's blocks from q_pos on */
     size_t dense_from;         /* with a mask: rows at this absolute position and later attend to everything */
     uint32_t *order;           /* with a mask: scratch of two entries per head and tile */
-    uint8_t *panels;           /* packed keys and values of heads_at_once kv heads */
+    uint8_t *panels;           /* packed keys and values of heads_at_once kv heads; of rows: prism_attention_rows_bytes */
     size_t heads_at_once, k_head_bytes, v_head_bytes;
     uint8_t *scratch;          /* per thread, scratch_bytes apart: see prism_attention_scratch */
     size_t scratch_bytes;
 };
 
-/* Bytes of scratch that a thread needs for up to n_ctx tokens. */
+/* Bytes of scratch that a thread needs for up to n_ctx tokens, tiles or rows. */
 size_t prism_attention_scratch(const struct prism_attention *family, size_t d, size_t block, size_t n_ctx);
 
 /* Rows of a query tile: a tile lies in one block of the grid. */
@@ -49,7 +49,10 @@ size_t prism_attention_tile_rows(const struct prism_attention *family, size_t bl
 /* Query tiles against packed blocks: for prompts. Returns false when the runner wanted to stop. */
 bool prism_attention_tiles(const struct prism_attention_call *a);
 
-/* Row by row from the cache as stored: for decode and a few tokens. */
+/* From the cache as stored, which is read once for the query heads that share a kv head: for decode and a few tokens. */
 bool prism_attention_rows(const struct prism_attention_call *a);
+
+/* Bytes of panels that it needs for n_rows rows that end at n_ctx tokens at most. */
+size_t prism_attention_rows_bytes(size_t n_rows, size_t n_head, size_t d, size_t n_ctx);
 
 #endif

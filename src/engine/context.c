@@ -99,7 +99,8 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     c->k_head_bytes = n_blocks * c->attention->k_block_bytes(hp->head_dim, p->block);
     c->v_head_bytes = n_blocks * c->attention->v_block_bytes(hp->head_dim, p->block);
     c->attn_heads = (uint32_t)min_u64(hp->n_head_kv, max_u64(1, attention_panel_target / (c->k_head_bytes + c->v_head_bytes)));
-    c->attn_panels = prism_arena_take(a, c->attn_heads, c->k_head_bytes + c->v_head_bytes);
+    uint64_t rows_bytes = prism_attention_rows_bytes((size_t)min_u64(n_ctx, PRISM_FEW_TOKENS), hp->n_head, hp->head_dim, n_ctx);
+    c->attn_panels = prism_arena_take(a, max_u64(c->attn_heads * (c->k_head_bytes + c->v_head_bytes), rows_bytes), 1);
     c->blocks = prism_arena_take(a, n_blocks, sizeof *c->blocks);
     prism_selection_layout(c, a);
     c->thread_bytes = max_size(max_size(prism_attention_scratch(c->attention, hp->head_dim, p->block, n_ctx), prism_selection_scratch(c)),

@@ -95,7 +95,7 @@ struct prism_context {
 /* Hands out (or, with a->base NULL, adds up) every buffer of c, whose model, kernels and plan parameters are set. */
 void prism_context_layout(struct prism_context *c, struct prism_arena *a);
 
-/* The linear kind for a matrix of a layer under the context's compute mode. (The output matrix is always multiplied in fp32.)
+/* The linear kind for a matrix of a layer under the context's compute mode. (That of the output matrix is always fp32.)
  * fine: one of the products where coarse activations hurt, see layer.c. */
 const struct prism_linear *prism_context_linear(const struct prism_context *c, const struct prism_matrix *m, bool fine);
 

@@ -70,8 +70,8 @@ static void deliver_job(void *arg, size_t job, uint32_t thread)
     d->c->params->logits(d->c->params->logits_user, d->row + row, min_size(DELIVER_ROWS, d->n - row), d->c->logits_rows + row * n_vocab);
 }
 
-/* The output matrix is multiplied in fp32 in every mode, as it is for the one row of an ordinary prefill (read as stored): an int8 step
- * would show undamped in the logits, and what an evaluation measures should be what users get.
+/* The output matrix is never multiplied with int8 activations, whose steps would show undamped in the logits: many rows are multiplied in
+ * fp32, a few (the one row of an ordinary prefill) as stored, with activations of two bytes at least.
  * logits[n][n_vocab] of n rows that start at row `row` of the call. */
 static bool compute_logits(struct prism_context *c, size_t row, size_t n, float *logits)
 {

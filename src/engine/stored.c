@@ -148,6 +148,9 @@ bool prism_products_stored(struct prism_context *c, const struct prism_rows *row
         l.n_units += div_up(p[i].m->rows, COLS);
         work += prism_product_work(&p[i], n_rows, k);
     }
-    return prism_context_run(c, PRISM_PHASE_OTHER, n_rows, 0, row_job, &l) &&
-           prism_context_run(c, PRISM_PHASE_LINEAR, l.n_units, work / (double)l.n_units, product_job, &l);
+    if (n_rows == 1)
+        row_job(&l, 0, 0); /* a microsecond: not worth a phase */
+    else if (!prism_context_run(c, PRISM_PHASE_OTHER, n_rows, 0, row_job, &l))
+        return false;
+    return prism_context_run(c, PRISM_PHASE_LINEAR, l.n_units, work / (double)l.n_units, product_job, &l);
 }

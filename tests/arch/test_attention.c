@@ -299,18 +299,50 @@ static void check_auto(const struct prism_kernels *k)
 
 /* ---- the row kernel ---- */
 
+/* The last `rows` positions of kv_len keys, which come in pieces of `piece`: late pieces are not seen by all rows. */
 static const struct row_shape {
-    size_t d, kv_len;
-} row_shapes[] = { { 64, 1 }, { 8, 7 }, { 40, 33 }, { 80, 300 }, { 96, 31 }, { 128, 1000 }, { 256, 65 } };
+    size_t d, kv_len, rows, piece;
+} row_shapes[] = {
+    { 64, 1, 1, 512 },   { 8, 7, 3, 512 },    { 40, 33, 8, 16 },  { 80, 300, 5, 512 },  { 96, 31, 2, 512 },
+    { 128, 600, 1, 512 }, { 128, 1000, 8, 512 }, { 256, 65, 4, 40 }, { 64, 520, 7, 128 }, { 136, 70, 6, 33 },
+};
+
+/* o[rows][d]: rows [first, first + n) of the scene, piece after piece. */
+static void attend_rows(const struct prism_kernels *k, const struct scene *s, const void *stored_k, const void *stored_v,
+                        enum prism_kv_format format, size_t piece, size_t first, size_t n, float *o)
+{
+    const size_t d = s->t.d;
+    float *max = kt_floats(n), *sum = kt_floats(n), *scores = kt_alloc(n * PRISM_ATTN_ROW_KEYS * sizeof *scores, 64);
+    size_t *seen = kt_alloc(n * sizeof *seen, 8);
+
+    for (size_t r = 0; r < n; r++) {
+        max[r] = -INFINITY;
+        sum[r] = 0;
+    }
+    memset(o, 0, n * d * sizeof *o);
+    for (size_t key = 0; key < s->t.q_pos + first + n; key += piece) {
+        size_t left = s->t.q_pos + first + n - key, n_keys = left < piece ? left : piece, at = key * d * format_bytes(format);
+        for (size_t r = 0; r < n; r++) {
+            size_t limit = s->t.q_pos + first + r + 1;
+            seen[r] = limit < key ? 0 : limit - key < n_keys ? limit - key : n_keys;
+        }
+        k->attn_row(&(struct prism_attn_row){ .q = s->q + first * d, .n_q = n, .d = d, .k = (const char *)stored_k + at,
+                                              .v = (const char *)stored_v + at, .format = format, .n_keys = n_keys, .seen = seen,
+                                              .scale = s->t.scale, .o = o, .max = max, .sum = sum, .scores = scores });
+    }
+    for (size_t r = 0; r < n; r++)
+        for (size_t i = 0; i < d; i++)
+            o[r * d + i] /= sum[r];
+}
 
 static void check_row_shape(const struct prism_kernels *k, const struct row_shape *shape, enum prism_kv_format format, enum logits logits)
 {
     struct scene s = { .a = k->attention_f32 };
-    const size_t d = shape->d, n = shape->kv_len;
+    const size_t d = shape->d, n = shape->kv_len, rows = shape->rows;
     uint32_t all = 0;
 
-    /* As one row of a tile with a single block that holds everything. */
-    s.t = (struct prism_attn_tile){ .ldq = d, .rows = 1, .d = d, .q_pos = n - 1, .kv_len = n, .block = n, .n_blocks = 1,
+    /* As rows of a tile with a single block that holds everything. */
+    s.t = (struct prism_attn_tile){ .ldq = d, .rows = rows, .d = d, .q_pos = n - rows, .kv_len = n, .block = n, .n_blocks = 1,
                                     .scale = 1 / sqrtf((float)d) };
     s.blocks = &all;
     s.k = kt_floats(n * d);
@@ -318,12 +350,16 @@ static void check_row_shape(const struct prism_kernels *k, const struct row_shap
     kt_fill(s.k, n * d, KT_NORMAL);
     kt_fill(s.v, n * d, KT_NORMAL);
     void *stored_k = store(s.k, n * d, format), *stored_v = store(s.v, n * d, format);
-    s.q = kt_floats(d);
+    s.q = kt_floats(rows * d);
     make_q(&s, logits);
     kt_freeze(s.q);
-    float *o = kt_floats(d), *scores = kt_floats(n);
-    k->attn_row(o, s.q, stored_k, stored_v, format, n, d, s.t.scale, scores);
+    float *o = kt_floats(rows * d), *alone = kt_floats(d);
+    attend_rows(k, &s, stored_k, stored_v, format, shape->piece, 0, rows, o);
     check_rows(&s, o, d, logits);
+    for (size_t r = 0; r < rows; r++) { /* the same bits for a row computed alone */
+        attend_rows(k, &s, stored_k, stored_v, format, shape->piece, r, 1, alone);
+        kt_same_floats(alone, o + r * d, d);
+    }
 }
 
 static void check_row(const struct prism_kernels *k)
@@ -331,8 +367,10 @@ static void check_row(const struct prism_kernels *k)
     for (size_t i = 0; i < sizeof row_shapes / sizeof *row_shapes; i++)
         for (int f = 0; f <= PRISM_KVF_F32; f++)
             for (int l = 0; l < N_LOGITS; l++) {
-                kt_context("%s attn_row d %zu kv_len %zu format %d logits %d", k->name, row_shapes[i].d, row_shapes[i].kv_len, f, l);
-                check_row_shape(k, &row_shapes[i], (enum prism_kv_format)f, (enum logits)l);
+                const struct row_shape *s = &row_shapes[i];
+                kt_context("%s attn_row d %zu kv_len %zu rows %zu piece %zu format %d logits %d", k->name, s->d, s->kv_len, s->rows, s->piece,
+                           f, l);
+                check_row_shape(k, s, (enum prism_kv_format)f, (enum logits)l);
                 kt_release();
             }
 }

@@ -167,7 +167,8 @@ wrong_words() {
         told "found '$word'" || return 1
         [ ! -s "$dir/log" ] && [ ! -s "$dir/table" ] || return 1
     done
-    compare 1 REPS=x && told "REPS: " && compare 1 THREADS=-1 && told "THREADS: " && compare 1 REPS=0 && told "REPS: "
+    compare 1 REPS=x && told "REPS: " && compare 1 THREADS=-1 && told "THREADS: " && compare 1 REPS=0 && told "REPS: " &&
+        compare 1 LLAMA_BENCH=/nonexistent && told "LLAMA_BENCH: no program '/nonexistent'"
 }
 
 # SIGTERM, as bash makes its background processes deaf to SIGINT; the trap is the same.

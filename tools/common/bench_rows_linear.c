@@ -106,7 +106,7 @@ static bool make_linear_finer(struct bench_job *j) { return kind_finer(j) && mak
 /* Columns that are packed, and multiplied with all rows while they are in the second-level cache: as the engine does it, src/engine/linear.c. */
 static size_t piece_cols(const struct prism_linear *l, size_t k)
 {
-    enum { COLS = 128, BYTES = 512 << 10 };
+    enum { COLS = 128, BYTES = 2 << 20 };
     size_t most = BYTES / l->w_bytes(k), n = COLS / l->nr < most ? COLS / l->nr : most;
 
     return (n ? n : 1) * l->nr;

@@ -1,4 +1,5 @@
 /* bench_rows_other.c - rows of `prism-bench kernels`: vectors, attention, selection. */
+#include <math.h>
 #include <string.h>
 
 #include "tools/common/bench_rows.h"
@@ -137,20 +138,32 @@ static bool make_attention_auto(struct bench_job *j) { return make_attention(j, 
 /* Keys and values of a cache in memory, the next ones every time. */
 static void run_attn_row(struct bench_job *j)
 {
-    const size_t d = j->row->m, keys = j->row->k, bytes = keys * d * sizeof(uint16_t);
+    const size_t d = j->row->m, n_q = j->row->n, keys = j->row->k, bytes = keys * d * sizeof(uint16_t);
     const char *kv = bench_walk_next(j->walk, 2 * bytes);
+    float max[PRISM_ATTN_ROW_Q], sum[PRISM_ATTN_ROW_Q];
+    size_t seen[PRISM_ATTN_ROW_Q];
 
-    j->k->attn_row(j->y, j->x, kv, kv + bytes, PRISM_KVF_F16, keys, d, 0.1f, j->w);
+    for (size_t i = 0; i < n_q; i++) {
+        max[i] = -INFINITY;
+        sum[i] = 0;
+        seen[i] = PRISM_ATTN_ROW_KEYS;
+    }
+    memset(j->y, 0, n_q * d * sizeof(float));
+    for (size_t key = 0; key < keys; key += PRISM_ATTN_ROW_KEYS)
+        j->k->attn_row(&(struct prism_attn_row){
+            .q = j->x, .n_q = n_q, .d = d, .k = kv + key * d * sizeof(uint16_t), .v = kv + bytes + key * d * sizeof(uint16_t),
+            .format = PRISM_KVF_F16, .n_keys = PRISM_ATTN_ROW_KEYS, .seen = seen, .scale = 0.1f, .o = j->y, .max = max, .sum = sum, .scores = j->w,
+        });
 }
 
 static bool make_attn_row(struct bench_job *j)
 {
-    const size_t d = j->row->m, keys = j->row->k;
+    const size_t d = j->row->m, n_q = j->row->n, keys = j->row->k;
 
     bench_walk_fill(j->walk, PRISM_F16);
-    j->x = bench_floats(j, d);
-    j->y = bench_floats(j, d);
-    j->w = bench_floats(j, keys);
+    j->x = bench_floats(j, n_q * d);
+    j->y = bench_floats(j, n_q * d);
+    j->w = bench_floats(j, n_q * PRISM_ATTN_ROW_KEYS);
     j->work = (double)(2 * keys * d) * sizeof(uint16_t);
     return true;
 }
@@ -183,7 +196,10 @@ const struct bench_row bench_attention_rows[] = {
     { "attention_f32", make_attention_f32, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 128, 128, 2048 },
     { "attention_auto", make_attention_auto, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 64, 64, 1024 },
     { "attention_auto", make_attention_auto, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 128, 128, 2048 },
-    { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_F16, 128, 0, 4096 },
+    { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_F16, 64, 1, 4096 },
+    { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_F16, 128, 1, 4096 },
+    { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_F16, 128, 2, 4096 },
+    { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_F16, 128, 4, 4096 },
     { "band_dots", make_band_dots, run_band_dots, BENCH_BY_OTHER, PRISM_F32, 64, 256, 0 },
     { "band_dots", make_band_dots, run_band_dots, BENCH_BY_OTHER, PRISM_F32, 128, 1024, 0 },
     { "softmax_q30", make_8_bytes, run_softmax_q30, BENCH_BY_OTHER, PRISM_F32, 0, 256, 0 },

@@ -1,0 +1,177 @@
+/* attn_row_body.h - the row kernel of attention over a cache as stored (struct prism_attn_row of src/kernels.h), for vectors of any
+ * width. Before including it, a file defines
+ *
+ *     LANES, vf                   floats of a vector, and its type
+ *     MAX_ROWS                    query rows that share a pass over the keys: 2 or 4
+ *     VALUE_SUMS                  vectors of sums in registers during the pass over the values: 8 or 16
+ *     kv_load(p, format, n)       n <= LANES values of a cache at p, zeros behind, as floats; n < LANES at the end of a head only
+ *     f_load(p, n), f_store(p, x, n), f_first(x, n)     the same of floats; x with zeros from lane n on
+ *     f_zero(), f_set1(x), f_add, f_sub, f_mul, f_fma(x, y, sum), f_exp2(x) for x <= 0, exactly 0 for -infinity
+ *     f_lane_0(x), f_sum(x), f_largest(p, n)            of lanes; of n >= 1 floats
+ *     f_sum_4(a, b, c, d)         the sums of four vectors, as __m128
+ *
+ * Bound by memory for a few rows. Sums in fp32, in an order that depends on d and the piece of keys only. */
+#include <assert.h>
+#include <math.h>
+
+#include "arch/avx2/stream.h"
+#include "src/kernels.h"
+
+enum { KEYS_AT_ONCE = 4, VALUES_AT_ONCE = 32 };
+
+/* Element i of a cache of `format`, a constant at every call. */
+PRISM_INLINE const char *element(const void *cache, size_t i, enum prism_kv_format format)
+{
+    return (const char *)cache + i * (format == PRISM_KVF_F32 ? 4 : 2);
+}
+
+PRISM_INLINE size_t at_most(size_t n, size_t most) { return n < most ? n : most; }
+
+/* s[r][i] += the products of `in` values of row r's query and of four keys. */
+PRISM_INLINE void add_products(vf (*s)[KEYS_AT_ONCE], int rows, const float *q, size_t ldq, const char *k0, const char *k1, const char *k2,
+                               const char *k3, enum prism_kv_format format, size_t in)
+{
+    const vf x0 = kv_load(k0, format, in), x1 = kv_load(k1, format, in), x2 = kv_load(k2, format, in), x3 = kv_load(k3, format, in);
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) {
+        const vf x = f_load(q + (size_t)r * ldq, in);
+        s[r][0] = f_fma(x, x0, s[r][0]);
+        s[r][1] = f_fma(x, x1, s[r][1]);
+        s[r][2] = f_fma(x, x2, s[r][2]);
+        s[r][3] = f_fma(x, x3, s[r][3]);
+    }
+}
+
+/* scores[r][i] = factor * q[r].k[i] for every key: the logits in powers of two. Up to three more behind repeat the last key. */
+PRISM_INLINE void logits(const struct prism_attn_row *a, size_t row, int rows, enum prism_kv_format format, float factor)
+{
+    const size_t d = a->d, n = a->n_keys, step = (size_t)(element(a->k, LANES, format) - (const char *)a->k);
+    for (size_t i = 0; i < n; i += KEYS_AT_ONCE) {
+        const char *k0 = element(a->k, i * d, format), *k1 = element(a->k, at_most(i + 1, n - 1) * d, format);
+        const char *k2 = element(a->k, at_most(i + 2, n - 1) * d, format), *k3 = element(a->k, at_most(i + 3, n - 1) * d, format);
+        const float *q = a->q + row * d, *end = q + d;
+        vf s[MAX_ROWS][KEYS_AT_ONCE];
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++)
+            s[r][0] = s[r][1] = s[r][2] = s[r][3] = f_zero();
+        stream_ahead(k0, KEYS_AT_ONCE * step * d / LANES);
+        for (; q + LANES <= end; q += LANES, k0 += step, k1 += step, k2 += step, k3 += step)
+            add_products(s, rows, q, d, k0, k1, k2, k3, format, LANES);
+        if (q < end)
+            add_products(s, rows, q, d, k0, k1, k2, k3, format, (size_t)(end - q));
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++)
+            _mm_store_ps(a->scores + (row + (size_t)r) * PRISM_ATTN_ROW_KEYS + i,
+                         _mm_mul_ps(_mm_set1_ps(factor), f_sum_4(s[r][0], s[r][1], s[r][2], s[r][3])));
+    }
+}
+
+/* One row's logits to 2^(logit - maximum) in place, 0 where it does not see the key; what it had summed up is scaled to the maximum. */
+static void probabilities(const struct prism_attn_row *a, size_t row)
+{
+    const size_t seen = a->seen[row];
+    float *p = a->scores + row * PRISM_ATTN_ROW_KEYS, *o = a->o + row * a->d;
+
+    if (seen > 0) {
+        const float before = a->max[row], here = f_largest(p, seen), max = before > here ? before : here;
+        const vf old = f_exp2(f_set1(before - max)), m = f_set1(max);
+        vf sum = f_zero();
+        for (size_t i = 0; i < seen; i += LANES) {
+            const vf x = f_first(f_exp2(f_sub(f_load(p + i, LANES), m)), seen - i);
+            f_store(p + i, x, LANES);
+            sum = f_add(sum, x);
+        }
+        a->max[row] = max;
+        a->sum[row] = a->sum[row] * f_lane_0(old) + f_sum(sum);
+        for (size_t j = 0, in; j < a->d; j += in) {
+            in = at_most(a->d - j, LANES);
+            f_store(o + j, f_mul(old, f_load(o + j, in)), in);
+        }
+    }
+    for (size_t i = seen; i < a->n_keys; i++)
+        p[i] = 0;
+}
+
+/* o[r][j ..) += sum of p[r][i] * v[i][j ..) over n values from number i0 on: `vectors` whole vectors, or one of `in` lanes. */
+PRISM_INLINE void add_tile(const struct prism_attn_row *a, size_t row, int rows, enum prism_kv_format format, size_t i0, size_t n, size_t j,
+                           int vectors, size_t in)
+{
+    const size_t d = a->d;
+    const char *v = element(a->v, i0 * d + j, format);
+    const float *p = a->scores + row * PRISM_ATTN_ROW_KEYS + i0;
+    float *o = a->o + row * d + j;
+    vf s[MAX_ROWS][8];
+
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int c = 0; c < vectors; c++)
+            s[r][c] = f_load(o + (size_t)r * d + (size_t)c * LANES, in);
+    for (size_t i = 0; i < n; i++, v = element(v, d, format)) {
+        vf pr[MAX_ROWS];
+        if (j == 0)
+            stream_ahead(v, (size_t)(element(v, d, format) - v));
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++)
+            pr[r] = f_set1(p[(size_t)r * PRISM_ATTN_ROW_KEYS + i]);
+#pragma GCC unroll 8
+        for (int c = 0; c < vectors; c++) {
+            const vf x = kv_load(element(v, (size_t)c * LANES, format), format, in);
+#pragma GCC unroll 4
+            for (int r = 0; r < rows; r++)
+                s[r][c] = f_fma(pr[r], x, s[r][c]);
+        }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int c = 0; c < vectors; c++)
+            f_store(o + (size_t)r * d + (size_t)c * LANES, s[r][c], in);
+}
+
+PRISM_INLINE void add_values(const struct prism_attn_row *a, size_t row, int rows, enum prism_kv_format format)
+{
+    const int most = VALUE_SUMS / rows < 8 ? VALUE_SUMS / rows : 8;
+    const size_t d = a->d;
+    for (size_t i = 0; i < a->n_keys; i += VALUES_AT_ONCE) {
+        const size_t n = at_most(a->n_keys - i, VALUES_AT_ONCE);
+        size_t j = 0;
+        for (; j + (size_t)most * LANES <= d; j += (size_t)most * LANES)
+            add_tile(a, row, rows, format, i, n, j, most, LANES);
+        for (; most > 4 && j + 4 * LANES <= d; j += 4 * LANES)
+            add_tile(a, row, rows, format, i, n, j, 4, LANES);
+        for (; j < d; j += LANES)
+            add_tile(a, row, rows, format, i, n, j, 1, at_most(d - j, LANES));
+    }
+}
+
+/* rows: 1, 2 or 4, a constant. */
+PRISM_INLINE void attend_some(const struct prism_attn_row *a, size_t row, int rows, enum prism_kv_format format)
+{
+    logits(a, row, rows, format, a->scale * 0x1.715476p0f); /* log2(e) */
+    for (int r = 0; r < rows; r++)
+        probabilities(a, row + (size_t)r);
+    add_values(a, row, rows, format);
+}
+
+PRISM_INLINE void attend(const struct prism_attn_row *a, enum prism_kv_format format)
+{
+    size_t row = 0;
+    for (; MAX_ROWS == 4 && row + 4 <= a->n_q; row += 4)
+        attend_some(a, row, 4, format);
+    for (; row + 2 <= a->n_q; row += 2)
+        attend_some(a, row, 2, format);
+    if (row < a->n_q)
+        attend_some(a, row, 1, format);
+}
+
+PRISM_INLINE void attend_any_format(const struct prism_attn_row *a)
+{
+    assert(a->n_q >= 1 && a->n_q <= PRISM_ATTN_ROW_Q && a->n_keys >= 1 && a->n_keys <= PRISM_ATTN_ROW_KEYS);
+    assert(a->d % 8 == 0 && a->d <= PRISM_MAX_HEAD_DIM && (uintptr_t)a->scores % 64 == 0);
+    switch (a->format) {
+    case PRISM_KVF_F16: attend(a, PRISM_KVF_F16); break;
+    case PRISM_KVF_BF16: attend(a, PRISM_KVF_BF16); break;
+    case PRISM_KVF_F32: attend(a, PRISM_KVF_F32); break;
+    }
+}

@@ -175,7 +175,7 @@ VERSION         := $(shell sed -n 's/^.define PRISM_VERSION "\(.*\)"/\1/p' inclu
 
 install: all ## copy library, header, tools and pkg-config file below $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/prism
-	install -m 755 $(TOOLS) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(INSTALLED_TOOLS:%=$(BUILD)/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib
 	install -m 644 include/prism/prism.h $(DESTDIR)$(PREFIX)/include/prism
 	sed 's/@VERSION@/$(VERSION)/; s|@LIBS@|$(strip $(PKG_LIBS)) -fopenmp -lm|' tools/prismcpu.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/prismcpu.pc

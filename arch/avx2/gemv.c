@@ -120,32 +120,21 @@ PRISM_INLINE void dot_rows(float *y, size_t ldy, int rows, const char *rows_of_x
     }
 }
 
+#include "arch/avx2/gemv_blocks_body.h"
+
 static void gemv_f32(const struct gemv_args *g) { gemv_all_rows(g, PRISM_F32, dot_rows); }
 static void gemv_f16(const struct gemv_args *g) { gemv_all_rows(g, PRISM_F16, dot_rows); }
 static void gemv_bf16(const struct gemv_args *g) { gemv_all_rows(g, PRISM_BF16, dot_rows); }
-static void gemv_q4_0(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q4_0, dot_rows); }
-static void gemv_q4_1(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q4_1, dot_rows); }
-static void gemv_q5_0(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q5_0, dot_rows); }
-static void gemv_q5_1(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q5_1, dot_rows); }
-static void gemv_q8_0(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q8_0, dot_rows); }
-static void gemv_q2_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q2_K, dot_rows); }
-static void gemv_q3_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q3_K, dot_rows); }
-static void gemv_q4_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q4_K, dot_rows); }
-static void gemv_q5_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q5_K, dot_rows); }
-static void gemv_q6_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q6_K, dot_rows); }
-static void gemv_iq4_nl(const struct gemv_args *g) { gemv_all_rows(g, PRISM_IQ4_NL, dot_rows); }
-static void gemv_iq4_xs(const struct gemv_args *g) { gemv_all_rows(g, PRISM_IQ4_XS, dot_rows); }
-static void gemv_mxfp4(const struct gemv_args *g) { gemv_all_rows(g, PRISM_MXFP4, dot_rows); }
 
 void prism_gemv_f32_avx2(float *y, size_t ldy, const float *x, size_t ldx, size_t n_rows, const void *w, size_t row_bytes,
                          enum prism_type type, size_t cols, size_t k)
 {
-    static void (*const by_type[PRISM_N_TYPES])(const struct gemv_args *) = {
-        [PRISM_F32] = gemv_f32,        [PRISM_F16] = gemv_f16,        [PRISM_BF16] = gemv_bf16,      [PRISM_Q4_0] = gemv_q4_0,
-        [PRISM_Q4_1] = gemv_q4_1,      [PRISM_Q5_0] = gemv_q5_0,      [PRISM_Q5_1] = gemv_q5_1,      [PRISM_Q8_0] = gemv_q8_0,
-        [PRISM_Q2_K] = gemv_q2_k,      [PRISM_Q3_K] = gemv_q3_k,      [PRISM_Q4_K] = gemv_q4_k,      [PRISM_Q5_K] = gemv_q5_k,
-        [PRISM_Q6_K] = gemv_q6_k,      [PRISM_IQ4_NL] = gemv_iq4_nl,  [PRISM_IQ4_XS] = gemv_iq4_xs,  [PRISM_MXFP4] = gemv_mxfp4,
-    };
+    const struct gemv_args g = {y, ldy, (const char *)x, ldx * sizeof *x, n_rows, w, row_bytes, cols, k};
     assert(n_rows >= 1 && n_rows <= PRISM_GEMV_ROWS && k % prism_types[type].block == 0);
-    by_type[type](&(struct gemv_args){y, ldy, (const char *)x, ldx * sizeof *x, n_rows, w, row_bytes, cols, k});
+    switch (type) {
+    case PRISM_F32: gemv_f32(&g); break;
+    case PRISM_F16: gemv_f16(&g); break;
+    case PRISM_BF16: gemv_bf16(&g); break;
+    default: gemv_by_type[type](&g);
+    }
 }

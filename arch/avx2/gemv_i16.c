@@ -189,33 +189,15 @@ PRISM_INLINE void dot_rows(float *y, size_t ldy, int rows, const char *packed, s
         y[(size_t)r * ldy] = vec_sum(_mm256_add_ps(sum[r].even, sum[r].odd));
 }
 
-static void gemv_q4_0(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q4_0, dot_rows); }
-static void gemv_q4_1(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q4_1, dot_rows); }
-static void gemv_q5_0(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q5_0, dot_rows); }
-static void gemv_q5_1(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q5_1, dot_rows); }
-static void gemv_q8_0(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q8_0, dot_rows); }
-static void gemv_q2_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q2_K, dot_rows); }
-static void gemv_q3_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q3_K, dot_rows); }
-static void gemv_q4_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q4_K, dot_rows); }
-static void gemv_q5_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q5_K, dot_rows); }
-static void gemv_q6_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q6_K, dot_rows); }
-static void gemv_iq4_nl(const struct gemv_args *g) { gemv_all_rows(g, PRISM_IQ4_NL, dot_rows); }
-static void gemv_iq4_xs(const struct gemv_args *g) { gemv_all_rows(g, PRISM_IQ4_XS, dot_rows); }
-static void gemv_mxfp4(const struct gemv_args *g) { gemv_all_rows(g, PRISM_MXFP4, dot_rows); }
+#include "arch/avx2/gemv_blocks_body.h"
 
 static size_t x_bytes(size_t k) { return (k + 255) / 256 * sizeof(struct prism_x_words); }
 
 static void gemv(float *y, size_t ldy, const void *x, size_t n_rows, const void *w, size_t row_bytes, enum prism_type type, size_t cols,
                  size_t k)
 {
-    static void (*const by_type[PRISM_N_TYPES])(const struct gemv_args *) = {
-        [PRISM_Q4_0] = gemv_q4_0,      [PRISM_Q4_1] = gemv_q4_1,      [PRISM_Q5_0] = gemv_q5_0,      [PRISM_Q5_1] = gemv_q5_1,
-        [PRISM_Q8_0] = gemv_q8_0,      [PRISM_Q2_K] = gemv_q2_k,      [PRISM_Q3_K] = gemv_q3_k,      [PRISM_Q4_K] = gemv_q4_k,
-        [PRISM_Q5_K] = gemv_q5_k,      [PRISM_Q6_K] = gemv_q6_k,      [PRISM_IQ4_NL] = gemv_iq4_nl,  [PRISM_IQ4_XS] = gemv_iq4_xs,
-        [PRISM_MXFP4] = gemv_mxfp4,
-    };
-    assert(n_rows >= 1 && n_rows <= PRISM_GEMV_ROWS && by_type[type] && k % prism_types[type].block == 0 && (uintptr_t)x % 64 == 0);
-    by_type[type](&(struct gemv_args){y, ldy, x, x_bytes(k), n_rows, w, row_bytes, cols, k});
+    assert(n_rows >= 1 && n_rows <= PRISM_GEMV_ROWS && gemv_by_type[type] && k % prism_types[type].block == 0 && (uintptr_t)x % 64 == 0);
+    gemv_by_type[type](&(struct gemv_args){y, ldy, x, x_bytes(k), n_rows, w, row_bytes, cols, k});
 }
 
 /* ---- activations ---- */

@@ -183,22 +183,7 @@ PRISM_INLINE void dot_rows(float *y, size_t ldy, int rows, const char *packed, s
         y[(size_t)r * ldy] = _mm512_reduce_add_ps(_mm512_add_ps(sum[r].even, sum[r].odd));
 }
 
-static void gemv_q8_0(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q8_0, dot_rows); }
-static void gemv_q4_0(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q4_0, dot_rows); }
-static void gemv_q4_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q4_K, dot_rows); }
-static void gemv_q6_k(const struct gemv_args *g) { gemv_all_rows(g, PRISM_Q6_K, dot_rows); }
-
-static size_t x_bytes(size_t k) { return (k + 255) / 256 * sizeof(struct x_256); }
-
-static void gemv(float *y, size_t ldy, const void *x, size_t n_rows, const void *w, size_t row_bytes, enum prism_type type, size_t cols,
-                 size_t k)
-{
-    static void (*const by_type[PRISM_N_TYPES])(const struct gemv_args *) = {
-        [PRISM_Q8_0] = gemv_q8_0, [PRISM_Q4_0] = gemv_q4_0, [PRISM_Q4_K] = gemv_q4_k, [PRISM_Q6_K] = gemv_q6_k,
-    };
-    assert(n_rows >= 1 && n_rows <= PRISM_GEMV_ROWS && by_type[type] && k % prism_types[type].block == 0 && (uintptr_t)x % 64 == 0);
-    by_type[type](&(struct gemv_args){ y, ldy, x, x_bytes(k), n_rows, w, row_bytes, cols, k });
-}
+#include "arch/generic/gemv_i16_body.h"
 
 /* ---- activations: the words of arch/avx2, split into their bytes ---- */
 

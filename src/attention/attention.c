@@ -2,11 +2,9 @@
 #include "src/attention/attention.h"
 
 #include "src/attention/select.h"
+#include "src/base/size.h"
 
 enum { PACK_BLOCKS = 8 }; /* blocks that one packing job handles */
-
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-static size_t div_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 /* Work on kv heads [first, first + n_heads). */
 struct batch {

@@ -15,11 +15,9 @@
 #include "src/attention/cut.h"
 #include "src/attention/lines.h"
 #include "src/attention/selectors.h"
+#include "src/base/size.h"
 
 enum { TOKENS_PER_BLOCK = 128 };
-
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Causal pairs of blocks in the rows before row r of the call. */
 static size_t pairs_before(const struct prism_select_call *c, size_t r)

@@ -5,10 +5,9 @@
 
 #include "src/attention/scores.h"
 #include "src/attention/selectors.h"
+#include "src/base/size.h"
 
 enum { ROWS = 16 };
-
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 size_t prism_lines_bytes(const struct prism_select_call *c)
 {

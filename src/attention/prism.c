@@ -8,9 +8,8 @@
 
 #include "src/attention/choice.h"
 #include "src/attention/select.h"
+#include "src/base/size.h"
 
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 static size_t round_64(size_t n) { return (n + 63) & ~(size_t)63; }
 
 /* Sums of squares of the parts [0, b1), [b1, b2), [b2, d) of pooled vectors. */

@@ -5,8 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-static size_t div_up(size_t a, size_t b) { return (a + b - 1) / b; }
+#include "src/base/size.h"
 
 enum { SPAN = 1024 }; /* keys of a job: the same for any number of threads, so that sums are */
 

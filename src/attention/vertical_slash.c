@@ -12,11 +12,9 @@
 #include "src/attention/cut.h"
 #include "src/attention/lines.h"
 #include "src/attention/selectors.h"
+#include "src/base/size.h"
 
 enum { LAST = 64, FIRST_KEYS = 30, NEAREST = 100, MIN_SLASH = 50 };
-
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 
 static size_t shared_bytes(const struct prism_select_call *c)
 {

@@ -14,11 +14,9 @@
 #include "src/attention/cut.h"
 #include "src/attention/scores.h"
 #include "src/attention/selectors.h"
+#include "src/base/size.h"
 
 enum { ROWS = 64 }; /* query groups that a job takes at least, when there are as many: each of them reads all keys */
-
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 
 static size_t groups_per_block(const struct prism_select_call *c) { return c->block / c->params->stride; }
 static size_t n_groups(const struct prism_select_call *c) { return (c->kv_len + c->params->stride - 1) / c->params->stride; }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "src/base/size.h"
 #include "src/engine/linear.h"
 #include "src/engine/selection.h"
 
@@ -20,8 +21,6 @@ double prism_now_ms(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
@@ -44,7 +43,7 @@ struct kind_limits {
 /* k: activations of any product; k_shared: of the products that may need panels of PRISM_MAX_KINDS kinds at once. */
 static void widen(struct kind_limits *l, const struct prism_linear *kind, size_t n, size_t k, size_t k_shared)
 {
-    size_t panels = (n + kind->mr - 1) / kind->mr;
+    size_t panels = div_up(n, kind->mr);
     l->a_bytes = max_size(l->a_bytes, panels * max_size(kind->a_bytes(k), PRISM_MAX_KINDS * kind->a_bytes(k_shared)));
     l->piece_bytes = max_size(l->piece_bytes, prism_piece_bytes(kind, k));
 }
@@ -53,7 +52,7 @@ static struct kind_limits kind_limits(const struct prism_context *c, size_t n, s
 {
     struct kind_limits l = { prism_stored_bytes(c, min_size(n, PRISM_FEW_TOKENS), k), 0 };
 
-    k = (k + 31) & ~(size_t)31, k_shared = (k_shared + 31) & ~(size_t)31;
+    k = round_up(k, 32), k_shared = round_up(k_shared, 32);
     widen(&l, c->kernels->linear_f32, n, k, k_shared);
     for (int t = 0; t < PRISM_N_TYPES; t++)
         for (const struct prism_linear *kind = c->kernels->linear_auto[t]; kind; kind = kind->finer)
@@ -62,7 +61,7 @@ static struct kind_limits kind_limits(const struct prism_context *c, size_t n, s
 }
 
 /* Threads do not share lines, nor neighbouring lines. */
-static size_t apart(size_t bytes) { return (bytes + 255) & ~(size_t)255; }
+static size_t apart(size_t bytes) { return round_up(bytes, 256); }
 
 void prism_context_layout(struct prism_context *c, struct prism_arena *a)
 {

@@ -17,7 +17,7 @@ enum {
     PRISM_DENSE_BLOCK = 128,  /* keys per packed block where nothing is ever selected */
     PRISM_MAX_KINDS = 3,      /* of linear layers that the products of one group (q, k, v) may need */
     PRISM_PACK_ROWS = 24,     /* rows that an activation job packs: a multiple of every kind's panel */
-    PRISM_FEW_TOKENS = 16,    /* up to here packing panels costs more than it saves: weights are read as stored */
+    PRISM_FEW_TOKENS = 16,    /* at most so many rows are multiplied straight from the stored weights, and attend row by row */
 };
 
 /* Where the time of a prefill goes. */

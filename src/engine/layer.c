@@ -4,11 +4,10 @@
 
 #include <string.h>
 
+#include "src/base/size.h"
 #include "src/engine/selection.h"
 
 enum { ROPE_ROWS = 16 }; /* rows of one rotation job, unless it pools a block of keys */
-
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 /* ---- which kind multiplies a matrix ---- */
 
@@ -19,20 +18,6 @@ static const struct prism_linear *fine(const struct prism_context *c, const stru
 static const struct prism_linear *coarse(const struct prism_context *c, const struct prism_matrix *m)
 {
     return prism_context_linear(c, m, false);
-}
-
-/* ---- norm as a source of activation rows ---- */
-
-struct norm_rows {
-    const float *x, *weight;
-    size_t n;
-};
-
-static void norm_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
-{
-    const struct norm_rows *s = arg;
-    for (size_t r = 0; r < n_rows; r++)
-        c->kernels->rms_norm(out + r * s->n, s->x + (row + r) * s->n, s->weight, s->n, c->model->hp.rms_eps);
 }
 
 /* ---- queries, keys, values ---- */
@@ -100,7 +85,7 @@ static bool run_qkv(struct prism_context *c, size_t index, struct prism_span spa
 
     for (size_t row = 0; row < span.n; row += c->plan.slab_tokens) {
         size_t n = min_size(c->plan.slab_tokens, span.n - row);
-        struct norm_rows source = { c->x + row * hp->n_embd, l->attn_norm, hp->n_embd };
+        struct prism_norm_rows source = { c->x + row * hp->n_embd, l->attn_norm };
         struct prism_product p[3] = {
             { .m = &l->q, .kind = coarse(c, &l->q), .bias = l->q_bias, .y = c->q + row * q_width, .ldy = q_width },
             { .m = &l->k, .kind = fine(c, &l->k), .bias = l->k_bias, .y = c->y, .ldy = c->y_width },
@@ -108,7 +93,7 @@ static bool run_qkv(struct prism_context *c, size_t index, struct prism_span spa
         };
         size_t pos = span.pos + row, grain = c->selection.selector ? c->plan.block : ROPE_ROWS;
         struct rope_job r = { c, l, index, n, pos, row, grain, c->q + row * q_width, c->y };
-        if (!prism_products(c, &(struct prism_rows){ .fn = norm_rows, .arg = &source }, n, hp->n_embd, p, 3) ||
+        if (!prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, hp->n_embd, p, 3) ||
             !prism_context_run(c, PRISM_PHASE_OTHER, (pos + n - 1) / grain + 1 - pos / grain, 0, rope_job, &r))
             return false;
     }
@@ -175,7 +160,7 @@ static bool run_ffn(struct prism_context *c, size_t index, size_t first, size_t 
     for (size_t row = first; row < end; row += c->plan.slab_tokens) {
         size_t n = min_size(c->plan.slab_tokens, end - row);
         float *x = c->x + row * hp->n_embd;
-        struct norm_rows source = { x, l->ffn_norm, hp->n_embd };
+        struct prism_norm_rows source = { x, l->ffn_norm };
         struct prism_rows attended = { .x = c->q + row * q_width, .ldx = q_width }, activated = { .x = c->y, .ldx = c->y_width };
         struct prism_product o = { .m = &l->o, .kind = coarse(c, &l->o), .y = x, .ldy = hp->n_embd, .add = true };
         struct prism_product gated = { .m = &l->gate, .kind = coarse(c, &l->gate), .bias = l->gate_bias, .y = c->y, .ldy = c->y_width,
@@ -185,7 +170,7 @@ static bool run_ffn(struct prism_context *c, size_t index, size_t first, size_t 
         add_bias(c, x, l->o_bias, n);
         if (!prism_products(c, &attended, n, q_width, &o, 1))
             return false;
-        if (!prism_products(c, &(struct prism_rows){ .fn = norm_rows, .arg = &source }, n, hp->n_embd, &gated, 1))
+        if (!prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, hp->n_embd, &gated, 1))
             return false;
         add_bias(c, x, l->down_bias, n);
         if (!prism_products(c, &activated, n, hp->n_ff, &down, 1))

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "src/base/size.h"
+
 enum {
     PIECE_COLS = 128,        /* weight columns that a job packs and multiplies */
     PIECE_BYTES = 2 << 20,   /* of panels at most. Narrow pieces let the activations stream from L3 too often: with 2 MiB in place of half of
@@ -12,11 +14,16 @@ enum {
     GATED_ROWS = 96,         /* rows of gate and up that wait for each other: a multiple of PRISM_PACK_ROWS */
 };
 
-static size_t div_up(size_t a, size_t b) { return (a + b - 1) / b; }
-static size_t round_up(size_t a, size_t b) { return div_up(a, b) * b; }
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-
 /* ---- activations ---- */
+
+void prism_norm_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
+{
+    const struct prism_norm_rows *s = arg;
+    size_t n = c->model->hp.n_embd;
+
+    for (size_t r = 0; r < n_rows; r++)
+        c->kernels->rms_norm(out + r * n, s->x + (row + r) * n, s->weight, n, c->model->hp.rms_eps);
+}
 
 /* The kinds that n products need, and their panels one after the other in c->a_panels. */
 struct operands {
@@ -64,8 +71,7 @@ static void pack_activations_job(void *arg, size_t job, uint32_t thread)
 
 /* ---- products with packed panels ---- */
 
-/* Columns of the largest piece, a multiple of the panel width. */
-static size_t piece_cols(const struct prism_linear *kind, size_t k)
+size_t prism_piece_cols(const struct prism_linear *kind, size_t k)
 {
     size_t panels = min_size(PIECE_COLS / kind->nr, PIECE_BYTES / kind->w_bytes(k));
     return (panels ? panels : 1) * kind->nr;
@@ -88,7 +94,7 @@ struct product_job {
 /* Columns of a piece of a product. */
 static size_t cols_of(const struct product_job *j, const struct prism_product *p)
 {
-    size_t panels = piece_cols(p->kind, j->o->k) / p->kind->nr >> (j->halvings + (p->up ? 1 : 0));
+    size_t panels = prism_piece_cols(p->kind, j->o->k) / p->kind->nr >> (j->halvings + (p->up ? 1 : 0));
     return (panels ? panels : 1) * p->kind->nr;
 }
 

@@ -31,6 +31,15 @@ struct prism_rows {
     void *arg;
 };
 
+/* A source of rows: those of the residual stream at x, n_embd wide, normalised. arg: a struct prism_norm_rows. */
+struct prism_norm_rows {
+    const float *x, *weight;
+};
+prism_rows_fn prism_norm_rows;
+
+/* Columns of the largest piece of a product with k activations by this kind: a multiple of its panel width. */
+size_t prism_piece_cols(const struct prism_linear *kind, size_t k);
+
 /* Bytes that a thread needs for the pieces of products with up to k activations by this kind. */
 size_t prism_piece_bytes(const struct prism_linear *kind, size_t k);
 

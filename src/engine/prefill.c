@@ -1,12 +1,11 @@
 /* prefill.c - the whole prompt through layer i before layer i + 1, then the logits that were asked for. */
+#include "src/base/size.h"
 #include "src/engine/layer.h"
 #include "src/engine/selection.h"
 
 #include <string.h>
 
 enum { EMBED_ROWS = 64, ROPE_TABLE_ROWS = 64 };
-
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 struct call {
     struct prism_context *c;
@@ -42,18 +41,6 @@ static void rope_table_job(void *arg, size_t job, uint32_t thread)
 
 /* ---- logits ---- */
 
-struct final_norm {
-    const float *x;
-};
-
-static void final_norm_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
-{
-    const struct final_norm *f = arg;
-    const struct prism_hparams *hp = &c->model->hp;
-    for (size_t r = 0; r < n_rows; r++)
-        c->kernels->rms_norm(out + r * hp->n_embd, f->x + (row + r) * hp->n_embd, c->model->output_norm, hp->n_embd, hp->rms_eps);
-}
-
 struct deliver_job {
     struct prism_context *c;
     size_t row, n;
@@ -76,10 +63,10 @@ static void deliver_job(void *arg, size_t job, uint32_t thread)
 static bool compute_logits(struct prism_context *c, size_t row, size_t n, float *logits)
 {
     const struct prism_model *m = c->model;
-    struct final_norm f = { c->x + row * m->hp.n_embd };
+    struct prism_norm_rows source = { c->x + row * m->hp.n_embd, m->output_norm };
     struct prism_product p = { .m = &m->output, .kind = c->kernels->linear_f32, .bias = m->output_bias, .y = logits, .ldy = m->hp.n_vocab };
 
-    return prism_products(c, &(struct prism_rows){ .fn = final_norm_rows, .arg = &f }, n, m->hp.n_embd, &p, 1);
+    return prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, m->hp.n_embd, &p, 1);
 }
 
 static bool run_logits(const struct call *call)

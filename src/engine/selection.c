@@ -4,9 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "src/base/size.h"
 #include "src/engine/layer.h"
-
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 /* ---- parameters ---- */
 

@@ -4,14 +4,12 @@
 
 #include <string.h>
 
+#include "src/base/size.h"
+
 enum {
     COLS = 64,            /* weight columns of a job */
     MAX_MATRICES = 2 * 3, /* of a call: three products, each perhaps gated */
 };
-
-static size_t div_up(size_t a, size_t b) { return (a + b - 1) / b; }
-static size_t round_up(size_t a, size_t b) { return div_up(a, b) * b; }
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 struct call {
     struct prism_context *c;

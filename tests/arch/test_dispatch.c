@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "src/engine/context.h"
 #include "src/kernels.h"
 #include "tests/support/kernel_test.h"
 
@@ -27,7 +28,8 @@ static void check_table(const struct prism_kernels *k, int level)
 
 static void check_linear(const struct prism_linear *l)
 {
-    assert_true(l->name && l->mr >= 1 && l->nr >= 1);
+    assert_true(l->name && l->mr >= 1 && l->nr >= 1 && l->nr <= 64);
+    assert_int_equal(PRISM_PACK_ROWS % l->mr, 0); /* what the engine packs at a time is whole panels */
     assert_true(l->k_step == 1 || l->k_step == 2 || l->k_step == 32);
     assert_true(l->a_bytes && l->w_bytes && l->pack_w && l->pack_a && l->gemm);
     /* Rounding to eight bits, of either kind, is half a step of 1/127 or 1/128 of the largest; nothing we have is coarser. */
@@ -53,7 +55,8 @@ static void test_tables(void **state)
         check_linear(k->linear_f32);
         assert_string_equal(k->linear_f32->name, "f32");
         for (int t = 0; t < PRISM_N_TYPES; t++)
-            check_linear(k->linear_auto[t]);
+            for (const struct prism_linear *kind = k->linear_auto[t]; kind; kind = kind->finer)
+                check_linear(kind);
         check_attention(k->attention_f32);
         check_attention(k->attention_auto);
         assert_string_equal(k->attention_f32->name, "f32");

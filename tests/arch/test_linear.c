@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "arch/generic/generic.h"
+#include "src/base/size.h"
 #include "tests/support/kernel_test.h"
 
 /* Panels and remainders: rows = row_panels * mr + row_rest. A rest of -1 is one short of a panel. k is rounded up to the
@@ -45,8 +46,6 @@ struct product {
     double *x_reach, *w_reach; /* [rows][k], [cols][k]: how large its surroundings are, see reaches */
     double *exact, *bound;     /* [rows][cols]: the product, and how far an implementation may be from it */
 };
-
-static size_t round_up(size_t n, size_t step) { return (n + step - 1) / step * step; }
 
 static size_t count(int panels, int rest, unsigned width)
 {

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "src/attention/select.h"
+#include "src/base/size.h"
 #include "tests/support/kernel_test.h"
 
 /* Sanitized programs are slow: fewer shapes and shorter prompts. */
@@ -21,8 +22,6 @@ enum { N_SHAPES = 12, LONG = 3000 };
 #endif
 
 enum { MAX_THREADS = 7, CHECKED_ROWS = 12 };
-
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 /* ---- a call, with all that it points at ---- */
 

@@ -9,10 +9,8 @@
 
 #include <cmocka.h>
 
+#include "src/base/size.h"
 #include "tests/support/kernel_test.h"
-
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Place of a dim in the order of frequencies: pair 0 first, unrotated dims last. */
 static size_t place(const struct select_case *c, size_t dim)

@@ -10,11 +10,10 @@
 
 #include <cmocka.h>
 
+#include "src/base/size.h"
 #include "tests/support/kernel_test.h"
 
 enum { CANARY = 64, GARBAGE = 0xff }; /* NaN in every format */
-
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 static void *allocate(size_t n, size_t size)
 {

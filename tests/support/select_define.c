@@ -1,5 +1,6 @@
 /* select_define.c - see select_define.h. */
 #include "tests/support/select_define.h"
+#include "src/base/size.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -13,9 +14,6 @@
  * MAX_TERMS * 2^-24 * MAX_LOGIT < 7e-4, and a probability by twice that (its own logit and the sum) and 2e-6 for the softmax, relative. */
 #define NEAR 1.5e-3
 enum { MAX_TERMS = 384, MAX_LOGIT = 30, MAX_TOKENS = DEFINE_MAX_TOKENS, MAX_BLOCKS = DEFINE_MAX_BLOCKS };
-
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 
 struct entry {
     double x;

@@ -1,5 +1,6 @@
 /* bench_rows_linear.c - rows of `prism-bench kernels`: products with packed weights, packing, whole linear layers, and products with the
  * weights as they are stored. */
+#include "src/engine/linear.h"
 #include "tools/common/bench_rows.h"
 
 static size_t panels(size_t n, unsigned width) { return (n + width - 1) / width; }
@@ -103,15 +104,7 @@ static bool make_linear_finer(struct bench_job *j) { return kind_finer(j) && mak
 
 /* ---- whole linear layers: floats and stored weights in, floats out ---- */
 
-/* Columns that are packed, and multiplied with all rows while they are in the second-level cache: as the engine does it, src/engine/linear.c. */
-static size_t piece_cols(const struct prism_linear *l, size_t k)
-{
-    enum { COLS = 128, BYTES = 2 << 20 };
-    size_t most = BYTES / l->w_bytes(k), n = COLS / l->nr < most ? COLS / l->nr : most;
-
-    return (n ? n : 1) * l->nr;
-}
-
+/* As the engine does it: a piece of columns is packed, and multiplied with all rows while it is in the second-level cache. */
 static void run_layer(struct bench_job *j)
 {
     const struct bench_row *r = j->row;
@@ -137,7 +130,7 @@ static void run_layer(struct bench_job *j)
 static bool make_layer_auto(struct bench_job *j)
 {
     kind_auto(j);
-    make_product(j, piece_cols(j->l, j->row->k));
+    make_product(j, prism_piece_cols(j->l, j->row->k));
     return true;
 }
 
@@ -145,7 +138,7 @@ static bool make_layer_finer(struct bench_job *j)
 {
     if (!kind_finer(j))
         return false;
-    make_product(j, piece_cols(j->l, j->row->k));
+    make_product(j, prism_piece_cols(j->l, j->row->k));
     return true;
 }
 

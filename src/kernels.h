@@ -61,6 +61,8 @@ struct prism_linear {
     unsigned mr, nr;       /* activation rows per panel (divides 24), weight columns (= output features) per panel (at most 64) */
     unsigned k_step;       /* k must be a multiple of this (1, 2 or 32) */
     unsigned few_rows;     /* up to so many rows the level's gemv takes less time than packing: measured; 0: up to 16 */
+    unsigned a_part;       /* an activation panel of k is the panels of its parts, one after the other, when k is cut at multiples of this:
+                            * a_bytes(part) before the next, each packed on its own. 0: only as a whole */
     size_t (*a_bytes)(size_t k);
     size_t (*w_bytes)(size_t k);
 

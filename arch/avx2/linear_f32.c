@@ -62,7 +62,7 @@ static void gemm(const struct prism_gemm_args *g)
 }
 
 const struct prism_linear prism_linear_f32_avx2 = {
-    .name = "f32", .mr = TILE_ROWS, .nr = TILE_COLS, .k_step = 1,
+    .name = "f32", .mr = TILE_ROWS, .nr = TILE_COLS, .k_step = 1, .a_part = 32,
     .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = pack_w, .pack_a = pack_a, .gemm = gemm,
     .a_err = 0.0f, .w_err = 0.0f,
 };

@@ -6,18 +6,11 @@
  * makes of the start the 32768 of the pair. 96 vpdpbusd and 36 (48) other instructions of the same two ports per group: 0.73 (0.67) of the
  * vpdpbusd peak is what this scheme can reach; 192 and 48 (60), 0.80, with two bytes. Scales that two or four groups of activations share
  * would save a third of the others; measured, they save nothing, and the error of the NLL grows from 0.016 to 0.019 and 0.022.
- * Overflow: one byte |128 * sum w| + 32 * 255 * 128 < 2^21, two bytes |sum| <= 32 * 32768 * 128 = 2^27, and twice that on the way.
- * Blocking: NC columns of W stay in L2 while an A panel, in L1, passes by them. Each element adds its groups in order. */
-#include <assert.h>
-
-#include "arch/avx512/tile.h"
+ * Overflow: one byte |128 * sum w| + 32 * 255 * 128 < 2^21, two bytes |sum| <= 32 * 32768 * 128 = 2^27, and twice that on the way. */
 #include "arch/avx512vnni/panel_i8.h"
+#include "arch/avx512vnni/walk.h"
 
-enum { MR = PRISM_I8_MR, NR = PRISM_I8_NR, KC = 96, NC = 4 * NR }; /* KC in groups */
-
-struct sums {
-    __m512i x, y;
-};
+_Static_assert(MR == (int)PRISM_I8_MR && NR == (int)PRISM_I8_NR, "panels of the tile's size");
 
 /* s += (four bytes of a, broadcast) . (four bytes of each column) */
 PRISM_INLINE void dot_quad(struct sums *s, const uint8_t *a, struct sums w)
@@ -33,9 +26,7 @@ PRISM_INLINE void dot_group(struct sums *s0, struct sums *s1, struct sums *s2, s
 {
 #pragma GCC unroll 8
     for (int i = 0; i < 8; i++) {
-        struct sums b = { _mm512_load_si512(w + 128 * i), _mm512_load_si512(w + 128 * i + 64) };
-        KEEP_IN_REGISTER(b.x);
-        KEEP_IN_REGISTER(b.y);
+        const struct sums b = load_weights(w + 128 * i);
         dot_quad(s0, a + 4 * i, b);
         dot_quad(s1, a + 32 + 4 * i, b);
         dot_quad(s2, a + 64 + 4 * i, b);
@@ -49,14 +40,6 @@ PRISM_INLINE void shift_8(struct sums *s)
 {
     s->x = _mm512_slli_epi32(s->x, 8);
     s->y = _mm512_slli_epi32(s->y, 8);
-}
-
-/* c += s * (a * d) */
-PRISM_INLINE void add_scaled(struct pair *c, struct sums s, float a, struct pair d)
-{
-    const __m512 scale = _mm512_set1_ps(a);
-    c->x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s.x), _mm512_mul_ps(scale, d.x), c->x);
-    c->y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s.y), _mm512_mul_ps(scale, d.y), c->y);
 }
 
 /* c[6][32] = (or +=, when add) a.w over n groups. */
@@ -100,8 +83,6 @@ PRISM_INLINE void tile(float *c, size_t ldc, const uint8_t *a, const char *w, si
     pair_put(c + 5 * ldc, c5, add);
 }
 
-typedef void tile_fn(float *c, size_t ldc, const uint8_t *a, const char *w, size_t n, bool add);
-
 static __attribute__((noinline)) void tile_i8(float *c, size_t ldc, const uint8_t *a, const char *w, size_t n, bool add)
 {
     tile(c, ldc, a, w, n, add, 1, false);
@@ -122,57 +103,22 @@ static __attribute__((noinline)) void tile_i8x2_min(float *c, size_t ldc, const 
     tile(c, ldc, a, w, n, add, 2, true);
 }
 
-/* One tile of c, of which rows x cols exist. */
-static void tile_any(tile_fn *run, float *c, size_t ldc, size_t rows, size_t cols, const uint8_t *a, const char *w, size_t n, bool add)
+static void gemm(const struct prism_gemm_args *g, size_t parts, size_t a_panel, walk_tile_fn *symmetric, walk_tile_fn *min)
 {
-    if (rows == MR && cols == NR) {
-        run(c, ldc, a, w, n, add);
-        return;
-    }
-    _Alignas(64) float part[MR * NR];
-    run(part, NR, a, w, n, false);
-    tile_put_part(c, ldc, part, rows, cols, add);
+    const bool has_min = *(const uint32_t *)g->w; /* all panels of a matrix have the type's */
+    const struct walk panels = {
+        .kc = 96, .a_panel = a_panel, .a_group = PRISM_I8_A_GROUP(parts),
+        .w_panel = prism_i8_w_bytes(g->k), .w_header = PRISM_I8_W_HEADER, .w_group = PRISM_I8_W_GROUP(has_min),
+    };
+    walk(&panels, has_min ? min : symmetric, g);
 }
 
-/* Part number `part` of n equal parts of the bytes at p, into L2: each tile fetches its share of what the next pass reads from
- * memory. Measured at K = 1024: 0.635 -> 0.653 of the vpdpbusd peak. Fetching A likewise, or W of the fp32 layer, made both slower. */
-static inline void fetch_part(const char *p, size_t bytes, size_t part, size_t n)
-{
-    const size_t lines = (bytes / 64 + n - 1) / n;
-    for (size_t i = part * lines; i < (part + 1) * lines; i++)
-        _mm_prefetch(p + 64 * i, _MM_HINT_T1);
-}
-
-static void gemm(const struct prism_gemm_args *g, size_t parts, size_t a_panel)
-{
-    tile_fn *const symmetric = parts == 1 ? tile_i8 : tile_i8x2, *const min = parts == 1 ? tile_i8_min : tile_i8x2_min;
-    const size_t groups = g->k / 32, w_panel = prism_i8_w_bytes(g->k), row_panels = (g->rows + MR - 1) / MR;
-    assert((uintptr_t)g->a % 64 == 0 && (uintptr_t)g->w % 64 == 0 && g->k > 0 && g->k % 32 == 0);
-
-    for (size_t n = 0; n < g->cols; n += NC)
-        for (size_t l = 0; l < groups; l += KC) {
-            const size_t n_end = n + NC < g->cols ? n + NC : g->cols, kc = l + KC < groups ? KC : groups - l;
-            for (size_t i = 0; i < g->rows; i += MR)
-                for (size_t j = n; j < n_end; j += NR) {
-                    const uint8_t *a = (const uint8_t *)g->a + i / MR * a_panel + l * PRISM_I8_A_GROUP(parts);
-                    const char *panel = (const char *)g->w + j / NR * w_panel;
-                    const bool has_min = *(const uint32_t *)panel;
-                    const char *w = panel + PRISM_I8_W_HEADER + l * PRISM_I8_W_GROUP(has_min);
-                    /* next: the following groups of this panel, or the panel NC columns on */
-                    fetch_part(l + KC < groups ? w + KC * PRISM_I8_W_GROUP(has_min) : panel + NC / NR * w_panel,
-                               kc * PRISM_I8_W_GROUP(has_min), i / MR, row_panels);
-                    tile_any(has_min ? min : symmetric, g->c + i * g->ldc + j, g->ldc, g->rows - i < MR ? g->rows - i : MR,
-                             n_end - j < NR ? n_end - j : NR, a, w, kc, g->add || l > 0);
-                }
-        }
-}
-
-static void gemm_i8(const struct prism_gemm_args *g) { gemm(g, 1, prism_i8_a_bytes(g->k)); }
-static void gemm_i8x2(const struct prism_gemm_args *g) { gemm(g, 2, prism_i8x2_a_bytes(g->k)); }
+static void gemm_i8(const struct prism_gemm_args *g) { gemm(g, 1, prism_i8_a_bytes(g->k), tile_i8, tile_i8_min); }
+static void gemm_i8x2(const struct prism_gemm_args *g) { gemm(g, 2, prism_i8x2_a_bytes(g->k), tile_i8x2, tile_i8x2_min); }
 
 /* Activations: half a step of max/127. Weights: the types with scales of 16 are requantised, likewise. */
 const struct prism_linear prism_linear_i8_avx512vnni = {
-    .name = "i8", .mr = MR, .nr = NR, .k_step = 32, .few_rows = 4,
+    .name = "i8", .mr = MR, .nr = NR, .k_step = 32, .a_part = 64, .few_rows = 4,
     .a_bytes = prism_i8_a_bytes, .w_bytes = prism_i8_w_bytes,
     .pack_w = prism_pack_w_i8_avx512vnni, .pack_a = prism_pack_a_i8_avx512vnni, .gemm = gemm_i8,
     .finer = &prism_linear_i8x2_avx512vnni,
@@ -181,7 +127,7 @@ const struct prism_linear prism_linear_i8_avx512vnni = {
 
 /* Half a step of max/32767, and three roundings of at most 2^15 half units. */
 const struct prism_linear prism_linear_i8x2_avx512vnni = {
-    .name = "i8x2", .mr = MR, .nr = NR, .k_step = 32, .few_rows = 4,
+    .name = "i8x2", .mr = MR, .nr = NR, .k_step = 32, .a_part = 64, .few_rows = 4,
     .a_bytes = prism_i8x2_a_bytes, .w_bytes = prism_i8_w_bytes,
     .pack_w = prism_pack_w_i8_avx512vnni, .pack_a = prism_pack_a_i8x2_avx512vnni, .gemm = gemm_i8x2,
     .a_err = 0.5f / 32767 + 3 * 0x1p-24f, .w_err = 0.5f / 127,

@@ -6,7 +6,7 @@
 #include "arch/avx2/group_tile.h"
 
 const struct prism_linear prism_linear_i16_avxvnni = {
-    .name = "i16", .mr = MR, .nr = NR, .k_step = 32,
+    .name = "i16", .mr = MR, .nr = NR, .k_step = 32, .a_part = 32,
     .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = prism_pack_w_i16_avx2, .pack_a = prism_pack_a_i16_avx2, .gemm = gemm,
     .a_err = 0.5f / PRISM_I16_A_MAX + 3 * 0x1p-24f, .w_err = 0.5f / PRISM_I16_W_MAX + 3 * 0x1p-24f, /* as there */
 };

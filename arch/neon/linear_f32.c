@@ -64,6 +64,6 @@ static void gemm(const struct prism_gemm_args *g)
 }
 
 const struct prism_linear prism_linear_f32_neon = {
-    .name = "f32", .mr = MR, .nr = NR, .k_step = 1, .a_bytes = a_bytes, .w_bytes = w_bytes,
+    .name = "f32", .mr = MR, .nr = NR, .k_step = 1, .a_part = 4, .a_bytes = a_bytes, .w_bytes = w_bytes,
     .pack_w = pack_w, .pack_a = pack_a, .gemm = gemm,
 };

@@ -24,39 +24,34 @@ double prism_now_ms(void)
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-const struct prism_linear *prism_context_linear(const struct prism_context *c, const struct prism_matrix *m, bool fine)
-{
-    const struct prism_linear *kind = c->kernels->linear_auto[m->type];
-    if (fine && kind->finer)
-        kind = kind->finer;
-    return c->compute == PRISM_COMPUTE_F32 || m->k % kind->k_step ? c->kernels->linear_f32 : kind;
-}
-
 /* ---- the plan ---- */
 
 /* What the linear kinds that the level may choose need at most. */
 struct kind_limits {
     size_t a_bytes;     /* activation panels of n rows */
+    size_t next_bytes;  /* those that a gated product writes in place of rows */
     size_t piece_bytes; /* weight panels of a thread */
 };
 
-/* k: activations of any product; k_shared: of the products that may need panels of PRISM_MAX_KINDS kinds at once. */
-static void widen(struct kind_limits *l, const struct prism_linear *kind, size_t n, size_t k, size_t k_shared)
+/* k: activations of any product; k_shared: of the products that may need panels of PRISM_MAX_KINDS kinds at once; k_next: columns of a gated
+ * product. */
+static void widen(struct kind_limits *l, const struct prism_linear *kind, size_t n, size_t k, size_t k_shared, size_t k_next)
 {
     size_t panels = div_up(n, kind->mr);
     l->a_bytes = max_size(l->a_bytes, panels * max_size(kind->a_bytes(k), PRISM_MAX_KINDS * kind->a_bytes(k_shared)));
+    l->next_bytes = max_size(l->next_bytes, panels * kind->a_bytes(k_next));
     l->piece_bytes = max_size(l->piece_bytes, prism_piece_bytes(kind, k));
 }
 
-static struct kind_limits kind_limits(const struct prism_context *c, size_t n, size_t k, size_t k_shared)
+static struct kind_limits kind_limits(const struct prism_context *c, size_t n, size_t k, size_t k_shared, size_t k_next)
 {
-    struct kind_limits l = { prism_stored_bytes(c, min_size(n, PRISM_FEW_TOKENS), k), 0 };
+    struct kind_limits l = { .a_bytes = prism_stored_bytes(c, min_size(n, PRISM_FEW_TOKENS), k) };
 
-    k = round_up(k, 32), k_shared = round_up(k_shared, 32);
-    widen(&l, c->kernels->linear_f32, n, k, k_shared);
+    k = round_up(k, 32), k_shared = round_up(k_shared, 32), k_next = round_up(k_next, 32);
+    widen(&l, c->kernels->linear_f32, n, k, k_shared, k_next);
     for (int t = 0; t < PRISM_N_TYPES; t++)
         for (const struct prism_linear *kind = c->kernels->linear_auto[t]; kind; kind = kind->finer)
-            widen(&l, kind, n, k, k_shared);
+            widen(&l, kind, n, k, k_shared, k_next);
     return l;
 }
 
@@ -69,7 +64,7 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     struct prism_plan *p = &c->plan;
     uint64_t n_ctx = p->n_ctx, q_width = (uint64_t)hp->n_head * hp->head_dim, kv_width = (uint64_t)hp->n_head_kv * hp->head_dim;
     size_t slab = (size_t)min_u64(PRISM_SLAB_TOKENS, n_ctx), k_max = max_size(max_size(hp->n_embd, q_width), hp->n_ff);
-    struct kind_limits limits = kind_limits(c, slab, k_max, hp->n_embd);
+    struct kind_limits limits = kind_limits(c, slab, k_max, hp->n_embd, hp->n_ff);
     uint64_t mark = a->used;
 
     p->slab_tokens = (uint32_t)slab;
@@ -83,7 +78,7 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     c->q = prism_arena_take(a, n_ctx * q_width, sizeof(float));
     c->rope_cos = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
     c->rope_sin = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
-    c->y = prism_arena_take(a, slab * c->y_width, sizeof(float));
+    c->y = prism_arena_take(a, max_size(slab * c->y_width * sizeof(float), limits.next_bytes), 1);
     c->a_panels = prism_arena_take(a, limits.a_bytes, 1);
     c->layer_stats = prism_arena_take(a, hp->n_layer, sizeof *c->layer_stats);
     p->activation_bytes = a->used - mark;

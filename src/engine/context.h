@@ -64,7 +64,7 @@ struct prism_context {
     float *x;                       /* [n_ctx][n_embd] residual stream of the call */
     float *q;                       /* [n_ctx][n_head * head_dim] queries, then attention output */
     float *rope_cos, *rope_sin;     /* [n_ctx][n_rot / 2], rows are tokens of the call */
-    float *y;                       /* [slab][y_width] outputs of linear layers */
+    float *y;                       /* [slab][y_width] outputs of linear layers; those of gated products may be panels instead */
     size_t y_width;
     uint8_t *a_panels;              /* activation panels of a slab */
     uint8_t *w_panels;              /* [n_threads][w_panel_bytes]: the piece of weights that a thread multiplies */
@@ -94,10 +94,6 @@ struct prism_context {
 
 /* Hands out (or, with a->base NULL, adds up) every buffer of c, whose model, kernels and plan parameters are set. */
 void prism_context_layout(struct prism_context *c, struct prism_arena *a);
-
-/* The linear kind for a matrix of a layer under the context's compute mode. (That of the output matrix is always fp32.)
- * fine: one of the products where coarse activations hurt, see layer.c. */
-const struct prism_linear *prism_context_linear(const struct prism_context *c, const struct prism_matrix *m, bool fine);
 
 /* Run jobs of one phase on the team: time goes to `phase`, `work` units per job to the progress. Jobs are skipped once the call is
  * cancelled. Returns false then. */

@@ -13,6 +13,9 @@ struct prism_span {
  * rows enter the cache. Returns false when cancelled. */
 bool prism_layer_run(struct prism_context *c, size_t index, struct prism_span span, size_t first_needed);
 
+/* Of the kinds for weights of a type (compute auto), that of the products which need finer activations most: keys, values, down. */
+const struct prism_linear *prism_fine_kind(const struct prism_kernels *kernels, enum prism_type type);
+
 /* Progress units of the first n_layers layers for a call; attention counts like in prism_layer_run. */
 double prism_layers_work(const struct prism_context *c, size_t n_layers, struct prism_span span, size_t first_needed);
 

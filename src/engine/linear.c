@@ -48,7 +48,7 @@ static void list_kinds(struct operands *o, const struct prism_product *p, size_t
     for (size_t i = 0; i < n; i++)
         if (kind_index(o, p[i].kind) == o->n) {
             o->kind[o->n] = p[i].kind;
-            o->panels[o->n++] = at;
+            o->panels[o->n++] = o->rows->panels ? o->rows->panels : at;
             at += div_up(o->n_rows, p[i].kind->mr) * p[i].kind->a_bytes(o->k);
         }
 }
@@ -126,6 +126,16 @@ static void plain_piece(const struct operands *o, const struct prism_product *p,
     multiply(o, p->kind, panels, row, n_rows, cols, p->bias ? p->bias + col : NULL, p->y + row * p->ldy + col, p->ldy, p->add);
 }
 
+/* x, [n][cols] with stride PIECE_COLS, becomes columns [col, col + cols) of n rows from `row` on in the panels that are p->y. */
+static void pack_next(const struct prism_product *p, size_t row, size_t n, size_t col, size_t cols, const float *x)
+{
+    const struct prism_linear *kind = p->next;
+    uint8_t *panel = (uint8_t *)p->y + row / kind->mr * kind->a_bytes(p->m->rows) + kind->a_bytes(col);
+
+    for (size_t r = 0; r < n; r += kind->mr, panel += kind->a_bytes(p->m->rows))
+        kind->pack_a(panel, x + r * PIECE_COLS, PIECE_COLS, min_size(n - r, kind->mr), cols);
+}
+
 static void gated_piece(const struct operands *o, const struct prism_product *p, size_t row, size_t n_rows, size_t col, size_t cols,
                         uint8_t *panels)
 {
@@ -137,10 +147,13 @@ static void gated_piece(const struct operands *o, const struct prism_product *p,
         size_t n = min_size(row + n_rows - i, GATED_ROWS);
         multiply(o, p->kind, panels, i, n, cols, p->bias ? p->bias + col : NULL, gate[0], PIECE_COLS, false);
         multiply(o, p->kind, up_panels, i, n, cols, p->up_bias ? p->up_bias + col : NULL, up[0], PIECE_COLS, false);
-        for (size_t r = 0; r < n; r++) {
+        for (size_t r = 0; r < n; r++)
             o->c->kernels->swiglu(gate[r], up[r], cols);
-            memcpy(p->y + (i + r) * p->ldy + col, gate[r], cols * sizeof **gate);
-        }
+        if (p->next)
+            pack_next(p, i, n, col, cols, gate[0]);
+        else
+            for (size_t r = 0; r < n; r++)
+                memcpy(p->y + (i + r) * p->ldy + col, gate[r], cols * sizeof **gate);
     }
 }
 
@@ -192,13 +205,30 @@ static bool run_packed(struct prism_context *c, const struct prism_rows *rows, s
     for (size_t i = 0; i < n; i++)
         work += prism_product_work(&p[i], n_rows, k);
     size_t jobs = cut(&j);
-    return prism_context_run(c, PRISM_PHASE_OTHER, div_up(n_rows, PRISM_PACK_ROWS), 0, pack_activations_job, &o) &&
+    return (rows->panels || prism_context_run(c, PRISM_PHASE_OTHER, div_up(n_rows, PRISM_PACK_ROWS), 0, pack_activations_job, &o)) &&
            prism_context_run(c, PRISM_PHASE_LINEAR, jobs, work / (double)jobs, product_job, &j);
+}
+
+static bool is_few(size_t n_rows, const struct prism_linear *kind)
+{
+    return n_rows <= (kind->few_rows ? kind->few_rows : PRISM_FEW_TOKENS);
+}
+
+const struct prism_linear *prism_next_kind(struct prism_context *c, size_t n_rows, size_t k, const struct prism_product *gated,
+                                           const struct prism_product *down)
+{
+    struct operands o = { .c = c, .n_rows = n_rows, .k = k };
+    struct product_job j = { .o = &o, .p = gated, .n = 1 };
+    const struct prism_linear *kind = down->kind;
+
+    cut(&j);
+    bool in_parts = kind->a_part && cols_of(&j, gated) % kind->a_part == 0;
+    return in_parts && !is_few(n_rows, gated->kind) && !is_few(n_rows, kind) ? kind : NULL;
 }
 
 bool prism_products(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,
                     size_t n)
 {
-    size_t few = p[0].kind->few_rows ? p[0].kind->few_rows : PRISM_FEW_TOKENS; /* the products of a call: of kinds that are alike */
-    return n_rows <= few ? prism_products_stored(c, rows, n_rows, k, p, n) : run_packed(c, rows, n_rows, k, p, n);
+    bool few = is_few(n_rows, p[0].kind); /* the products of a call: of kinds that are alike */
+    return few ? prism_products_stored(c, rows, n_rows, k, p, n) : run_packed(c, rows, n_rows, k, p, n);
 }

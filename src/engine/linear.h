@@ -18,6 +18,7 @@ struct prism_product {
     bool add;                /* not of a gated product */
     const struct prism_matrix *up; /* NULL, or as large as m and multiplied by the same kind */
     const float *up_bias;
+    const struct prism_linear *next; /* of a gated product: the kind for which y receives the rows as panels, see prism_next_kind. Or NULL */
 };
 
 /* Where the rows of activations come from; called for pieces of rows: writes [n_rows][k] floats to out (stride k). NULL source:
@@ -29,6 +30,7 @@ struct prism_rows {
     size_t ldx;
     prism_rows_fn *fn;
     void *arg;
+    uint8_t *panels;         /* not NULL: the rows packed for the kind of the only product; the other fields are unused */
 };
 
 /* A source of rows: those of the residual stream at x, n_embd wide, normalised. arg: a struct prism_norm_rows. */
@@ -47,6 +49,11 @@ size_t prism_piece_bytes(const struct prism_linear *kind, size_t k);
  * (stored.c). Returns false when cancelled. */
 bool prism_products(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,
                     size_t n);
+
+/* The kind of `down`, a product of the n_rows rows that `gated` makes of k activations, if each piece of them can be packed for it as it
+ * comes: they need not be written as rows and read again. Else NULL. */
+const struct prism_linear *prism_next_kind(struct prism_context *c, size_t n_rows, size_t k, const struct prism_product *gated,
+                                           const struct prism_product *down);
 
 /* Operations, two per multiply-add. */
 double prism_product_work(const struct prism_product *p, size_t n_rows, size_t k);

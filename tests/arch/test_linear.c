@@ -14,12 +14,15 @@
 
 /* Panels and remainders: rows = row_panels * mr + row_rest. A rest of -1 is one short of a panel. k is rounded up to the
  * block of the type and to k_step. */
-enum { ONE_HOT = KT_N_VALUES }; /* row i is 1 at k = 7 i + 3 and 0 elsewhere: each output is one weight, as the linear rounded it */
+enum {
+    ONE_HOT = KT_N_VALUES, /* row i is 1 at k = 7 i + 3 and 0 elsewhere: each output is one weight, as the linear rounded it */
+    HARD_WEIGHTS,          /* groups of weights are hard, the activations normal: F32, F16 and BF16, of kinds with groups, and f32 */
+};
 
 struct shape {
     int row_panels, row_rest, col_panels, col_rest;
     size_t k;
-    int values; /* enum kt_values or ONE_HOT */
+    int values; /* enum kt_values or one of the above */
     const char *why;
 };
 
@@ -32,6 +35,7 @@ static const struct shape shapes[] = {
     { 0, 2, 1, 1, 4096, KT_NORMAL, "long sums" },
     { 2, 0, 1, 2, 160, ONE_HOT, "single weights" },
     { 5, 0, 4, -3, 64, KT_NORMAL, "several panels" },
+    { 1, 1, 2, -3, 320, HARD_WEIGHTS, "groups of zeros, of subnormals, with huge values" },
 };
 
 /* One product: the operands as a caller has them, and packed. */
@@ -88,17 +92,19 @@ static double *reaches(const struct prism_linear *l, const float *x, size_t n, s
     return reach;
 }
 
-/* What a linear rounds of weights of a type: bytes take blocks with scales of 32 values as they are, two-byte integers all types
+static bool is_float(enum prism_type type) { return type == PRISM_F32 || type == PRISM_F16 || type == PRISM_BF16; }
+
+/* What a linear rounds of weights of a type: bytes take blocks with scales of 32 values as they are, two-byte integers all block types
  * without two minima in 32 values (arch/avx2/linear_i16.c). */
 static double weight_error(const struct prism_linear *l, enum prism_type type)
 {
-    bool exact = type != PRISM_Q2_K && (!strcmp(l->name, "i16") ||
-                                        (!strncmp(l->name, "i8", 2) && type != PRISM_Q3_K && type != PRISM_Q6_K));
+    bool exact = !is_float(type) && type != PRISM_Q2_K &&
+                 (!strcmp(l->name, "i16") || (!strncmp(l->name, "i8", 2) && type != PRISM_Q3_K && type != PRISM_Q6_K));
     return exact ? 0 : (double)l->w_err;
 }
 
 /* The terms of the bound are those of struct prism_linear. Below 2^-120 activations may count as zero (prism_quantize_32;
- * VDPBF16PS flushes subnormals), which adds at most 2^-120 * |w| per k; stored weights are never that small. */
+ * VDPBF16PS flushes subnormals), which adds at most 2^-120 * |w| per k; no column has weights that small alone. */
 static void exact_product(struct product *p)
 {
     const double a_err = (double)p->l->a_err, w_err = weight_error(p->l, p->type);
@@ -124,6 +130,31 @@ static void exact_product(struct product *p)
         }
 }
 
+/* Stores n floats as a type without blocks, F16 within its range. */
+static void store(uint8_t *w, enum prism_type type, float *x, size_t n)
+{
+    for (size_t i = 0; i < n && type == PRISM_F16; i++)
+        x[i] = fmaxf(-60000, fminf(60000, x[i]));
+    if (type == PRISM_F32)
+        memcpy(w, x, n * sizeof *x);
+    else
+        (type == PRISM_F16 ? prism_f32_to_f16_generic : prism_f32_to_bf16_generic)((uint16_t *)(void *)w, x, n);
+}
+
+/* Groups of 32 of each kind follow one another along a row. */
+static void fill_hard_weights(const struct product *p)
+{
+    for (size_t j = 0; j < p->cols; j++)
+        for (size_t g = 0; g < p->k / 32; g++) {
+            const int kind = (int)((j + g) % 4);
+            float x[32];
+            kt_fill(x, 32, kind == 2 ? KT_HARD : KT_NORMAL);
+            for (size_t i = 0; i < 32 && kind < 2; i++)
+                x[i] *= kind == 0 ? 0 : p->type == PRISM_F16 ? 0x1p-22f : 0x1p-130f;
+            store(p->w + j * p->row_bytes + prism_row_bytes(p->type, 32 * g), p->type, x, 32);
+        }
+}
+
 static void make(struct product *p, const struct shape *s, const struct prism_linear *l, enum prism_type type)
 {
     p->l = l;
@@ -139,13 +170,15 @@ static void make(struct product *p, const struct shape *s, const struct prism_li
     p->wf = kt_floats(p->cols * p->k);
     for (size_t i = 0; i < p->rows; i++) {
         if (s->values != ONE_HOT) {
-            kt_fill(p->x + i * p->ldx, p->k, (enum kt_values)s->values);
+            kt_fill(p->x + i * p->ldx, p->k, s->values == HARD_WEIGHTS ? KT_NORMAL : (enum kt_values)s->values);
             continue;
         }
         memset(p->x + i * p->ldx, 0, p->k * sizeof *p->x);
         p->x[i * p->ldx + (7 * i + 3) % p->k] = 1;
     }
     kt_fill_blocks(p->w, type, p->cols * p->k);
+    if (s->values == HARD_WEIGHTS)
+        fill_hard_weights(p);
     for (size_t j = 0; j < p->cols; j++)
         prism_kernels_generic.to_f32[type](p->wf + j * p->k, p->w + j * p->row_bytes, p->k);
     kt_freeze(p->x);
@@ -245,6 +278,8 @@ static void check_linear(const struct prism_kernels *k, const struct prism_linea
 {
     for (size_t n = 0; n < sizeof shapes / sizeof *shapes; n++) {
         struct product p;
+        if (shapes[n].values == HARD_WEIGHTS && (!is_float(type) || !strcmp(l->name, "bf16")))
+            continue;
         make(&p, &shapes[n], l, type);
         kt_context("%s linear %s %s %zux%zux%zu (%s)", k->name, l->name, prism_types[type].name, p.rows, p.cols, p.k, shapes[n].why);
 
@@ -291,8 +326,21 @@ static void check_definitions(const struct prism_kernels *k)
     }
 }
 
-/* Activations that quantise to themselves, with a largest of `whole`: the product must be exact up to fp32 sums, which no loose bound
- * can hide. */
+/* Weights 0 and +-2^n that become 0 and the largest integer, with n by column; all + in column 0, all - in column 1. */
+static void fill_signs(struct product *p)
+{
+    p->w = kt_alloc(p->cols * p->row_bytes, 2);
+    p->wf = kt_floats(p->cols * p->k);
+    for (size_t j = 0; j < p->cols; j++) {
+        float *w = p->wf + j * p->k;
+        for (size_t i = 0; i < p->k; i++)
+            w[i] = ldexpf(j < 2 ? 1 - 2 * (float)j : (float)((int)(kt_random() >> 8) % 3 - 1), (int)(j % 5) - 4);
+        store(p->w + j * p->row_bytes, p->type, w, p->k);
+    }
+}
+
+/* Activations that quantise to themselves, with a largest of `whole`, all that in row 0: the product must be exact up to fp32 sums, which
+ * no loose bound can hide. */
 static void check_whole_activations(const struct prism_kernels *k, const struct prism_linear *l, enum prism_type type, int whole)
 {
     struct product p;
@@ -301,30 +349,67 @@ static void check_whole_activations(const struct prism_kernels *k, const struct 
     float *x = kt_floats((p.rows - 1) * p.ldx + p.k), *c = new_c(&p);
     for (size_t i = 0; i < p.rows; i++)
         for (size_t j = 0; j < p.k; j++)
-            x[i * p.ldx + j] = (float)(j % 32 == 5 ? -whole : ((int)(kt_random() >> 8) % (whole + 1)) * (j & 1 ? 1 : -1));
+            x[i * p.ldx + j] = (float)(i == 0 || j % 32 == 5 ? -whole : ((int)(kt_random() >> 8) % (whole + 1)) * (j & 1 ? 1 : -1));
     p.x = x;
+    if (is_float(type))
+        fill_signs(&p);
     pack(&p);
     run(&p, c, 0, p.rows, 0, p.cols, false);
     for (size_t i = 0; i < p.rows; i++)
         for (size_t j = 0; j < p.cols; j++) {
             double exact = 0, sum = 0;
             for (size_t s = 0; s < p.k; s++) {
-                exact += (double)x[i * p.ldx + s] * p.wf[j * p.k + s];
-                sum += whole * (fabs((double)p.wf[j * p.k + s]) + 1); /* |m| < 1 in this data: offsets cancel */
+                exact += (double)p.x[i * p.ldx + s] * p.wf[j * p.k + s];
+                sum += whole * (fabs((double)p.wf[j * p.k + s]) + (is_float(type) ? 0 : 1)); /* |m| < 1 in this data: offsets cancel */
             }
             kt_near((double)c[i * p.ldc + j], exact, 16 * FLT_EPSILON * sum, i, j);
         }
     kt_release();
 }
 
+/* Integers of 16 bits: activations up to 4095 where weights are rounded, to 16383 where they are not. */
 static void check_exact_activations(const struct prism_kernels *k)
 {
     for (int t = 0; t < PRISM_N_TYPES; t++)
-        for (const struct prism_linear *l = k->linear_auto[t]; l; l = l->finer)
-            if ((!strcmp(l->name, "i8") || !strcmp(l->name, "i16")) && weight_error(l, (enum prism_type)t) <= 0)
-                check_whole_activations(k, l, (enum prism_type)t, strcmp(l->name, "i16") ? 127 : 16383);
+        for (const struct prism_linear *l = k->linear_auto[t]; l; l = l->finer) {
+            const enum prism_type type = (enum prism_type)t;
+            if (!strcmp(l->name, "i8") && weight_error(l, type) <= 0)
+                check_whole_activations(k, l, type, 127);
+            else if (!strcmp(l->name, "i16") && (is_float(type) || weight_error(l, type) <= 0))
+                check_whole_activations(k, l, type, is_float(type) ? 4095 : 16383);
+        }
 }
 
+/* Packed part by part, rows are the same panel: whole parts, and a last one that is shorter. */
+static void check_parts_of(const struct prism_kernels *k, const struct prism_linear *l)
+{
+    const size_t n = 5 * l->a_part + (l->a_part > 32 ? 32 : 0), ldx = n + 3;
+
+    for (size_t rows = 1; l->a_part && rows <= l->mr; rows++)
+        for (size_t part = l->a_part; part <= 2 * l->a_part; part += l->a_part) {
+            kt_context("%s linear %s, %zu rows in parts of %zu", k->name, l->name, rows, part);
+            float *x = kt_floats((rows - 1) * ldx + n);
+            char *whole = kt_alloc(l->a_bytes(n), 64), *parts = kt_alloc(l->a_bytes(n), 64);
+            kt_fill(x, (rows - 1) * ldx + n, KT_HARD);
+            memset(whole, 0x5a, l->a_bytes(n)); /* where packers leave gaps, too */
+            memset(parts, 0x5a, l->a_bytes(n));
+            l->pack_a(whole, x, ldx, rows, n);
+            for (size_t at = 0; at < n; at += part)
+                l->pack_a(parts + l->a_bytes(at), x + at, ldx, rows, n - at < part ? n - at : part);
+            kt_true(!memcmp(whole, parts, l->a_bytes(n)), "another panel");
+            kt_release();
+        }
+}
+
+static void check_parts(const struct prism_kernels *k)
+{
+    check_parts_of(k, k->linear_f32);
+    for (int t = 0; t < PRISM_N_TYPES; t++)
+        for (const struct prism_linear *l = k->linear_auto[t]; l; l = l->finer)
+            check_parts_of(k, l);
+}
+
+static void test_parts(void **state) { (void)state, kt_levels(check_parts); }
 static void test_f32(void **state) { (void)state, kt_levels(check_f32); }
 static void test_auto(void **state) { (void)state, kt_levels(check_auto); }
 static void test_definitions(void **state) { (void)state, kt_levels(check_definitions); }
@@ -337,6 +422,7 @@ int main(void)
         cmocka_unit_test(test_auto),
         cmocka_unit_test(test_definitions),
         cmocka_unit_test(test_exact_activations),
+        cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests_name("arch/linear", tests, NULL, NULL);
 }

@@ -167,18 +167,15 @@ static void test_cache_types(void **state)
 
 /* ---- the same answer, whatever the way ---- */
 
-static void test_threads(void **state)
+static void check_threads(prism_model *m, int level)
 {
-    (void)state;
-    struct tiny_model t = tiny_qwen3();
-    prism_model *m = load(&t, "threads.gguf");
     int32_t tokens[N];
     float *first = NULL;
     static const uint32_t threads[] = { 1, 2, 3, 7 };
 
     make_tokens(tokens, N, m->hp.n_vocab);
     for (size_t i = 0; i < 4; i++) {
-        prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N + 1, .n_threads = threads[i] });
+        prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N + 1, .n_threads = threads[i], .level = level + 1 });
         struct prism_error err;
         float *got = all_logits(c, tokens, N, m->hp.n_vocab);
         must(prism_decode(c, tokens[0], &err), &err);
@@ -193,6 +190,20 @@ static void test_threads(void **state)
         prism_context_free(c);
     }
     free(first);
+}
+
+/* n_ff: one or two threads are given pieces of the gated product that are wide enough to be packed for the product that follows, more
+ * threads get narrower ones, which are written as rows. */
+static void test_threads(void **state)
+{
+    (void)state;
+    struct tiny_model t = tiny_qwen3();
+    t.n_ff = 512;
+    prism_model *m = load(&t, "threads.gguf");
+
+    for (int level = 0; level < prism_level_count(); level++)
+        if (prism_level_supported(level))
+            check_threads(m, level);
     prism_model_free(m);
 }
 

@@ -1,15 +1,17 @@
-/* test_layers.c - measuring a layer: prefills that stop early, times and choices of each layer, the peak of the threads. */
+/* test_layers.c - measuring a layer: prefills that stop early, times and choices of each layer, the peak of the threads; and which kinds
+ * of linear layers it uses. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "prism/prism.h"
-#include "src/model/model.h"
+#include "src/engine/layer.h"
 #include "tests/support/tiny_model.h"
 
 enum { N = 150, BLOCK = 32 };
@@ -170,11 +172,46 @@ static void test_peak(void **state)
     stop(&f);
 }
 
+static bool is_wide(enum prism_type type)
+{
+    return type == PRISM_F32 || type == PRISM_F16 || type == PRISM_BF16 || type == PRISM_Q8_0 || type == PRISM_Q6_K;
+}
+
+/* Finer activations for wide weights only, at every level of this build, and --kernels says so. */
+static void test_fine_kinds(void **state)
+{
+    size_t n_finer = 0;
+
+    (void)state;
+    for (int level = 0; level < prism_level_count(); level++) {
+        const struct prism_kernels *k = prism_kernels_by_level[level];
+        char text[4096];
+        if (!k)
+            continue;
+        assert_true(prism_kernels_text(level, text, sizeof text) < sizeof text);
+        for (int t = 0; t < PRISM_N_TYPES; t++) {
+            const struct prism_linear *kind = k->linear_auto[t];
+            bool finer = is_wide((enum prism_type)t) && kind->finer;
+            char name[16];
+            assert_ptr_equal(prism_fine_kind(k, (enum prism_type)t), finer ? kind->finer : kind);
+            snprintf(name, sizeof name, "\n  %s ", prism_types[t].name);
+            const char *line = strstr(text, name), *said;
+            assert_non_null(line);
+            said = strstr(line + 1, "k, v, down: ");
+            assert_int_equal(said && said < strchr(line + 1, '\n'), finer);
+            n_finer += finer;
+        }
+    }
+#if defined(__x86_64__) || defined(__aarch64__)
+    assert_true(n_finer > 0);
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stops), cmocka_unit_test(test_leaves_no_trace), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_times), cmocka_unit_test(test_peak),
+        cmocka_unit_test(test_times), cmocka_unit_test(test_peak), cmocka_unit_test(test_fine_kinds),
     };
     return cmocka_run_group_tests_name("engine/layers", tests, NULL, NULL);
 }

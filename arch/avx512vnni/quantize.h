@@ -1,0 +1,56 @@
+/* quantize.h - floats to signed integers in groups of 32 with one scale each, for the packers of this level: the maxima of 16 groups are
+ * found side by side, and divided once. */
+#ifndef PRISM_AVX512VNNI_QUANTIZE_H
+#define PRISM_AVX512VNNI_QUANTIZE_H
+
+#include "arch/avx512/vec.h"
+
+/* The 32 values of a group. */
+struct group {
+    __m512 x, y;
+};
+
+PRISM_INLINE struct group load_group(const float *x)
+{
+    return (struct group){ _mm512_loadu_ps(x), _mm512_loadu_ps(x + 16) };
+}
+
+/* In whose lanes the largest magnitude of the group is found. */
+PRISM_INLINE __m512 magnitudes(struct group g)
+{
+    return _mm512_max_ps(_mm512_abs_ps(g.x), _mm512_abs_ps(g.y));
+}
+
+/* Lane i: the largest of the 16 lanes of v[i]; v is destroyed. Neighbours are interleaved and meet in one vector, four times. */
+PRISM_INLINE __m512 max_of_each(__m512 v[16])
+{
+    for (int i = 0; i < 8; i++) /* lanes 4 l .. 4 l + 3 of v[i]: of 2 i, 2 i + 1, 2 i, 2 i + 1 */
+        v[i] = _mm512_max_ps(_mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]));
+    for (int i = 0; i < 4; i++) { /* of 4 i .. 4 i + 3 */
+        const __m512d a = _mm512_castps_pd(v[2 * i]), b = _mm512_castps_pd(v[2 * i + 1]);
+        v[i] = _mm512_max_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+    }
+    /* 128-bit lanes: now of 0..3, 0..3, 4..7, 4..7, then of each four */
+    const __m512 low = _mm512_max_ps(_mm512_shuffle_f32x4(v[0], v[1], 0x44), _mm512_shuffle_f32x4(v[0], v[1], 0xee));
+    const __m512 high = _mm512_max_ps(_mm512_shuffle_f32x4(v[2], v[3], 0x44), _mm512_shuffle_f32x4(v[2], v[3], 0xee));
+    return _mm512_max_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+}
+
+/* Scales d = max / q_max of 16 groups, and their inverses, from their magnitudes, which are destroyed; 0 where max is below `least`, where
+ * q_max / max would not be finite, or d have lost more than a bit. */
+PRISM_INLINE __m512 scales_of(float inverse[16], __m512 v[16], float q_max, float least)
+{
+    const __m512 max = max_of_each(v), c = _mm512_set1_ps(q_max);
+    const __mmask16 normal = _mm512_cmp_ps_mask(max, _mm512_set1_ps(least), _CMP_NLT_UQ);
+    _mm512_store_ps(inverse, _mm512_maskz_div_ps(normal, c, max));
+    return _mm512_maskz_div_ps(normal, max, c);
+}
+
+/* A group times f as signed words, round half to even, saturated. Order: four of the first half and four of the second by turns. */
+PRISM_INLINE __m512i words_of_group(struct group g, float f)
+{
+    const __m512 factor = _mm512_set1_ps(f);
+    return _mm512_packs_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(g.x, factor)), _mm512_cvtps_epi32(_mm512_mul_ps(g.y, factor)));
+}
+
+#endif

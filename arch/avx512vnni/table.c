@@ -64,7 +64,7 @@ const struct prism_kernels prism_kernels_avx512vnni = {
     .bf16_to_f32 = prism_bf16_to_f32_avx512,
 
     .attention_f32 = &prism_attention_f32_avx512,
-    .attention_auto = &prism_attention_f32_avx512,
+    .attention_auto = &prism_attention_i16_avx512vnni,
     .attn_row = prism_attn_row_f32_avx512,
 
     .band_dots = prism_band_dots_avx2,

@@ -1,5 +1,5 @@
 /* generic.h - what arch/generic offers to the other levels: every kernel of its table, and the int8 and bf16 linears and the
- * bf16 attention that its own table does not choose but that define what the SIMD ones compute. Contracts: src/kernels.h. */
+ * bf16 and int16 attention that its own table does not choose but that define what the SIMD ones compute. Contracts: src/kernels.h. */
 #ifndef PRISM_ARCH_GENERIC_GENERIC_H
 #define PRISM_ARCH_GENERIC_GENERIC_H
 
@@ -35,8 +35,9 @@ prism_add_fn prism_add_f32_generic;
 prism_to_16_fn prism_f32_to_f16_generic, prism_f32_to_bf16_generic;
 prism_from_16_fn prism_f16_to_f32_generic, prism_bf16_to_f32_generic;
 
-/* attention.c. "bf16": q, k, v and the unnormalised probabilities rounded to bf16, sums in fp32. */
-extern const struct prism_attention prism_attention_f32_generic, prism_attention_bf16_generic;
+/* attention.c. "bf16": q, k, v and the unnormalised probabilities rounded to bf16, sums in fp32. attention_i16.c: all four as integers with
+ * steps, sums in int32. */
+extern const struct prism_attention prism_attention_f32_generic, prism_attention_bf16_generic, prism_attention_i16_generic;
 prism_attn_row_fn prism_attn_row_f32_generic;
 
 prism_band_dots_fn prism_band_dots_generic; /* select.c */

@@ -131,18 +131,17 @@ PRISM_INLINE void put_scores(float *s, const struct tile *t, const float *step)
 
 /* ---- probabilities ---- */
 
-/* 2^x rounded to an integer, x <= 13, as vec_exp2_neg with a polynomial of degree 4 (relative error 4.5e-6: 0.04 of a unit at most; none at 0). */
+/* 2^x rounded to an integer, x <= 13: x = n + f as in vec_exp2_neg, 2^f by a polynomial of degree 4 (relative error 4.5e-6, 0.04 of a unit at
+ * most; none at 0). Any x below -2 gives 0. */
 PRISM_INLINE __m512i exp2_int(__m512 x)
 {
-    const __m512 magic = _mm512_set1_ps(0x1.8p23f);
-    x = _mm512_max_ps(_mm512_set1_ps(-20.0f), x);
-    const __m512 t = _mm512_add_ps(x, magic);
-    const __m512 f = _mm512_sub_ps(x, _mm512_sub_ps(t, magic));
+    const __m512 magic = _mm512_set1_ps(0x1.8p23f), n = _mm512_sub_ps(_mm512_add_ps(x, magic), magic);
+    const __m512 f = _mm512_sub_ps(x, n);
     __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(0.00981465727f), f, _mm512_set1_ps(0.0559772737f));
     p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.240200251f));
     p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.693114638f));
     p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
-    return _mm512_cvtps_epi32(_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(t), 23))));
+    return _mm512_cvtps_epi32(_mm512_scalef_ps(p, n));
 }
 
 /* Words of P of keys i, i + 1 replace their logits; masks: rows that see them. */

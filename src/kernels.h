@@ -57,7 +57,7 @@ struct prism_gemm_args {
  * to the caller, who asks for their size (a multiple of 64 bytes each) and keeps them back to back.
  * A panel that is only partly filled (last rows or columns) is padded with zeros by the packer. */
 struct prism_linear {
-    const char *name;      /* "f32", "i8", "i8x2", "i16", "bf16": printed by --kernels */
+    const char *name;      /* "f32", "i8", "i8sym", "i8x2", "i16", "bf16": printed by --kernels */
     unsigned mr, nr;       /* activation rows per panel (divides 24), weight columns (= output features) per panel (at most 64) */
     unsigned k_step;       /* k must be a multiple of this (1, 2 or 32) */
     unsigned few_rows;     /* up to so many rows the level's gemv takes less time than packing: measured; 0: up to 16 */
@@ -78,7 +78,8 @@ struct prism_linear {
 
     /* Bound for |c - exact|, exact = the double product of the *original* float activations and dequantised weights:
      * a_err * sum|x_max32 * w| + w_err * sum|x * w_max32| + a_err * w_err * sum|x_max32 * w_max32| + k * FLT_EPSILON * sum|x * w|,
-     * where x_max32, w_max32 stand for the largest magnitude in the value's group of 32 (bf16: the value itself). f32: 0, 0. */
+     * where x_max32, w_max32 stand for the largest magnitude in the value's group of 32 (bf16: the value itself; i8sym: the largest that the
+     * group's scales can express). f32: 0, 0. */
     float a_err, w_err;
 };
 

@@ -24,8 +24,8 @@ enum prism_level {
     PRISM_LEVEL_AVX2,       /* AVX2 + FMA + F16C */
     PRISM_LEVEL_AVXVNNI,    /* + AVX-VNNI, its 256-bit form (Alder Lake and later, where there is no AVX-512) */
     PRISM_LEVEL_AVX512,     /* AVX2 + AVX-512 F BW DQ VL */
-    PRISM_LEVEL_AVX512VNNI, /* + VNNI (Cascade Lake, Ice Lake, and parts whose BF16 is hidden by a hypervisor) */
-    PRISM_LEVEL_AVX512BF16, /* + VNNI + BF16 */
+    PRISM_LEVEL_AVX512VNNI, /* + VNNI (Cascade Lake and later; chosen on Intel's processors with BF16 too, where it is faster) */
+    PRISM_LEVEL_AVX512BF16, /* + VNNI + BF16 (Zen 4 and later) */
     PRISM_LEVEL_NEON,       /* ARMv8-A */
     PRISM_LEVEL_NEON_I8MM_BF16,
     PRISM_N_LEVELS
@@ -238,7 +238,7 @@ extern const struct prism_kernels *const prism_kernels_by_level[PRISM_N_LEVELS];
 /* arch/detect.c: what the processor (and the operating system's register saving) supports. */
 bool prism_level_runs_here(enum prism_level level);
 bool prism_level_is_native(enum prism_level level); /* by its own instructions: under PRISM_SIMDE more levels run; peak kernels do not */
-enum prism_level prism_level_best(void);
+enum prism_level prism_level_best(void); /* the last that runs here, but for one that is slower here than the one before */
 const char *prism_level_label(enum prism_level level); /* also for levels that are not compiled in */
 
 #endif

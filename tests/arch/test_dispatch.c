@@ -75,7 +75,8 @@ static void test_labels(void **state)
     assert_string_equal(prism_level_label(PRISM_LEVEL_AVX512VNNI), "avx512vnni");
 }
 
-/* Generic runs everywhere, nothing that is not in the build does, and the best level is the last one that runs. */
+/* Generic runs everywhere, nothing that is not in the build does, and the best level is the last one that runs, but for a slow one: BF16 on
+ * Intel's processors. */
 static void test_choice(void **state)
 {
     (void)state;
@@ -88,7 +89,7 @@ static void test_choice(void **state)
         if (!prism_kernels_by_level[l])
             assert_false(prism_level_runs_here((enum prism_level)l));
         if (prism_level_runs_here((enum prism_level)l))
-            assert_true(l <= (int)best);
+            assert_true(l <= (int)best || (l == PRISM_LEVEL_AVX512BF16 && best == PRISM_LEVEL_AVX512VNNI));
     }
     /* A level that runs implies those it was built upon. */
     if (prism_level_runs_here(PRISM_LEVEL_AVX512BF16))

@@ -1,5 +1,5 @@
 /* attention_i16.c - prefill attention on int16 with vpdpwssd, which does twice the multiply-adds of an FMA: the algorithm is
- * arch/avx512/attention_body.h. Nothing is lost against bf16, whose steps are 2^-9 of a value:
+ * arch/avx512/attention_body.h. More of the operands is kept than by bf16, which has eight bits:
  *
  * - Queries and keys are rounded to integers of norm 32767, each with its own step. By Cauchy and Schwarz no sum of their products, and no
  *   part of one, passes 32775^2 < 2^31, whatever the head size.

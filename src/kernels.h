@@ -24,8 +24,8 @@ enum prism_level {
     PRISM_LEVEL_AVX2,       /* AVX2 + FMA + F16C */
     PRISM_LEVEL_AVXVNNI,    /* + AVX-VNNI, its 256-bit form (Alder Lake and later, where there is no AVX-512) */
     PRISM_LEVEL_AVX512,     /* AVX2 + AVX-512 F BW DQ VL */
-    PRISM_LEVEL_AVX512VNNI, /* + VNNI (Cascade Lake, Ice Lake, and parts whose BF16 is hidden by a hypervisor) */
-    PRISM_LEVEL_AVX512BF16, /* + VNNI + BF16 */
+    PRISM_LEVEL_AVX512VNNI, /* + VNNI (Cascade Lake and later; chosen on Intel's processors with BF16 too, where it is faster) */
+    PRISM_LEVEL_AVX512BF16, /* + VNNI + BF16 (Zen 4 and later) */
     PRISM_LEVEL_NEON,       /* ARMv8-A */
     PRISM_LEVEL_NEON_I8MM_BF16,
     PRISM_N_LEVELS
@@ -57,7 +57,7 @@ struct prism_gemm_args {
  * to the caller, who asks for their size (a multiple of 64 bytes each) and keeps them back to back.
  * A panel that is only partly filled (last rows or columns) is padded with zeros by the packer. */
 struct prism_linear {
-    const char *name;      /* "f32", "i8", "i8x2", "i16", "bf16": printed by --kernels */
+    const char *name;      /* "f32", "i8", "i8sym", "i8x2", "i16", "bf16": printed by --kernels */
     unsigned mr, nr;       /* activation rows per panel (divides 24), weight columns (= output features) per panel (at most 64) */
     unsigned k_step;       /* k must be a multiple of this (1, 2 or 32) */
     unsigned few_rows;     /* up to so many rows the level's gemv takes less time than packing: measured; 0: up to 16 */
@@ -80,7 +80,8 @@ struct prism_linear {
 
     /* Bound for |c - exact|, exact = the double product of the *original* float activations and dequantised weights:
      * a_err * sum|x_max32 * w| + w_err * sum|x * w_max32| + a_err * w_err * sum|x_max32 * w_max32| + k * FLT_EPSILON * sum|x * w|,
-     * where x_max32, w_max32 stand for the largest magnitude in the value's group of 32 (bf16: the value itself). f32: 0, 0. */
+     * where x_max32, w_max32 stand for the largest magnitude in the value's group of 32 (bf16: the value itself; i8sym: the largest that the
+     * group's scales can express). f32: 0, 0. */
     float a_err, w_err;
 };
 
@@ -153,7 +154,7 @@ struct prism_attn_tile {
 
 /* One family of attention kernels: dense is sparse with every block listed. */
 struct prism_attention {
-    const char *name;        /* "f32", "bf16" */
+    const char *name;        /* "f32", "bf16", "i16" */
     unsigned tile_rows;      /* query rows of a tile: 32 or 64; divides every block size */
     size_t (*k_block_bytes)(size_t d, size_t block); /* multiples of 64 */
     size_t (*v_block_bytes)(size_t d, size_t block);
@@ -195,10 +196,10 @@ typedef void prism_softmax_q30_fn(uint32_t *p, const float *x, size_t n);
 
 /* ---- what the processor can do at most ---- */
 
-enum prism_peak_kind { PRISM_PEAK_F32, PRISM_PEAK_I8, PRISM_PEAK_BF16, PRISM_N_PEAKS };
+enum prism_peak_kind { PRISM_PEAK_F32, PRISM_PEAK_I8, PRISM_PEAK_I16, PRISM_PEAK_BF16, PRISM_N_PEAKS };
 
-/* n >= 1 steps of the level's multiply-add of a kind on registers alone: floats; bytes into int32 by the fastest sequence that never
- * saturates; pairs of bf16 into floats. Returns the operations done, two per multiply-add; a microsecond is about 300 steps. */
+/* n >= 1 steps of the level's multiply-add of a kind on registers alone: floats; bytes, and pairs of int16, into int32 by the fastest
+ * sequence that never saturates; pairs of bf16 into floats. Returns the operations done, two per multiply-add; a microsecond is about 300 steps. */
 typedef double prism_peak_fn(size_t n);
 
 /* ---- the table --------------------------------------------------------------------------------------------------------- */
@@ -239,7 +240,7 @@ extern const struct prism_kernels *const prism_kernels_by_level[PRISM_N_LEVELS];
 /* arch/detect.c: what the processor (and the operating system's register saving) supports. */
 bool prism_level_runs_here(enum prism_level level);
 bool prism_level_is_native(enum prism_level level); /* by its own instructions: under PRISM_SIMDE more levels run; peak kernels do not */
-enum prism_level prism_level_best(void);
+enum prism_level prism_level_best(void); /* the last that runs here, but for one that is slower here than the one before */
 const char *prism_level_label(enum prism_level level); /* also for levels that are not compiled in */
 
 #endif

@@ -16,3 +16,10 @@ double prism_peak_i8_avx2(size_t n)
                                "vpaddd %%ymm14, %%ymm\\r, %%ymm\\r\n") : "+r"(n) : : PEAK_CLOBBERED);
     return ops;
 }
+
+double prism_peak_i16_avx2(size_t n)
+{
+    double ops = 2.0 * 16 * PEAK_CHAINS * (double)n;
+    __asm__ volatile(PEAK_LOOP("vpmaddwd %%ymm12, %%ymm13, %%ymm14\n vpaddd %%ymm14, %%ymm\\r, %%ymm\\r\n") : "+r"(n) : : PEAK_CLOBBERED);
+    return ops;
+}

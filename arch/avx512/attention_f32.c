@@ -1,7 +1,7 @@
-/* attention_f32.c - prefill attention in fp32: the algorithm is attention_body.h. */
+/* attention_f32.c - prefill attention in fp32: the algorithm is attention_body.h and attention_float.h. */
 #include "arch/avx512/words.h"
 
-#include "arch/avx512/attention_body.h"
+#include "arch/avx512/attention_float.h"
 
 /* err: logits are off by d * 2^-24 * sum|q k| at most, which is 1e-5 for d = 256 and |logits| <= 30 when the products' errors are
  * independent (6 sigma); the exponential, the sums and the division add less than that again. */

@@ -12,7 +12,7 @@ extern const struct prism_attention prism_attention_f32_avx512;
 prism_gemv_fn prism_gemv_f32_avx512;
 prism_attn_row_fn prism_attn_row_f32_avx512;
 prism_softmax_q30_fn prism_softmax_q30_avx512;
-prism_peak_fn prism_peak_f32_avx512, prism_peak_i8_avx512;
+prism_peak_fn prism_peak_f32_avx512, prism_peak_i8_avx512, prism_peak_i16_avx512;
 
 prism_rms_norm_fn prism_rms_norm_f32_avx512;
 prism_rope_fn prism_rope_f32_avx512;

@@ -16,3 +16,10 @@ double prism_peak_i8_avx512(size_t n)
                                "vpaddd %%zmm14, %%zmm\\r, %%zmm\\r\n") : "+r"(n) : : PEAK_CLOBBERED);
     return ops;
 }
+
+double prism_peak_i16_avx512(size_t n)
+{
+    double ops = 2.0 * 32 * PEAK_CHAINS * (double)n;
+    __asm__ volatile(PEAK_LOOP("vpmaddwd %%zmm12, %%zmm13, %%zmm14\n vpaddd %%zmm14, %%zmm\\r, %%zmm\\r\n") : "+r"(n) : : PEAK_CLOBBERED);
+    return ops;
+}

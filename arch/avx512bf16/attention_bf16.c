@@ -1,8 +1,8 @@
 /* attention_bf16.c - prefill attention on bf16 queries, keys, values and probabilities, with fp32 sums: the algorithm is
- * arch/avx512/attention_body.h. */
+ * arch/avx512/attention_body.h and attention_float.h. */
 #include "arch/avx512bf16/words.h"
 
-#include "arch/avx512/attention_body.h"
+#include "arch/avx512/attention_float.h"
 #include "arch/avx512bf16/avx512bf16.h"
 
 /* err: as the generic bf16 attention, which rounds the same four operands. */

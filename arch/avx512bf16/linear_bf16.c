@@ -7,5 +7,5 @@
 const struct prism_linear prism_linear_bf16_avx512bf16 = {
     .name = "bf16", .mr = MR, .nr = NR, .k_step = PER_WORD, .a_part = 32,
     .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = pack_w, .pack_a = pack_a, .gemm = gemm,
-    .a_err = 0x1p-9f, .w_err = 0x1p-9f, /* eight significant bits, half a step */
+    .a_err = 0x1p-8f, .w_err = 0x1p-8f, /* eight significant bits, half a step */
 };

@@ -120,13 +120,18 @@ static void pack_q4_0(const struct half_panel *h, const uint8_t *rows, size_t ro
     }
 }
 
-/* dm[column]: d of 8 groups, then m of the same groups. */
-static void put_scales(const struct half_panel *h, size_t group, size_t n, float dm[16][16], bool has_min)
+/* dm[column]: d of 8 groups, then m of the same groups; becomes r[g], r[8 + g]: of 16 columns. */
+PRISM_INLINE void scales_of_columns(__m512 r[16], float dm[16][16])
 {
-    __m512 r[16];
     for (size_t j = 0; j < 16; j++)
         r[j] = _mm512_load_ps(dm[j]);
     vec_transpose_16(r);
+}
+
+static void put_scales(const struct half_panel *h, size_t group, size_t n, float dm[16][16], bool has_min)
+{
+    __m512 r[16];
+    scales_of_columns(r, dm);
     for (size_t g = 0; g < n; g++) {
         put_line(h, (group + g) * h->group_bytes + PRISM_I8_W_D, _mm512_castps_si512(r[g]));
         if (has_min)
@@ -134,28 +139,82 @@ static void put_scales(const struct half_panel *h, size_t group, size_t n, float
     }
 }
 
-static void pack_q4_k(const struct half_panel *h, const uint8_t *rows, size_t row_bytes, size_t groups)
+/* The 16 values d * q + m that a group of a column can have, as bytes: v[i] holds those of columns i, 4 + i, 8 + i, 12 + i. *scale: d, then the
+ * bytes' step, 1/127 of the largest. q * a + b is in units of 1/256 of it, whose roundings add 0.03 of a step to the half. As
+ * arch/generic/linear_i8.c defines it. */
+PRISM_INLINE struct chunk tables(__m512 m, __m512 *scale)
+{
+    const __m512 d = *scale;
+    const __m512 max = _mm512_max_ps(_mm512_abs_ps(m), _mm512_abs_ps(_mm512_fmadd_ps(d, _mm512_set1_ps(15), m)));
+    const __mmask16 normal = _mm512_cmp_ps_mask(max, _mm512_set1_ps(0x1p-100f), _CMP_GE_OQ);
+    const __m512 inverse = _mm512_maskz_div_ps(normal, _mm512_set1_ps(127 * 256), max);
+    *scale = _mm512_fmadd_ps(_mm512_setzero_ps(), _mm512_add_ps(d, m), _mm512_mul_ps(max, _mm512_set1_ps(1.0f / 127))); /* NaN stays NaN */
+
+    /* two bytes for each column, those of columns 4 l .. 4 l + 3 in 128-bit lane l */
+    const __m512i spread = _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3);
+    const __m256i a16 = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(_mm512_mul_ps(d, inverse)));
+    const __m256i b16 = _mm512_cvtepi32_epi16(_mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(m, inverse)), _mm512_set1_epi32(128)));
+    const __m512i a4 = _mm512_permutexvar_epi64(spread, _mm512_castsi256_si512(a16));
+    const __m512i b4 = _mm512_permutexvar_epi64(spread, _mm512_castsi256_si512(b16));
+    const __m512i q = _mm512_broadcast_i32x4(_mm_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7));
+    struct chunk c;
+    for (int i = 0; i < 4; i++) {
+        const __m512i which = _mm512_set1_epi16((short)(2 * i + 256 * (2 * i + 1)));
+        const __m512i a = _mm512_shuffle_epi8(a4, which), b = _mm512_shuffle_epi8(b4, which);
+        const __m512i low = _mm512_add_epi16(_mm512_mullo_epi16(q, a), b), high = _mm512_add_epi16(low, _mm512_slli_epi16(a, 3));
+        c.v[i] = _mm512_packs_epi16(_mm512_srai_epi16(low, 8), _mm512_srai_epi16(high, 8));
+    }
+    return c;
+}
+
+PRISM_INLINE struct chunk look_up(struct chunk table, struct chunk nibbles)
+{
+    for (int i = 0; i < 4; i++)
+        nibbles.v[i] = _mm512_shuffle_epi8(table.v[i], nibbles.v[i]);
+    return nibbles;
+}
+
+/* requantize: by tables, without a minimum. */
+PRISM_INLINE void pack_q4_k(const struct half_panel *h, const uint8_t *rows, size_t row_bytes, size_t groups, bool requantize)
 {
     _Alignas(64) float dm[16][16];
+    __m512 r[16];
     for (size_t g = 0; g < groups; g += 8) {
         const uint8_t *b = rows + 144 * (g / 8);
         for (size_t i = 0; i < 144; i += 64)
             fetch_next(b, row_bytes, i);
-        for (size_t p = 0; p < 4; p++) {
-            const struct chunk c0 = load_chunk(b + 16 + 32 * p, row_bytes), c1 = load_chunk(b + 32 + 32 * p, row_bytes);
-            put_group(h, g + 2 * p, low_nibbles(c0), low_nibbles(c1));
-            put_group(h, g + 2 * p + 1, high_nibbles(c0), high_nibbles(c1));
-        }
         for (size_t j = 0; j < 16; j++) {
             const struct q4_k_scales scales = unpack_q4_k_scales(b + j * row_bytes);
             _mm256_store_ps(dm[j], scales.d);
             _mm256_store_ps(dm[j] + 8, scales.m);
         }
-        put_scales(h, g, 8, dm, true);
+        scales_of_columns(r, dm);
+        for (size_t i = 0; i < 8; i++) {
+            const struct chunk bytes0 = load_chunk(b + 16 + 16 * (i & 6), row_bytes), bytes1 = load_chunk(b + 32 + 16 * (i & 6), row_bytes);
+            struct chunk c0 = i % 2 ? high_nibbles(bytes0) : low_nibbles(bytes0), c1 = i % 2 ? high_nibbles(bytes1) : low_nibbles(bytes1);
+            if (requantize) {
+                const struct chunk table = tables(r[8 + i], &r[i]);
+                c0 = look_up(table, c0), c1 = look_up(table, c1);
+            }
+            put_group(h, g + i, c0, c1);
+            put_line(h, (g + i) * h->group_bytes + PRISM_I8_W_D, _mm512_castps_si512(r[i]));
+            if (!requantize)
+                put_line(h, (g + i) * h->group_bytes + PRISM_I8_W_M, _mm512_castps_si512(r[8 + i]));
+        }
     }
 }
 
-/* Any type, any number of columns up to 16: 256 values of each become bytes in a buffer. */
+static void pack_q4_k_exact(const struct half_panel *h, const uint8_t *rows, size_t row_bytes, size_t groups)
+{
+    pack_q4_k(h, rows, row_bytes, groups, false);
+}
+
+static __attribute__((noinline)) void pack_q4_k_again(const struct half_panel *h, const uint8_t *rows, size_t row_bytes, size_t groups)
+{
+    pack_q4_k(h, rows, row_bytes, groups, true);
+}
+
+/* Any other type, any number of columns up to 16: 256 values of each become bytes in a buffer. */
 static void pack_buffered(const struct half_panel *h, const uint8_t *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
 {
     _Alignas(64) uint8_t q[16][256];
@@ -174,15 +233,25 @@ static void pack_buffered(const struct half_panel *h, const uint8_t *rows, size_
     }
 }
 
+static struct half_panel half_of_panel(void *panel, size_t col, bool has_min)
+{
+    return (struct half_panel){ (char *)panel + PRISM_I8_W_HEADER + 4 * col, PRISM_I8_W_GROUP(has_min) };
+}
+
+static void put_header(void *panel, bool has_min)
+{
+    memset(panel, 0, PRISM_I8_W_HEADER);
+    *(uint32_t *)panel = has_min;
+}
+
 void prism_pack_w_i8_avx512vnni(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
 {
     const bool has_min = prism_types[type].has_min;
     assert(cols >= 1 && cols <= PRISM_I8_NR && k % 32 == 0 && k % prism_types[type].block == 0);
 
-    memset(panel, 0, PRISM_I8_W_HEADER);
-    *(uint32_t *)panel = has_min;
+    put_header(panel, has_min);
     for (size_t j = 0; j < PRISM_I8_NR; j += 16) {
-        const struct half_panel h = { (char *)panel + PRISM_I8_W_HEADER + 4 * j, PRISM_I8_W_GROUP(has_min) };
+        const struct half_panel h = half_of_panel(panel, j, has_min);
         const uint8_t *first = (const uint8_t *)rows + (j < cols ? j : 0) * row_bytes;
         const size_t n = cols <= j ? 0 : cols - j < 16 ? cols - j : 16;
         if (n == 16 && type == PRISM_Q8_0)
@@ -190,8 +259,32 @@ void prism_pack_w_i8_avx512vnni(void *panel, const void *rows, size_t row_bytes,
         else if (n == 16 && type == PRISM_Q4_0)
             pack_q4_0(&h, first, row_bytes, k / 32);
         else if (n == 16 && type == PRISM_Q4_K)
-            pack_q4_k(&h, first, row_bytes, k / 32);
+            pack_q4_k_exact(&h, first, row_bytes, k / 32);
         else
             pack_buffered(&h, first, row_bytes, type, n, k);
+    }
+}
+
+/* Fewer than 16 columns: block by block from a copy, the missing ones zeros. */
+void prism_pack_w_i8sym_avx512vnni(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
+{
+    (void)type;
+    assert(type == PRISM_Q4_K && cols >= 1 && cols <= PRISM_I8_NR && k % 256 == 0);
+
+    put_header(panel, false);
+    for (size_t j = 0; j < PRISM_I8_NR; j += 16) {
+        struct half_panel h = half_of_panel(panel, j, false);
+        const uint8_t *first = (const uint8_t *)rows + (j < cols ? j : 0) * row_bytes;
+        const size_t n = cols <= j ? 0 : cols - j < 16 ? cols - j : 16;
+        if (n == 16) {
+            pack_q4_k_again(&h, first, row_bytes, k / 32);
+            continue;
+        }
+        for (size_t g = 0; g < k / 32; g += 8, h.out += 8 * h.group_bytes) {
+            uint8_t blocks[16][144] = { 0 };
+            for (size_t i = 0; i < n; i++)
+                memcpy(blocks[i], first + i * row_bytes + 144 * (g / 8), sizeof *blocks);
+            pack_q4_k_again(&h, blocks[0], sizeof *blocks, 8);
+        }
     }
 }

@@ -40,7 +40,7 @@ const struct prism_kernels prism_kernels_avx512vnni = {
         [PRISM_Q4_1] = &prism_linear_i8_avx512vnni,           [PRISM_Q5_0] = &prism_linear_i8_avx512vnni,
         [PRISM_Q5_1] = &prism_linear_i8_avx512vnni,           [PRISM_Q8_0] = &prism_linear_i8_avx512vnni,
         [PRISM_Q2_K] = &prism_linear_i8_avx512vnni,           [PRISM_Q3_K] = &prism_linear_i8_avx512vnni,
-        [PRISM_Q4_K] = &prism_linear_i8_avx512vnni,           [PRISM_Q5_K] = &prism_linear_i8_avx512vnni,
+        [PRISM_Q4_K] = &prism_linear_i8sym_avx512vnni,        [PRISM_Q5_K] = &prism_linear_i8_avx512vnni,
         [PRISM_Q6_K] = &prism_linear_i8_avx512vnni,           [PRISM_IQ4_NL] = &prism_linear_i8_avx512vnni,
         [PRISM_IQ4_XS] = &prism_linear_i8_avx512vnni,         [PRISM_MXFP4] = &prism_linear_i8_avx512vnni,
     },
@@ -66,11 +66,12 @@ const struct prism_kernels prism_kernels_avx512vnni = {
     .bf16_to_f32 = prism_bf16_to_f32_avx512,
 
     .attention_f32 = &prism_attention_f32_avx512,
-    .attention_auto = &prism_attention_f32_avx512,
+    .attention_auto = &prism_attention_i16_avx512vnni,
     .attn_row = prism_attn_row_f32_avx512,
 
     .band_dots = prism_band_dots_avx2,
     .softmax_q30 = prism_softmax_q30_avx512,
 
-    .peak = { [PRISM_PEAK_F32] = prism_peak_f32_avx512, [PRISM_PEAK_I8] = prism_peak_i8_avx512vnni },
+    .peak = { [PRISM_PEAK_F32] = prism_peak_f32_avx512, [PRISM_PEAK_I8] = prism_peak_i8_avx512vnni,
+              [PRISM_PEAK_I16] = prism_peak_i16_avx512vnni },
 };

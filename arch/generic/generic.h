@@ -1,5 +1,5 @@
 /* generic.h - what arch/generic offers to the other levels: every kernel of its table, and the int8 and bf16 linears and the
- * bf16 attention that its own table does not choose but that define what the SIMD ones compute. Contracts: src/kernels.h. */
+ * bf16 and int16 attention that its own table does not choose but that define what the SIMD ones compute. Contracts: src/kernels.h. */
 #ifndef PRISM_ARCH_GENERIC_GENERIC_H
 #define PRISM_ARCH_GENERIC_GENERIC_H
 
@@ -22,7 +22,7 @@ prism_to_i8_fn prism_to_i8_q4_0_generic, prism_to_i8_q4_1_generic, prism_to_i8_q
 /* linear_f32.c, linear_i8.c, linear_bf16.c. The name of a linear says what its operands are rounded to: "f32" nothing, "i8"
  * groups of 32 (prism_to_i8_fn; activations prism_quantize_32 of unpack.h), "bf16" both operands. tests/arch compares each
  * linear of a level with the one of the same name here, on the same rounded operands: the difference is fp32 summation only. */
-extern const struct prism_linear prism_linear_f32_generic, prism_linear_i8_generic, prism_linear_bf16_generic;
+extern const struct prism_linear prism_linear_f32_generic, prism_linear_i8_generic, prism_linear_i8sym_generic, prism_linear_bf16_generic;
 
 prism_gemv_fn prism_gemv_f32_generic;
 extern const struct prism_gemv prism_gemv_i16_generic; /* gemv_i16.c: its table stays with f32 */
@@ -35,8 +35,9 @@ prism_add_fn prism_add_f32_generic;
 prism_to_16_fn prism_f32_to_f16_generic, prism_f32_to_bf16_generic;
 prism_from_16_fn prism_f16_to_f32_generic, prism_bf16_to_f32_generic;
 
-/* attention.c. "bf16": q, k, v and the unnormalised probabilities rounded to bf16, sums in fp32. */
-extern const struct prism_attention prism_attention_f32_generic, prism_attention_bf16_generic;
+/* attention.c. "bf16": q, k, v and the unnormalised probabilities rounded to bf16, sums in fp32. attention_i16.c: all four as integers with
+ * steps, sums in int32. */
+extern const struct prism_attention prism_attention_f32_generic, prism_attention_bf16_generic, prism_attention_i16_generic;
 prism_attn_row_fn prism_attn_row_f32_generic;
 
 prism_band_dots_fn prism_band_dots_generic; /* select.c */

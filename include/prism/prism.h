@@ -299,7 +299,7 @@ PRISM_API void prism_stats_reset(prism_context *ctx);
  * to, read back from the system, or -1 when unbound. Runs the team once. */
 PRISM_API uint32_t prism_threads(prism_context *ctx, int *core_of, size_t cap);
 
-/* What the threads of the context reach together in multiply-adds of a type ("f32", "i8" or "bf16") on registers alone with its level's
+/* What the threads of the context reach together in multiply-adds of a type ("f32", "i8", "i16" or "bf16") on registers alone with its level's
  * instructions: 1e9 operations per second, two per multiply-add, the best of a few rounds. Takes about 50 ms. 0: the level has no
  * instruction for that type. */
 PRISM_API double prism_peak_gops(prism_context *ctx, const char *type);

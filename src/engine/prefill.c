@@ -162,7 +162,9 @@ enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t 
     c->logits_valid = false;
     prism_selection_begin(c, n);
 
+    prism_team_begin(c->team);
     bool done = run(&call);
+    prism_team_end(c->team);
     c->params = NULL;
     if (!done) {
         prism_selection_cancel(c);

@@ -12,7 +12,9 @@ struct prism_team {
     bool bind;
     hwloc_topology_t topology;
     hwloc_bitmap_t allowed;     /* what the creating thread might use: where threads of a team that does not bind may run */
-    hwloc_bitmap_t saved;       /* the caller's binding during a run */
+    hwloc_bitmap_t saved;       /* the caller's binding before the outermost prism_team_begin */
+    unsigned begun;             /* begin calls that wait for their end */
+    bool placed;                /* saved is to be put back */
     hwloc_bitmap_t *place;      /* [size] when the team binds: one processor each */
     struct prism_placement placement;
 };
@@ -90,17 +92,17 @@ static void place_worker(const struct prism_team *team, uint32_t thread)
         bound_to = want;
 }
 
-/* The caller is thread 0. Its thread belongs to the application, so its binding is put back after each run. Returns whether
- * there is something to put back. */
-static bool place_caller(struct prism_team *team)
+/* The caller is thread 0. Its thread belongs to the application, so its binding is put back in the end. */
+void prism_team_begin(struct prism_team *team)
 {
-    return team->bind && hwloc_get_cpubind(team->topology, team->saved, HWLOC_CPUBIND_THREAD) == 0 &&
-           hwloc_set_cpubind(team->topology, team->place[0], HWLOC_CPUBIND_THREAD) == 0;
+    if (team->begun++ == 0)
+        team->placed = team->bind && hwloc_get_cpubind(team->topology, team->saved, HWLOC_CPUBIND_THREAD) == 0 &&
+                       hwloc_set_cpubind(team->topology, team->place[0], HWLOC_CPUBIND_THREAD) == 0;
 }
 
-static void release_caller(struct prism_team *team, bool placed)
+void prism_team_end(struct prism_team *team)
 {
-    if (placed)
+    if (--team->begun == 0 && team->placed)
         hwloc_set_cpubind(team->topology, team->saved, HWLOC_CPUBIND_THREAD);
 }
 
@@ -133,7 +135,7 @@ void prism_team_run(struct prism_team *team, size_t n_jobs, prism_job_fn *fn, vo
 
     if (n_jobs == 0)
         return;
-    bool placed = place_caller(team);
+    prism_team_begin(team);
     atomic_store_explicit(&next, 0, memory_order_release);
     if (n_jobs == 1 || team->size == 1) {
         take_jobs(&next, n_jobs, fn, arg, 0);
@@ -144,7 +146,7 @@ void prism_team_run(struct prism_team *team, size_t n_jobs, prism_job_fn *fn, vo
         take_jobs(&next, n_jobs, fn, arg, join_region(team, &next));
         (void)atomic_load_explicit(&next, memory_order_acquire);
     }
-    release_caller(team, placed);
+    prism_team_end(team);
 }
 
 static int bound_processor(const struct prism_team *team)
@@ -163,7 +165,7 @@ void prism_team_binding(struct prism_team *team, int *core_of, size_t cap)
 
     for (size_t i = 0; i < cap && i < team->size; i++)
         core_of[i] = -1;
-    bool placed = place_caller(team);
+    prism_team_begin(team);
     atomic_store_explicit(&done, 0, memory_order_release);
     /* Not a run: a quick thread could take the jobs of all. */
 #pragma omp parallel num_threads(team->size)
@@ -174,5 +176,5 @@ void prism_team_binding(struct prism_team *team, int *core_of, size_t cap)
         atomic_fetch_add_explicit(&done, 1, memory_order_release);
     }
     (void)atomic_load_explicit(&done, memory_order_acquire);
-    release_caller(team, placed);
+    prism_team_end(team);
 }

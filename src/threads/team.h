@@ -31,9 +31,13 @@ void prism_team_free(struct prism_team *team); /* NULL is allowed */
 uint32_t prism_team_size(const struct prism_team *team);
 
 /* fn(arg, job, thread): thread in [0, size). Jobs are handed out in ascending order as threads become free. The caller is
- * thread 0; when the team binds, the caller's binding is restored before return. */
+ * thread 0; when the team binds, the caller's binding is restored before return, or by prism_team_end. */
 typedef void prism_job_fn(void *arg, size_t job, uint32_t thread);
 void prism_team_run(struct prism_team *team, size_t n_jobs, prism_job_fn *fn, void *arg);
+
+/* Between the two the caller stays bound as thread 0: many short runs are spared three system calls each. They may be nested. */
+void prism_team_begin(struct prism_team *team);
+void prism_team_end(struct prism_team *team);
 
 /* OS processor that each thread is bound to during a run, read back from the system; -1: not bound to a single one. Fills
  * min(cap, size) entries. */

@@ -159,26 +159,64 @@ static void make(struct scene *s, const struct prism_attention *a, const struct 
     s->t.scratch = kt_alloc(a->tile_scratch(d, block), 64);
 }
 
-/* Row r in double, and how far each element may be off. delta is the error of a logit, k and q rounded by u each (relative) and
+/* What a family rounds, at most. bf16: each operand by u of itself. i16: half a step of everything, which is a part of the norm of a query or
+ * key, of the largest probability that the row has in the block, of the largest value that a column has. (0.51 and 0.55: the factors are
+ * rounded too, and the exponential is 0.04 of a unit off.) */
+struct rounding {
+    double u, norm, p, v;
+};
+
+static struct rounding rounding_of(const struct prism_attention *a)
+{
+    if (!strcmp(a->name, "bf16"))
+        return (struct rounding){ .u = 0x1p-8 };
+    if (!strcmp(a->name, "i16"))
+        return (struct rounding){ .norm = 0.51 / 32767, .p = 0.55 / 8192, .v = 0.51 / 4095 };
+    return (struct rounding){ 0 };
+}
+
+/* How far element i of the row with probabilities p[n] (exact, to be divided by sum) may be off because P and V are rounded in steps: each p of a
+ * block by a part of the block's largest, which also moves the sum; each value by a part of the column's largest. */
+static double step_error(const struct scene *s, const struct rounding *e, const double *p, size_t n, double sum, size_t i)
+{
+    double max_v = 0, off = 0;
+
+    for (size_t j = 0; j < n; j++)
+        max_v = listed(s, j) ? fmax(max_v, fabs((double)s->v[j * s->t.d + i])) : max_v;
+    for (size_t first = 0; first < n; first += s->t.block) {
+        double max_p = 0, keys = 0;
+        for (size_t j = first; j < n && j < first + s->t.block; j++, keys++)
+            max_p = fmax(max_p, p[j]);
+        off += keys * e->p * max_p / sum;
+    }
+    return (2 * off + e->v) * max_v;
+}
+
+/* Row r in double, and how far each element may be off. delta is the error of a logit, k and q rounded as above and
  * d products summed in fp32: 2 * u + d * FLT_EPSILON of scale * sum|q k|, twice the fp32 worst case. Every probability is then off
  * by a factor of exp(delta) at most, the normalisation by as much, the exponential, maxima and n sums by a few FLT_EPSILON each, and
  * bf16 families round p and v by u each. All of it relative to sum(p |v|) / sum(p). */
-static void exact_row(const struct scene *s, size_t r, double u, double *o, double *bound, double *low, double *high)
+static void exact_row(const struct scene *s, size_t r, double *o, double *bound, double *low, double *high)
 {
     const size_t d = s->t.d, n = s->t.q_pos + r + 1;
     const float *q = s->q + r * s->t.ldq;
+    const struct rounding e = rounding_of(s->a);
+    const double u = e.u, q_step = e.norm * sqrt(dot(q, q, d));
     double *p = kt_alloc(n * sizeof *p, 8), max = -(double)INFINITY, sum = 0, delta = 0, n_listed = 0;
 
     for (size_t j = 0; j < n; j++) {
         p[j] = -(double)INFINITY;
         if (!listed(s, j))
             continue;
-        double sum_abs = 0;
-        for (size_t i = 0; i < d; i++)
-            sum_abs += fabs((double)q[i] * s->k[j * d + i]);
-        p[j] = (double)s->t.scale * dot(q, s->k + j * d, d);
+        const float *k = s->k + j * d;
+        double sum_abs = 0, steps = 0, k_step = e.norm * sqrt(dot(k, k, d));
+        for (size_t i = 0; i < d; i++) {
+            sum_abs += fabs((double)q[i] * k[i]);
+            steps += q_step * fabs((double)k[i]) + k_step * fabs((double)q[i]) + q_step * k_step;
+        }
+        p[j] = (double)s->t.scale * dot(q, k, d);
         max = fmax(max, p[j]);
-        delta = fmax(delta, (2.02 * u + (double)d * FLT_EPSILON) * (double)s->t.scale * sum_abs);
+        delta = fmax(delta, ((2.02 * u + (double)d * FLT_EPSILON) * sum_abs + steps) * (double)s->t.scale);
         n_listed++;
     }
     for (size_t j = 0; j < n; j++)
@@ -198,7 +236,7 @@ static void exact_row(const struct scene *s, size_t r, double u, double *o, doub
             low[i] = fmin(low[i], v);
             high[i] = fmax(high[i], v);
         }
-        bound[i] = relative * weighted + FLT_MIN;
+        bound[i] = relative * weighted + FLT_MIN + exp(2 * delta) * step_error(s, &e, p, n, sum, i);
     }
 }
 
@@ -213,14 +251,15 @@ static double largest(const float *x, size_t n)
 /* Judge: double, rows one by one. */
 static void check_rows(const struct scene *s, const float *o, size_t ldo, enum logits logits)
 {
-    const double u = strcmp(s->a->name, "bf16") ? 0 : 0x1p-9, max_v = largest(s->v, s->t.kv_len * s->t.d);
+    const struct rounding e = rounding_of(s->a);
+    const double max_v = largest(s->v, s->t.kv_len * s->t.d), outside = (2.02 * e.u + e.v + 512 * FLT_EPSILON) * max_v;
     double exact[PRISM_MAX_HEAD_DIM], bound[PRISM_MAX_HEAD_DIM], low[PRISM_MAX_HEAD_DIM], high[PRISM_MAX_HEAD_DIM];
 
     /* Few rows suffice inside a tile: both ends, a stride that meets every lane of a micro-tile, and the diagonal block's first. */
     for (size_t r = 0; r < s->t.rows; r += r + 6 < s->t.rows ? 5 : 1) {
-        exact_row(s, r, u, exact, bound, low, high);
+        exact_row(s, r, exact, bound, low, high);
         for (size_t i = 0; i < s->t.d; i++) {
-            double got = (double)o[r * ldo + i], outside = (2.02 * u + 512 * FLT_EPSILON) * max_v;
+            double got = (double)o[r * ldo + i];
             /* A mean lies among the values, whatever the logits. */
             kt_true(got >= low[i] - outside && got <= high[i] + outside, "an output is outside the range of the values");
             kt_near(got, exact[i], fmin(bound[i], 2 * max_v), r, i);
@@ -246,6 +285,36 @@ static void check_alone(const struct scene *s, const float *o)
         s->a->tile(&t);
         kt_same_floats(alone, o + r * s->t.ldo, t.d);
     }
+}
+
+/* A NaN among the keys makes NaN of every row that sees it, a NaN among the values of its column: it never becomes a number. */
+static void check_nan(const struct prism_attention *a)
+{
+    const struct shape shape = { 64, 64, 5, 150, 0, ALL_BLOCKS, PRISM_KVF_F32, "NaN" };
+    const size_t column = 19;
+    struct scene s;
+
+    for (int of_values = 0; of_values < 2; of_values++)
+        for (size_t key = 0; key <= 150; key += 75) { /* the first of all, in the middle, the last that the first row sees */
+            make(&s, a, &shape, MODERATE);
+            const size_t d = s.t.d, b = key / s.t.block, n = s.t.kv_len - b * s.t.block < s.t.block ? s.t.kv_len - b * s.t.block : s.t.block;
+            const size_t bytes = of_values ? a->v_block_bytes(d, s.t.block) : a->k_block_bytes(d, s.t.block);
+            float *x = kt_floats(n * d), *o = kt_floats(s.t.rows * d);
+            char *packed = kt_alloc(bytes, 64), *all = kt_alloc((s.t.kv_len + 63) / 64 * bytes, 64);
+            memcpy(x, (of_values ? s.v : s.k) + b * s.t.block * d, n * d * sizeof *x);
+            x[(key - b * s.t.block) * d + column] = NAN;
+            (of_values ? a->pack_v : a->pack_k)(packed, x, PRISM_KVF_F32, n, d, s.t.block);
+            memcpy(all, of_values ? s.t.v : s.t.k, (s.t.kv_len + 63) / 64 * bytes);
+            memcpy(all + b * bytes, packed, bytes);
+            *(of_values ? &s.t.v : &s.t.k) = all;
+            s.t.o = o;
+            s.t.ldo = d;
+            a->tile(&s.t);
+            for (size_t r = 0; r < s.t.rows; r++)
+                for (size_t i = 0; i < d; i++)
+                    kt_true(isnan(o[r * d + i]) == (!of_values || i == column), "a NaN became a number, or the other way round");
+            kt_release();
+        }
 }
 
 static void check_scene(const struct prism_attention *a, const struct shape *shape, enum logits logits)
@@ -282,9 +351,11 @@ static void check_family(const struct prism_kernels *k, const struct prism_atten
             check_scene(a, &shapes[i], (enum logits)l);
             kt_release();
         }
-    /* The largest errors that the families may claim: fp32 sums of 256 products behind logits of 30, by 6 sigma; with bf16, 2^-9
-     * of both factors of each product by 5 sigma, logits of 30 along one direction. */
-    assert_true(a->err <= (strcmp(a->name, "bf16") ? 1e-4f : 0.05f));
+    kt_context("%s attention %s, NaN", k->name, a->name);
+    check_nan(a);
+    /* The largest errors that the families may claim: fp32 sums of 256 products behind logits of 30, by 6 sigma; with bf16, 2^-8
+     * of both factors of each product by 5 sigma, logits of 30 along one direction; with i16, 256 roundings of P by 5 sigma. */
+    assert_true(a->err <= (!strcmp(a->name, "bf16") ? 0.05f : !strcmp(a->name, "i16") ? 3e-3f : 1e-4f));
 }
 
 static void check_f32(const struct prism_kernels *k) { check_family(k, k->attention_f32); }
@@ -293,8 +364,10 @@ static void check_auto(const struct prism_kernels *k)
 {
     if (k->attention_auto != k->attention_f32)
         check_family(k, k->attention_auto);
-    if (k == &prism_kernels_generic) /* the definition that its table does not choose */
+    if (k == &prism_kernels_generic) { /* the definitions that its table does not choose */
         check_family(k, &prism_attention_bf16_generic);
+        check_family(k, &prism_attention_i16_generic);
+    }
 }
 
 /* ---- the row kernel ---- */

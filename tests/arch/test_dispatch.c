@@ -32,8 +32,9 @@ static void check_linear(const struct prism_linear *l)
     assert_int_equal(PRISM_PACK_ROWS % l->mr, 0); /* what the engine packs at a time is whole panels */
     assert_true(l->k_step == 1 || l->k_step == 2 || l->k_step == 32);
     assert_true(l->a_bytes && l->w_bytes && l->pack_w && l->pack_a && l->gemm);
-    /* Rounding to eight bits, of either kind, is half a step of 1/127 or 1/128 of the largest; nothing we have is coarser. */
-    assert_true(l->a_err >= 0 && l->a_err < 0.00395f && l->w_err >= 0 && l->w_err < 0.00395f);
+    /* Rounding to eight bits, of either kind, is half a step of 1/127 or 1/128 of the largest; nothing we have is coarser, but for
+     * the 0.03 of a step that i8sym adds. */
+    assert_true(l->a_err >= 0 && l->a_err < 0.00395f && l->w_err >= 0 && l->w_err < (strcmp(l->name, "i8sym") ? 0.00395f : 0.00426f));
 }
 
 static void check_attention(const struct prism_attention *a)
@@ -75,7 +76,8 @@ static void test_labels(void **state)
     assert_string_equal(prism_level_label(PRISM_LEVEL_AVX512VNNI), "avx512vnni");
 }
 
-/* Generic runs everywhere, nothing that is not in the build does, and the best level is the last one that runs. */
+/* Generic runs everywhere, nothing that is not in the build does, and the best level is the last one that runs, but for a slow one: BF16 on
+ * Intel's processors. */
 static void test_choice(void **state)
 {
     (void)state;
@@ -88,7 +90,7 @@ static void test_choice(void **state)
         if (!prism_kernels_by_level[l])
             assert_false(prism_level_runs_here((enum prism_level)l));
         if (prism_level_runs_here((enum prism_level)l))
-            assert_true(l <= (int)best);
+            assert_true(l <= (int)best || (l == PRISM_LEVEL_AVX512BF16 && best == PRISM_LEVEL_AVX512VNNI));
     }
     /* A level that runs implies those it was built upon. */
     if (prism_level_runs_here(PRISM_LEVEL_AVX512BF16))

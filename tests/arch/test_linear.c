@@ -16,7 +16,7 @@
  * block of the type and to k_step. */
 enum {
     ONE_HOT = KT_N_VALUES, /* row i is 1 at k = 7 i + 3 and 0 elsewhere: each output is one weight, as the linear rounded it */
-    HARD_WEIGHTS,          /* groups of weights are hard, the activations normal: F32, F16 and BF16, of kinds with groups, and f32 */
+    HARD_WEIGHTS,          /* groups of weights are hard, the activations normal: F32, F16 and BF16 */
 };
 
 struct shape {
@@ -92,13 +92,28 @@ static double *reaches(const struct prism_linear *l, const float *x, size_t n, s
     return reach;
 }
 
+/* For i8sym, the largest magnitude that d * q + m, q = 0..15, can have in the group of 32. */
+static double *reaches_of_scales(const struct product *p)
+{
+    double *reach = kt_alloc(p->cols * p->k * sizeof *reach, 8);
+    int8_t *q = kt_alloc(p->k, 1);
+    float *d = kt_floats(p->k / 32), *m = kt_floats(p->k / 32);
+
+    for (size_t j = 0; j < p->cols; j++) {
+        prism_kernels_generic.to_i8[p->type](q, d, m, p->w + j * p->row_bytes, p->k);
+        for (size_t t = 0; t < p->k; t++)
+            reach[j * p->k + t] = fmax(fabs((double)m[t / 32]), fabs(15 * (double)d[t / 32] + (double)m[t / 32]));
+    }
+    return reach;
+}
+
 static bool is_float(enum prism_type type) { return type == PRISM_F32 || type == PRISM_F16 || type == PRISM_BF16; }
 
 /* What a linear rounds of weights of a type: bytes take blocks with scales of 32 values as they are, two-byte integers all block types
  * without two minima in 32 values (arch/avx2/linear_i16.c). */
 static double weight_error(const struct prism_linear *l, enum prism_type type)
 {
-    bool exact = !is_float(type) && type != PRISM_Q2_K &&
+    bool exact = !is_float(type) && type != PRISM_Q2_K && strcmp(l->name, "i8sym") != 0 &&
                  (!strcmp(l->name, "i16") || (!strncmp(l->name, "i8", 2) && type != PRISM_Q3_K && type != PRISM_Q6_K));
     return exact ? 0 : (double)l->w_err;
 }
@@ -185,7 +200,7 @@ static void make(struct product *p, const struct shape *s, const struct prism_li
     kt_freeze(p->w);
     kt_freeze(p->wf);
     p->x_reach = reaches(l, p->x, p->rows, p->ldx, p->k);
-    p->w_reach = reaches(l, p->wf, p->cols, p->k, p->k);
+    p->w_reach = strcmp(l->name, "i8sym") ? reaches(l, p->wf, p->cols, p->k, p->k) : reaches_of_scales(p);
     exact_product(p);
     pack(p);
 }
@@ -216,9 +231,9 @@ static void check_against_double(const struct product *p, const float *c, const 
 static void check_against_generic(struct product *p, const float *c)
 {
     static const struct prism_linear *const definitions[] = { &prism_linear_f32_generic, &prism_linear_i8_generic,
-                                                              &prism_linear_bf16_generic };
+                                                              &prism_linear_i8sym_generic, &prism_linear_bf16_generic };
     const struct prism_linear *l = p->l, *g = NULL;
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof definitions / sizeof *definitions; i++)
         if (!strcmp(definitions[i]->name, l->name))
             g = definitions[i];
     if (!g || g == l)
@@ -231,7 +246,7 @@ static void check_against_generic(struct product *p, const float *c)
     run(&ref, want, 0, p->rows, 0, p->cols, false);
     int8_t *q = kt_alloc(p->k, 1);
     float *d = kt_floats(p->k / 32 + 1), *m = kt_floats(p->k / 32 + 1);
-    const bool offset = !strncmp(l->name, "i8", 2) && prism_types[p->type].has_min;
+    const bool offset = !strncmp(l->name, "i8", 2) && strcmp(l->name, "i8sym") != 0 && prism_types[p->type].has_min;
     for (size_t j = 0; j < p->cols; j++) {
         if (offset)
             prism_kernels_generic.to_i8[p->type](q, d, m, p->w + j * p->row_bytes, p->k);
@@ -278,7 +293,7 @@ static void check_linear(const struct prism_kernels *k, const struct prism_linea
 {
     for (size_t n = 0; n < sizeof shapes / sizeof *shapes; n++) {
         struct product p;
-        if (shapes[n].values == HARD_WEIGHTS && (!is_float(type) || !strcmp(l->name, "bf16")))
+        if (shapes[n].values == HARD_WEIGHTS && !is_float(type))
             continue;
         make(&p, &shapes[n], l, type);
         kt_context("%s linear %s %s %zux%zux%zu (%s)", k->name, l->name, prism_types[type].name, p.rows, p.cols, p.k, shapes[n].why);
@@ -324,6 +339,7 @@ static void check_definitions(const struct prism_kernels *k)
         if (k->to_i8[t])
             check_linear(k, &prism_linear_i8_generic, (enum prism_type)t);
     }
+    check_linear(k, &prism_linear_i8sym_generic, PRISM_Q4_K);
 }
 
 /* Weights 0 and +-2^n that become 0 and the largest integer, with n by column; all + in column 0, all - in column 1. */

@@ -11,11 +11,11 @@
 /* Operations of a step: 12 chains of two per lane. Lanes of each kind by level; 0: the level has no such instruction. */
 static const struct {
     enum prism_level level;
-    unsigned lanes[PRISM_N_PEAKS]; /* f32, i8, bf16 */
+    unsigned lanes[PRISM_N_PEAKS]; /* f32, i8, i16, bf16 */
 } expected[] = {
-    { PRISM_LEVEL_GENERIC, { 4, 0, 0 } },      { PRISM_LEVEL_AVX2, { 8, 32, 0 } },         { PRISM_LEVEL_AVXVNNI, { 8, 32, 0 } },
-    { PRISM_LEVEL_AVX512, { 16, 64, 0 } },     { PRISM_LEVEL_AVX512VNNI, { 16, 64, 0 } }, { PRISM_LEVEL_AVX512BF16, { 16, 64, 32 } },
-    { PRISM_LEVEL_NEON, { 4, 0, 0 } },         { PRISM_LEVEL_NEON_I8MM_BF16, { 4, 32, 16 } },
+    { PRISM_LEVEL_GENERIC, { 4, 0, 0, 0 } },      { PRISM_LEVEL_AVX2, { 8, 32, 16, 0 } },         { PRISM_LEVEL_AVXVNNI, { 8, 32, 16, 0 } },
+    { PRISM_LEVEL_AVX512, { 16, 64, 32, 0 } },    { PRISM_LEVEL_AVX512VNNI, { 16, 64, 32, 0 } },  { PRISM_LEVEL_AVX512BF16, { 16, 64, 32, 32 } },
+    { PRISM_LEVEL_NEON, { 4, 0, 0, 0 } },         { PRISM_LEVEL_NEON_I8MM_BF16, { 4, 32, 0, 16 } },
 };
 
 static double processor_seconds(void)

@@ -188,6 +188,37 @@ static void binding(void **state)
     prism_team_free(free_team);
 }
 
+/* A job that finds out whether the caller, thread 0, is bound to its processor. */
+static void look_at_caller(void *arg, size_t job, uint32_t thread)
+{
+    cpu_set_t now;
+    (void)job, (void)thread;
+
+    *(int *)arg = sched_getaffinity(0, sizeof now, &now) == 0 ? CPU_COUNT(&now) : -1;
+}
+
+static void caller_bound_from_begin_to_end(void **state)
+{
+    (void)state;
+    struct prism_team *team = new_team(1, true);
+    int processors = 0;
+    cpu_set_t now;
+
+    prism_team_begin(team);
+    for (int i = 0; i < 2; i++) {
+        prism_team_run(team, 1, look_at_caller, &processors);
+        assert_int_equal(processors, 1);
+        assert_int_equal(sched_getaffinity(0, sizeof now, &now), 0);
+        assert_int_equal(CPU_COUNT(&now), 1); /* a run inside does not put the binding back */
+    }
+    prism_team_end(team);
+    assert_int_equal(check_affinity(NULL), 0);
+    prism_team_run(team, 1, look_at_caller, &processors);
+    assert_int_equal(processors, 1);
+    assert_int_equal(check_affinity(NULL), 0);
+    prism_team_free(team);
+}
+
 static void defaults_and_errors(void **state)
 {
     (void)state;
@@ -212,6 +243,7 @@ int main(void)
         cmocka_unit_test_teardown(two_teams_at_once, check_affinity),
         cmocka_unit_test_teardown(inside_a_region_of_the_application, check_affinity),
         cmocka_unit_test_teardown(binding, check_affinity),
+        cmocka_unit_test_teardown(caller_bound_from_begin_to_end, check_affinity),
         cmocka_unit_test_teardown(defaults_and_errors, check_affinity),
     };
     return cmocka_run_group_tests(tests, read_affinity, NULL);

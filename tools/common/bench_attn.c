@@ -11,9 +11,9 @@
 
 #include "prism/prism.h"
 #include "tools/common/bench.h"
+#include "tools/common/bench_attn_out.h"
 #include "tools/common/cli.h"
 #include "tools/common/engine.h"
-#include "tools/common/json.h"
 #include "tools/common/process.h"
 #include "tools/common/progress.h"
 #include "tools/common/text.h"
@@ -73,13 +73,6 @@ struct subject {
     double density;
 };
 
-struct result {
-    size_t n_tokens;
-    const char *selector;
-    uint32_t block;
-    double attention_ms, select_ms, density, speedup, gflops, peak_gflops;
-};
-
 struct bench {
     const struct options *opt;
     prism_model *model;
@@ -91,7 +84,7 @@ struct bench {
     char *names;            /* what the subjects' names point into */
     struct subject subject[MAX_SUBJECTS];
     size_t n_subjects;
-    struct result *results; /* [n_lengths][n_subjects] */
+    struct bench_attn_result *results; /* [n_lengths][n_subjects] */
     size_t n_results;
     struct progress bar;
     double start_ms;
@@ -238,88 +231,12 @@ static void conclude(struct bench *b, size_t n)
         struct subject *s = &b->subject[i];
         double attention = median(s->attention_ms, reps);
         double ops = s->density * 2 * b->info.n_head * b->info.head_dim * (double)n * (double)n;
-        b->results[b->n_results++] = (struct result){
+        b->results[b->n_results++] = (struct bench_attn_result){
             .n_tokens = n, .selector = s->name, .block = s->plan.block, .attention_ms = attention,
             .select_ms = median(s->select_ms, reps), .density = s->density, .speedup = dense_ms / median(s->both_ms, reps),
             .gflops = 1e-6 * ops / attention, .peak_gflops = b->peak_gflops,
         };
     }
-}
-
-/* ---- output ---- */
-
-static double select_share(const struct result *r) { return r->select_ms / (r->select_ms + r->attention_ms); }
-
-static const char *below(const struct bench *b, size_t n)
-{
-    return b->layer == 0 ? "none" : n <= dense_below_limit ? "dense" : "the same selector, prism for dense";
-}
-
-static void print_table_head(const struct bench *b)
-{
-    const struct prism_plan *p = &b->subject[0].plan;
-
-    printf("layer %u of %u, %u heads of %u; %u threads, level %s, attention in %s; median of %lld\n", b->layer, b->info.n_layer,
-           b->info.n_head, b->info.head_dim, p->n_threads, p->level, p->attention_type, (long long)b->opt->repetitions);
-    printf(" tokens  selector        block  attention ms  select ms  share  density  speedup  GFLOP/s  of peak\n");
-}
-
-static void print_table(const struct bench *b, const struct result *r, size_t n)
-{
-    if (r->n_tokens > b->n_text)
-        printf("%7zu  the text, %zu tokens, is repeated\n", r->n_tokens, b->n_text);
-    if (b->layer > 0 && r->n_tokens > dense_below_limit)
-        printf("%7zu  layers below %u: %s\n", r->n_tokens, b->layer, below(b, r->n_tokens));
-    for (size_t i = 0; i < n; i++, r++)
-        printf("%7zu  %-14s  %5u  %12.2f  %9.2f  %4.1f%%  %7.4f  %6.2fx  %7.1f  %6.1f%%\n", r->n_tokens, r->selector, r->block,
-               r->attention_ms, r->select_ms, 100 * select_share(r), r->density, r->speedup, r->gflops, 100 * r->gflops / r->peak_gflops);
-}
-
-static void print_csv(const struct bench *b)
-{
-    printf("n_tokens,selector,block,layer,attention_ms,select_ms,select_share,density,speedup,gflops,peak_gflops,peak_share\n");
-    for (size_t i = 0; i < b->n_results; i++) {
-        const struct result *r = &b->results[i];
-        printf("%zu,%s,%u,%u,%.3f,%.3f,%.5f,%.5f,%.4f,%.2f,%.2f,%.4f\n", r->n_tokens, r->selector, r->block, b->layer, r->attention_ms,
-               r->select_ms, select_share(r), r->density, r->speedup, r->gflops, r->peak_gflops, r->gflops / r->peak_gflops);
-    }
-}
-
-static void print_json(const struct bench *b)
-{
-    const struct prism_plan *p = &b->subject[0].plan;
-    struct json j = { .out = stdout };
-
-    json_object(&j, NULL);
-    json_text(&j, "version", prism_version());
-    json_int(&j, "layer", b->layer);
-    json_int(&j, "repetitions", b->opt->repetitions);
-    json_int(&j, "text_tokens", (int64_t)b->n_text);
-    json_text(&j, "level", p->level);
-    json_text(&j, "attention_type", p->attention_type);
-    json_int(&j, "n_threads", p->n_threads);
-    json_array(&j, "results");
-    for (size_t i = 0; i < b->n_results; i++) {
-        const struct result *r = &b->results[i];
-        json_object(&j, NULL);
-        json_int(&j, "n_tokens", (int64_t)r->n_tokens);
-        json_bool(&j, "text_repeated", r->n_tokens > b->n_text);
-        json_text(&j, "layers_below", below(b, r->n_tokens));
-        json_text(&j, "selector", r->selector);
-        json_int(&j, "block", r->block);
-        json_real(&j, "attention_ms", r->attention_ms);
-        json_real(&j, "select_ms", r->select_ms);
-        json_real(&j, "select_share", select_share(r));
-        json_real(&j, "density", r->density);
-        json_real(&j, "speedup", r->speedup);
-        json_real(&j, "gflops", r->gflops);
-        json_real(&j, "peak_gflops", r->peak_gflops);
-        json_real(&j, "peak_share", r->gflops / r->peak_gflops);
-        json_close(&j);
-    }
-    json_close(&j);
-    engine_json_model(&j, &b->info);
-    json_close(&j);
 }
 
 /* ---- the whole ---- */
@@ -398,6 +315,13 @@ static int measure_length(struct bench *b, size_t n)
     return status;
 }
 
+/* What the output says about all results; valid while the first subject's context has been open. */
+static struct bench_attn_facts facts(const struct bench *b)
+{
+    return (struct bench_attn_facts){ .info = &b->info, .plan = &b->subject[0].plan, .layer = b->layer, .n_text = b->n_text,
+                                      .repetitions = b->opt->repetitions, .dense_below = dense_below_limit };
+}
+
 static int measure(struct bench *b)
 {
     bool table = !b->opt->json && !b->opt->csv;
@@ -409,18 +333,17 @@ static int measure(struct bench *b)
         if (status == PROCESS_INTERRUPTED)
             return process_report_interrupt("while measuring");
         if (status == PROCESS_OK && table) {
+            const struct bench_attn_facts f = facts(b);
             if (i == 0)
-                print_table_head(b);
-            print_table(b, b->results + i * b->n_subjects, b->n_subjects);
+                bench_attn_head(&f);
+            bench_attn_table(&f, b->results + i * b->n_subjects, b->n_subjects);
             status = process_flush_stdout();
         }
     }
     if (status != PROCESS_OK || table)
         return status;
-    if (b->opt->json)
-        print_json(b);
-    else
-        print_csv(b);
+    const struct bench_attn_facts f = facts(b);
+    (b->opt->json ? bench_attn_json : bench_attn_csv)(&f, b->results, b->n_results);
     return process_flush_stdout();
 }
 

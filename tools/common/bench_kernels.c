@@ -150,7 +150,7 @@ static void make_job(void *arg, size_t thread)
  * multiplying ones, which take no time, are repeated for every line. */
 static double peak_of(struct bench *b, const struct bench_job *j)
 {
-    enum prism_peak_kind kind = PRISM_PEAK_I8; /* also of kinds that split or widen bytes: "i8x2", "i16" */
+    enum prism_peak_kind kind = PRISM_PEAK_I8; /* also of kinds that split or widen the bytes of weights: "i8x2", "i16" */
     enum prism_level level = j->k->level;
 
     if (j->row->bound == BENCH_BY_OTHER)
@@ -163,6 +163,8 @@ static double peak_of(struct bench *b, const struct bench_job *j)
         kind = PRISM_PEAK_F32;
     else if (!strcmp(j->kind, "bf16"))
         kind = PRISM_PEAK_BF16;
+    else if (!strcmp(j->kind, "i16") && !j->k->to_i8[j->row->type])
+        kind = PRISM_PEAK_I16;
     double *best = &b->peak[level][kind], again = bench_peak_gops(&b->crew, level, kind, *best > 0 ? 3 : BENCH_MAX_ROUNDS);
     *best = again > *best ? again : *best;
     return *best;

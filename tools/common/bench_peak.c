@@ -35,7 +35,7 @@ double bench_peak_gops(struct bench_crew *c, enum prism_level level, enum prism_
 
 const char *bench_peak_name(enum prism_peak_kind kind)
 {
-    static const char *const names[PRISM_N_PEAKS] = { [PRISM_PEAK_F32] = "f32", [PRISM_PEAK_I8] = "i8", [PRISM_PEAK_BF16] = "bf16" };
+    static const char *const names[PRISM_N_PEAKS] = { [PRISM_PEAK_F32] = "f32", [PRISM_PEAK_I8] = "i8", [PRISM_PEAK_I16] = "i16", [PRISM_PEAK_BF16] = "bf16" };
 
     return names[kind];
 }
@@ -61,7 +61,7 @@ static const struct cli_option rows[] = {
 static const struct cli cli = {
     .usage = "peak [options]",
     .about = "Measures what the processor can do at most: multiply-adds on registers alone at every level of kernels that runs\n"
-             "here (float by FMA, bytes into 32-bit sums by the fastest sequence that never saturates, pairs of bf16), and\n"
+             "here (float by FMA, bytes and int16 into 32-bit sums by the fastest sequence that never saturates, bf16), and\n"
              "reading and copying memory. Best of a few rounds; processor time, so that other programs disturb little.\n"
              "Exit status: 0 success, 1 error, 130 interrupted.\n",
     .examples = "  prism-bench peak\n"
@@ -124,7 +124,10 @@ static void print_table(const struct result *r)
 
     bench_cpu_name(cpu, sizeof cpu);
     printf("%s; best of a few rounds, processor time\n\n", cpu);
-    printf("%-16s %*s %*s %*s\n", "1e9 operations/s", width - 1, "f32", width - 1, "i8", width - 1, "bf16");
+    printf("%-16s", "1e9 operations/s");
+    for (int kind = 0; kind < PRISM_N_PEAKS; kind++)
+        printf("%*s", width, bench_peak_name((enum prism_peak_kind)kind));
+    putchar('\n');
     printf("%-16s", "level");
     print_heads(r, PRISM_N_PEAKS);
     for (int l = 0; l < PRISM_N_LEVELS; l++) {

@@ -1,0 +1,274 @@
+/* attention_i16.c - prefill attention on int16 with vpdpwssd, which does twice the multiply-adds of an FMA: the algorithm is
+ * arch/avx512/attention_body.h. More of the operands is kept than by bf16, which has eight bits:
+ *
+ * - Queries and keys are rounded to integers of norm 32767, each with its own step. By Cauchy and Schwarz no sum of their products, and no
+ *   part of one, passes 32775^2 < 2^31, whatever the head size.
+ * - Probabilities are taken from the maximum that the row finds in this block: P = 2^(S - m + 13), at most 8192; a block far below the
+ *   running maximum keeps its precision. The block's factor 2^(m - 13 - max) is applied where its part of O is added. The sums that O is
+ *   divided by are those of the rounded P.
+ * - Values are rounded to integers up to 4095, with one step for each column of a chunk of 64 keys. Sums: 64 * 8192 * 4095 < 2^31.
+ *
+ * Behind the words of a K block lie the steps of its keys, [block]; behind those of a V block [chunk][columns, padded to 16].
+ * A key that is not finite makes NaN of its block for all rows that see any of it; a value, of its column of the chunk. */
+#include "arch/avx512vnni/words.h"
+
+#include "arch/avx512/attention_body.h"
+#include "arch/avx512vnni/avx512vnni.h"
+
+enum { CHUNK = 64, P_BITS = 13, V_MAX = 4095, NORM = 32767 };
+
+static size_t chunk_keys(size_t block) { return block < CHUNK ? block : CHUNK; }
+static size_t v_words(size_t d, size_t block) { return block * pad_16(d) / PER_WORD; }
+
+static size_t k_block_bytes(size_t d, size_t block)
+{
+    return (block * d / PER_WORD + block) * sizeof(float); /* 32 * (d / 2 + 1) words at least: a multiple of 64 bytes */
+}
+
+static size_t v_block_bytes(size_t d, size_t block)
+{
+    return (v_words(d, block) + block / chunk_keys(block) * pad_16(d)) * sizeof(float);
+}
+
+/* ---- packing ---- */
+
+/* Factor that gives d values a norm of NORM, and its inverse to *step; vectors that are nothing but underflow count as zero. */
+static float norm_factor(const char *x, enum prism_kv_format format, size_t d, float *step)
+{
+    __m512 sum = _mm512_setzero_ps();
+    for (size_t i = 0; i < d; i += 16) {
+        const __m512 v = vec_load_stored(x + i * value_bytes(format), format, d - i < 16 ? d - i : 16);
+        sum = _mm512_fmadd_ps(v, v, sum);
+    }
+    const float square = _mm512_reduce_add_ps(sum), norm = sqrtf(square);
+    *step = square < 0x1p-120f ? 0 : norm < INFINITY ? norm / NORM : NAN;
+    return square < 0x1p-120f || !(norm < INFINITY) ? 0 : NORM / norm;
+}
+
+static float query_factor(const struct state *st, const struct prism_attn_tile *t, size_t r)
+{
+    const float factor = norm_factor((const char *)(t->q + r * t->ldq), PRISM_KVF_F32, t->d, st->q_step + r);
+    st->q_step[r] *= t->scale * 0x1.715476p0f; /* log2(e) */
+    return factor;
+}
+
+static float key_factor(float *numbers, size_t key, const char *x, enum prism_kv_format format, size_t d)
+{
+    return norm_factor(x, format, d, numbers + key);
+}
+
+static void pack_keys(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
+{
+    float *step = (float *)dst + block * d / PER_WORD;
+    bool finite = true;
+    memset(step, 0, block * sizeof *step);
+    pack_k(dst, src, format, n, d, block);
+    for (size_t key = 0; key < n; key++)
+        finite = finite && step[key] < INFINITY;
+    for (size_t key = 0; key < block && !finite; key++)
+        step[key] = NAN;
+}
+
+/* Keys [first, first + chunk) of the 16 columns at p, of which `in` exist, to words `width` apart. n: keys of the block that exist. */
+static void pack_columns(float *out, float *step, size_t width, const char *p, size_t row_bytes, enum prism_kv_format format, size_t in, size_t n,
+                         size_t chunk)
+{
+    __m512 max = _mm512_setzero_ps();
+    __mmask16 nan = 0;
+    for (size_t key = 0; key < chunk && key < n; key++) {
+        const __m512 v = vec_load_stored(p + key * row_bytes, format, in);
+        max = _mm512_max_ps(max, _mm512_abs_ps(v));
+        nan |= _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    }
+    const __mmask16 normal = _mm512_cmp_ps_mask(max, _mm512_set1_ps(0x1p-110f), _CMP_GE_OQ); /* where V_MAX / max is finite */
+    const __m512 inverse = _mm512_maskz_div_ps(normal, _mm512_set1_ps(V_MAX), max);
+    const __m512 step_or_0 = _mm512_maskz_div_ps(normal, max, _mm512_set1_ps(V_MAX));
+    _mm512_store_ps(step, _mm512_mask_mov_ps(step_or_0, nan, _mm512_set1_ps(NAN)));
+    for (size_t key = 0; key < chunk; key += 2, out += width) {
+        const __m512 v0 = vec_load_stored(p + key * row_bytes, format, key < n ? in : 0);
+        const __m512 v1 = vec_load_stored(p + (key + 1) * row_bytes, format, key + 1 < n ? in : 0);
+        const __m512i q0 = _mm512_cvtps_epi32(_mm512_mul_ps(v0, inverse)), q1 = _mm512_cvtps_epi32(_mm512_mul_ps(v1, inverse));
+        _mm512_store_si512(out, join(_mm512_and_si512(q0, _mm512_set1_epi32(0xffff)), q1));
+    }
+}
+
+static void pack_v(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
+{
+    const size_t row_bytes = d * value_bytes(format), padded = pad_16(d), chunk = chunk_keys(block);
+    float *steps = (float *)dst + v_words(d, block);
+    assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM);
+    for (size_t key = 0; key < block; key += chunk)
+        for (size_t c = 0; c < padded; c += 16) {
+            const size_t width = padded - c / PANEL * PANEL < PANEL ? 16 : PANEL;
+            float *out = (float *)dst + (c / PANEL * PANEL * block + key * width) / PER_WORD + c % PANEL;
+            const char *p = (const char *)src + (key < n ? key * row_bytes : 0) + c * value_bytes(format);
+            pack_columns(out, steps + key / chunk * padded + c, width, p, row_bytes, format, d - c < 16 ? d - c : 16, key < n ? n - key : 0, chunk);
+        }
+}
+
+/* ---- scores ---- */
+
+PRISM_INLINE __m512 floats(__m512 sums) { return _mm512_cvtepi32_ps(_mm512_castps_si512(sums)); }
+
+PRISM_INLINE void put_row(float *s, struct pair sums, float step)
+{
+    _mm512_store_ps(s, _mm512_mul_ps(_mm512_set1_ps(step), floats(sums.x)));
+    _mm512_store_ps(s + 16, _mm512_mul_ps(_mm512_set1_ps(step), floats(sums.y)));
+}
+
+/* In units of the queries' steps. */
+PRISM_INLINE void put_scores(float *s, const struct tile *t, const float *step)
+{
+    put_row(s, t->c0, step[0]);
+    put_row(s + TILE_ROWS, t->c1, step[1]);
+    put_row(s + 2 * TILE_ROWS, t->c2, step[2]);
+    put_row(s + 3 * TILE_ROWS, t->c3, step[3]);
+    put_row(s + 4 * TILE_ROWS, t->c4, step[4]);
+    put_row(s + 5 * TILE_ROWS, t->c5, step[5]);
+    put_row(s + 6 * TILE_ROWS, t->c6, step[6]);
+    put_row(s + 7 * TILE_ROWS, t->c7, step[7]);
+}
+
+/* ---- probabilities ---- */
+
+/* 2^x rounded to an integer, x <= 13: x = n + f as in vec_exp2_neg, 2^f by a polynomial of degree 4 (relative error 4.5e-6, 0.04 of a unit at
+ * most; none at 0). Any x below -2 gives 0. */
+PRISM_INLINE __m512i exp2_int(__m512 x)
+{
+    const __m512 magic = _mm512_set1_ps(0x1.8p23f), n = _mm512_sub_ps(_mm512_add_ps(x, magic), magic);
+    const __m512 f = _mm512_sub_ps(x, n);
+    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(0.00981465727f), f, _mm512_set1_ps(0.0559772737f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.240200251f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.693114638f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
+    return _mm512_cvtps_epi32(_mm512_scalef_ps(p, n));
+}
+
+/* Words of P of keys i, i + 1 replace their logits; masks: rows that see them. */
+PRISM_INLINE __m512i probabilities(float *s, size_t i, __m512 step, __m512 unit, __mmask16 see0, __mmask16 see1)
+{
+    const __m512i p0 = exp2_int(_mm512_fmsub_ps(_mm512_load_ps(s + i * TILE_ROWS), step, unit));
+    const __m512i p1 = exp2_int(_mm512_fmsub_ps(_mm512_load_ps(s + (i + 1) * TILE_ROWS), step, unit));
+    const __m512i words = join(_mm512_maskz_mov_epi32(see0, p0), _mm512_maskz_mov_epi32(see1, p1));
+    _mm512_store_si512(s + i / 2 * TILE_ROWS, words);
+    return words;
+}
+
+/* The largest logit of each row; -inf for rows that see none. A NaN stays: vmaxps returns its second operand then, and the later. */
+PRISM_INLINE __m512 largest(const float *s, ptrdiff_t first, size_t seen_by_all, size_t n)
+{
+    __m512 m0 = _mm512_set1_ps(-INFINITY), m1 = m0, m2 = m0, m3 = m0;
+    size_t i = 0;
+    for (; i < seen_by_all; i += 4) {
+        m0 = _mm512_max_ps(m0, _mm512_load_ps(s + i * TILE_ROWS));
+        m1 = _mm512_max_ps(m1, _mm512_load_ps(s + (i + 1) * TILE_ROWS));
+        m2 = _mm512_max_ps(m2, _mm512_load_ps(s + (i + 2) * TILE_ROWS));
+        m3 = _mm512_max_ps(m3, _mm512_load_ps(s + (i + 3) * TILE_ROWS));
+    }
+    for (; i < n; i++)
+        m0 = _mm512_mask_max_ps(m0, rows_that_see(first, i), m0, _mm512_load_ps(s + i * TILE_ROWS));
+    return _mm512_max_ps(_mm512_max_ps(m3, m2), _mm512_max_ps(m1, m0));
+}
+
+/* The maximum that is kept is that of log2 of a block's unit of P. */
+static __attribute__((noinline)) void softmax_16(const struct state *st, const struct job *j, size_t r, size_t n)
+{
+    const ptrdiff_t first = j->first + (ptrdiff_t)r;
+    const size_t seen_by_all = keys_seen(j, r) / 4 * 4;
+    const __m512 step = _mm512_load_ps(st->q_step + r), before = _mm512_load_ps(st->max + r);
+    float *s = st->s + r;
+
+    const __m512 top = largest(s, first, seen_by_all, n);
+    const __mmask16 sees = _mm512_cmp_ps_mask(top, _mm512_set1_ps(-INFINITY), _CMP_NEQ_UQ);
+    __m512 unit = _mm512_maskz_mov_ps(sees, _mm512_fmsub_ps(top, step, _mm512_set1_ps(P_BITS)));
+    unit = _mm512_fmadd_ps(_mm512_abs_ps(unit), _mm512_set1_ps(0x1p-23f), unit); /* one step up: no S - unit passes P_BITS by rounding */
+    const __m512 now = _mm512_mask_max_ps(before, sees, before, unit);
+
+    const __m512i ones = _mm512_set1_epi16(1);
+    __m512i sum = _mm512_setzero_si512();
+    size_t i = 0;
+    for (; i < seen_by_all; i += 2)
+        sum = _mm512_dpwssd_epi32(sum, probabilities(s, i, step, unit, 0xffff, 0xffff), ones);
+    for (; i < n; i += 2)
+        sum = _mm512_dpwssd_epi32(sum, probabilities(s, i, step, unit, rows_that_see(first, i), rows_that_see(first, i + 1)), ones);
+
+    /* A row that sees nothing keeps what it has: alpha 1, beta 0. At the first block before is -inf, and alpha 0. */
+    const __m512 alpha = vec_exp2_neg(_mm512_maskz_sub_ps(sees, before, now));
+    const __m512 beta = _mm512_maskz_mov_ps(sees, vec_exp2_neg(_mm512_sub_ps(unit, now)));
+    _mm512_store_ps(st->max + r, now);
+    _mm512_store_ps(st->alpha + r, alpha);
+    _mm512_store_ps(st->beta + r, beta);
+    _mm512_store_ps(st->sum + r, _mm512_fmadd_ps(alpha, _mm512_load_ps(st->sum + r), _mm512_mul_ps(beta, _mm512_cvtepi32_ps(sum))));
+}
+
+/* ---- values ---- */
+
+/* Where a tile's sums go: O = alpha * O + beta * (step * sums), by rows. */
+struct target {
+    float *o;
+    const float *alpha, *beta, *step;
+};
+
+PRISM_INLINE void add_row(const struct target *t, size_t row, struct pair sums)
+{
+    const __m512 alpha = _mm512_set1_ps(t->alpha[row]), beta = _mm512_set1_ps(t->beta[row]);
+    float *o = t->o + 32 * row;
+    const __m512 x = _mm512_mul_ps(floats(sums.x), _mm512_load_ps(t->step)), y = _mm512_mul_ps(floats(sums.y), _mm512_load_ps(t->step + 16));
+    _mm512_store_ps(o, _mm512_fmadd_ps(x, beta, _mm512_mul_ps(alpha, _mm512_load_ps(o))));
+    _mm512_store_ps(o + 16, _mm512_fmadd_ps(y, beta, _mm512_mul_ps(alpha, _mm512_load_ps(o + 16))));
+}
+
+/* Rows row, row + 1 of 16 columns. */
+PRISM_INLINE void add_two_rows(const struct target *t, size_t row, struct pair sums)
+{
+    const __m512 step = _mm512_load_ps(t->step), alpha0 = _mm512_set1_ps(t->alpha[row]), alpha1 = _mm512_set1_ps(t->alpha[row + 1]);
+    float *o = t->o + 16 * row;
+    const __m512 x = _mm512_mul_ps(floats(sums.x), step), y = _mm512_mul_ps(floats(sums.y), step);
+    _mm512_store_ps(o, _mm512_fmadd_ps(x, _mm512_set1_ps(t->beta[row]), _mm512_mul_ps(alpha0, _mm512_load_ps(o))));
+    _mm512_store_ps(o + 16, _mm512_fmadd_ps(y, _mm512_set1_ps(t->beta[row + 1]), _mm512_mul_ps(alpha1, _mm512_load_ps(o + 16))));
+}
+
+static __attribute__((noinline)) void values_8x32(const struct target *to, const float *p, const float *v, size_t n, const char *ahead)
+{
+    struct tile t = tile_zero();
+    tile_run(&t, p, TILE_ROWS, v, n, ahead);
+    add_row(to, 0, t.c0);
+    add_row(to, 1, t.c1);
+    add_row(to, 2, t.c2);
+    add_row(to, 3, t.c3);
+    add_row(to, 4, t.c4);
+    add_row(to, 5, t.c5);
+    add_row(to, 6, t.c6);
+    add_row(to, 7, t.c7);
+}
+
+static __attribute__((noinline)) void values_8x16(const struct target *to, const float *p, const float *v, size_t n, const char *ahead)
+{
+    const struct pair z = pair_zero();
+    struct half_tile t = { z, z, z, z };
+    half_tile_run(&t, p, TILE_ROWS, v, n, ahead);
+    add_two_rows(to, 0, t.c01);
+    add_two_rows(to, 2, t.c23);
+    add_two_rows(to, 4, t.c45);
+    add_two_rows(to, 6, t.c67);
+}
+
+static void values_group(const struct state *st, const struct job *j, const float *v, size_t r, size_t c, size_t n, const char *ahead)
+{
+    static const float once[GROUP] = { 1, 1, 1, 1, 1, 1, 1, 1 }; /* alpha of the chunks after the first */
+    const size_t padded = pad_16(j->d), width = padded - c < PANEL ? 16 : PANEL, chunk = chunk_keys(j->block) / PER_WORD;
+    struct target to = { st->o + r * padded + c * GROUP, st->alpha + r, st->beta + r, v + v_words(j->d, j->block) + c };
+
+    v += c * j->block / PER_WORD;
+    for (size_t i = 0; i < n; i += chunk, to.alpha = once, to.step += padded)
+        (width == 16 ? values_8x16 : values_8x32)(&to, st->s + r + i * TILE_ROWS, v + i * width, n - i < chunk ? n - i : chunk,
+                                                  ahead + i * FETCH_STEP);
+}
+
+/* err: the roundings of up to 256 values of P (half a unit of 8192 of the block's largest) and of V (half of 1/4095) are independent of each
+ * other: 0.29 / 8192 * sqrt(256) * 5 sigma = 3e-3, and that of the logits is less. */
+const struct prism_attention prism_attention_i16_avx512vnni = {
+    .name = "i16", .tile_rows = TILE_ROWS,
+    .k_block_bytes = k_block_bytes, .v_block_bytes = v_block_bytes, .tile_scratch = tile_scratch,
+    .pack_k = pack_keys, .pack_v = pack_v, .tile = attend, .err = 3e-3f,
+};

@@ -1,0 +1,157 @@
+/* attention_i16.c - prefill attention on int16 with int32 sums, the definition: row by row, block by block.
+ *
+ * Queries and keys are rounded to integers of norm 32767, each with its own step, so that by Cauchy and Schwarz no sum of their products,
+ * and no part of one, passes 32775^2 < 2^31. Probabilities of a block are P = 2^(S - m + 13) with m the largest logit S (base 2) that the
+ * row finds in this block, rounded to integers up to 8192; values have 4095 steps of their own for each column of a chunk of 64 keys:
+ * 64 * 8192 * 4095 < 2^31. The part of a chunk is added to O times 2^(m - 13 - M), M the running maximum of m - 13, and the sums that O is
+ * divided by are those of the rounded P.
+ * A key that is not finite makes NaN of its block for all rows that see any of it; a value, of its column of the chunk. */
+#include <assert.h>
+#include <math.h>
+#include <sleef.h>
+#include <string.h>
+
+#include "arch/generic/generic.h"
+
+enum { TILE_ROWS = 32, CHUNK = 64, P_BITS = 13, V_MAX = 4095, NORM = 32767, MAX_BLOCK = 256 };
+
+static size_t chunk_keys(size_t block) { return block < CHUNK ? block : CHUNK; }
+
+/* [block][d] int16, then the steps: [block] of keys, [chunk][d] of values. */
+static size_t k_block_bytes(size_t d, size_t block) { return block * d * sizeof(int16_t) + block * sizeof(float); }
+
+static size_t v_block_bytes(size_t d, size_t block)
+{
+    return (block * d * sizeof(int16_t) + block / chunk_keys(block) * d * sizeof(float) + 63) / 64 * 64;
+}
+
+static float *steps_of(const void *packed, size_t d, size_t block) { return (float *)((int16_t *)(uintptr_t)packed + block * d); }
+
+static size_t tile_scratch(size_t d, size_t block)
+{
+    (void)d, (void)block;
+    return 64; /* none: a row's arrays are small */
+}
+
+static void load_row(float *x, const void *src, enum prism_kv_format format, size_t row, size_t d)
+{
+    const enum prism_type type = format == PRISM_KVF_F32 ? PRISM_F32 : format == PRISM_KVF_F16 ? PRISM_F16 : PRISM_BF16;
+    prism_kernels_generic.to_f32[type](x, (const char *)src + prism_row_bytes(type, row * d), d);
+}
+
+/* d values to integers of norm NORM; returns the step. Vectors that are nothing but underflow count as zero. */
+static float quantize(int16_t *q, const float *x, size_t d)
+{
+    float square = 0;
+    for (size_t i = 0; i < d; i++)
+        square += x[i] * x[i];
+    const float norm = sqrtf(square), factor = square < 0x1p-120f || !(norm < INFINITY) ? 0 : NORM / norm;
+    for (size_t i = 0; i < d; i++)
+        q[i] = factor > 0 ? (int16_t)lrintf(x[i] * factor) : 0;
+    return factor > 0 ? norm / NORM : square < 0x1p-120f ? 0 : NAN;
+}
+
+static void pack_k(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
+{
+    float x[PRISM_MAX_HEAD_DIM], *step = steps_of(dst, d, block);
+    bool finite = true;
+
+    assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM);
+    memset(dst, 0, k_block_bytes(d, block));
+    for (size_t key = 0; key < n; key++) {
+        load_row(x, src, format, key, d);
+        step[key] = quantize((int16_t *)dst + key * d, x, d);
+        finite = finite && step[key] < INFINITY;
+    }
+    for (size_t key = 0; key < block && !finite; key++)
+        step[key] = NAN;
+}
+
+static void pack_v(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
+{
+    const size_t chunk = chunk_keys(block);
+    float x[CHUNK][PRISM_MAX_HEAD_DIM], *step = steps_of(dst, d, block);
+
+    assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM);
+    memset(dst, 0, v_block_bytes(d, block));
+    for (size_t first = 0; first < n; first += chunk, step += d) {
+        const size_t keys = n - first < chunk ? n - first : chunk;
+        for (size_t j = 0; j < keys; j++)
+            load_row(x[j], src, format, first + j, d);
+        for (size_t i = 0; i < d; i++) {
+            float max = 0;
+            for (size_t j = 0; j < keys; j++)
+                max = fabsf(x[j][i]) > max || isnan(x[j][i]) ? fabsf(x[j][i]) : max;
+            const bool some = max >= 0x1p-110f && max < INFINITY; /* where V_MAX / max is finite */
+            step[i] = some ? max / V_MAX : max < 0x1p-110f ? 0 : NAN;
+            for (size_t j = 0; j < keys && some; j++)
+                ((int16_t *)dst)[(first + j) * d + i] = (int16_t)lrintf(x[j][i] * (V_MAX / max));
+        }
+    }
+}
+
+/* A query row on its way through the blocks. */
+struct row {
+    int16_t q[PRISM_MAX_HEAD_DIM];
+    float step, max, sum, o[PRISM_MAX_HEAD_DIM];
+};
+
+/* Its first `seen` keys of a block. */
+static void attend_block(struct row *r, const struct prism_attn_tile *t, const int16_t *k, const int16_t *v, size_t seen)
+{
+    const float *k_step = steps_of(k, t->d, t->block), *v_step = steps_of(v, t->d, t->block);
+    float s[MAX_BLOCK], top = -INFINITY;
+    int16_t p[MAX_BLOCK];
+    int32_t p_sum = 0;
+
+    for (size_t j = 0; j < seen; j++) {
+        int32_t dot = 0;
+        for (size_t i = 0; i < t->d; i++)
+            dot += r->q[i] * k[j * t->d + i];
+        s[j] = (float)dot * k_step[j] * r->step;
+        top = s[j] > top || isnan(s[j]) ? s[j] : top;
+    }
+    const float unit = top - P_BITS, now = unit > r->max || isnan(unit) ? unit : r->max;
+    for (size_t j = 0; j < seen; j++) {
+        p[j] = isnan(unit) ? 0 : (int16_t)lrintf(Sleef_exp2f_u10(s[j] - top) * (1 << P_BITS));
+        p_sum += p[j];
+    }
+    const float alpha = Sleef_exp2f_u10(r->max - now), beta = Sleef_exp2f_u10(unit - now);
+    r->max = now;
+    r->sum = r->sum * alpha + beta * (float)p_sum;
+    for (size_t i = 0; i < t->d; i++) {
+        r->o[i] *= alpha;
+        for (size_t first = 0; first < seen; first += CHUNK) {
+            int32_t dot = 0;
+            for (size_t j = first; j < seen && j < first + CHUNK; j++)
+                dot += p[j] * v[j * t->d + i];
+            r->o[i] += beta * ((float)dot * v_step[first / CHUNK * t->d + i]);
+        }
+    }
+}
+
+static void tile(const struct prism_attn_tile *t)
+{
+    assert(t->rows >= 1 && t->rows <= TILE_ROWS && t->block <= MAX_BLOCK && t->d <= PRISM_MAX_HEAD_DIM && t->kv_len >= t->q_pos + t->rows);
+    for (size_t i = 0; i < t->rows; i++) {
+        struct row r = { .max = -INFINITY };
+        r.step = quantize(r.q, t->q + i * t->ldq, t->d) * (t->scale * 0x1.715476p0f); /* log2(e) */
+        for (size_t b = 0; b < t->n_blocks; b++) {
+            const size_t first = t->blocks[b] * t->block, limit = t->q_pos + i + 1;
+            if (limit > first)
+                attend_block(&r, t, (const int16_t *)(const void *)((const char *)t->k + t->blocks[b] * k_block_bytes(t->d, t->block)),
+                             (const int16_t *)(const void *)((const char *)t->v + t->blocks[b] * v_block_bytes(t->d, t->block)),
+                             limit - first < t->block ? limit - first : t->block);
+        }
+        for (size_t c = 0; c < t->d; c++)
+            t->o[i * t->ldo + c] = r.o[c] / r.sum;
+    }
+}
+
+/* err: the roundings of up to 256 values of P (half a unit of 8192 of the block's largest) and of V (half of 1/4095) are independent of each
+ * other: 0.29 / 8192 * sqrt(256) * 5 sigma = 3e-3, and that of the logits is less. */
+const struct prism_attention prism_attention_i16_generic = {
+    .name = "i16", .tile_rows = TILE_ROWS,
+    .k_block_bytes = k_block_bytes, .v_block_bytes = v_block_bytes, .tile_scratch = tile_scratch,
+    .pack_k = pack_k, .pack_v = pack_v, .tile = tile, .err = 3e-3f,
+};

@@ -299,7 +299,8 @@ static void interrupted(void **state)
 /* Every peak kernel of every level, and two rates of memory, for one thread. */
 static void peaks_of_one_thread(void **state)
 {
-    static const char *const types[PRISM_N_PEAKS] = { [PRISM_PEAK_F32] = "f32", [PRISM_PEAK_I8] = "i8", [PRISM_PEAK_BF16] = "bf16" };
+    static const char *const types[PRISM_N_PEAKS] = { [PRISM_PEAK_F32] = "f32", [PRISM_PEAK_I8] = "i8", [PRISM_PEAK_I16] = "i16",
+                                                     [PRISM_PEAK_BF16] = "bf16" };
     struct child c;
     struct csv t;
     size_t row = 0;

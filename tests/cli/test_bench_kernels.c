@@ -193,13 +193,13 @@ static void finer_where_there_is_one(void **state)
     size_t row = 0;
 
     (void)state;
-    KERNELS(&c, "linear_finer Q4_0", "--csv");
+    KERNELS(&c, "linear_finer Q8_0", "--csv");
     assert_worked(&c);
     csv_read(&t, c.out);
     for (int level = 0; level < PRISM_N_LEVELS; level++) {
         if (!prism_level_runs_here((enum prism_level)level))
             continue;
-        const struct prism_linear *kind = prism_kernels_by_level[level]->linear_auto[PRISM_Q4_0];
+        const struct prism_linear *kind = prism_kernels_by_level[level]->linear_auto[PRISM_Q8_0];
         if (level != PRISM_LEVEL_GENERIC && !kind->finer)
             continue;
         assert_cell(&t, row, "level", prism_level_label((enum prism_level)level));

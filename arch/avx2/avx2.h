@@ -9,7 +9,7 @@ extern const struct prism_kernels prism_kernels_avx2;
 extern const struct prism_linear prism_linear_f32_avx2, prism_linear_i16_avx2;
 extern const struct prism_linear prism_linear_q4_0_avx2; /* Q4_0 only */
 extern const struct prism_linear prism_linear_q4_1_avx2; /* Q4_1 and Q4_K only */
-extern const struct prism_attention prism_attention_f32_avx2;
+extern const struct prism_attention prism_attention_f32_avx2, prism_attention_i16_avx2;
 
 /* The packers of prism_linear_i16_avx2, whose panels arch/avxvnni multiplies too, and the largest integers that they make. */
 enum { PRISM_I16_A_MAX = 16383, PRISM_I16_W_MAX = 4095 };

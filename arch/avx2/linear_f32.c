@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "arch/avx2/lines.h"
+#include "arch/avx2/words_f32.h"
+
 #include "arch/avx2/tile.h"
 #include "arch/avx2/walk.h"
 #include "arch/generic/pack.h"

@@ -34,8 +34,7 @@ PRISM_INLINE void put_words(int32_t *out, struct words w)
 /* Two vectors of 8 numbers, scaled, round half to even. */
 PRISM_INLINE __m256i round_16(__m256 x0, __m256 x1, __m256 inverse)
 {
-    const __m256i q0 = _mm256_cvtps_epi32(_mm256_mul_ps(x0, inverse)), q1 = _mm256_cvtps_epi32(_mm256_mul_ps(x1, inverse));
-    return _mm256_permute4x64_epi64(_mm256_packs_epi32(q0, q1), 0xd8); /* packed by 128-bit lanes */
+    return vec_pack_16(_mm256_cvtps_epi32(_mm256_mul_ps(x0, inverse)), _mm256_cvtps_epi32(_mm256_mul_ps(x1, inverse)));
 }
 
 /* A put_group_fn. */

@@ -109,7 +109,7 @@ PRISM_INLINE void add_pairs(__m256i *sum, const int32_t *a, __m256i w, bool firs
     if (first)
         *sum = product;
     else
-        __asm__("vpaddw %1, %0, %0" : "+x"(*sum) : "x"(product)); /* as in tile.h: keeps the sums where they are */
+        __asm__("vpaddw %1, %0, %0" : "+x"(*sum) : "x"(product)); /* as in words_f32.h: keeps the sums where they are */
 }
 
 /* sum += a row's share of a group. a: its scales in the activation panel, MR apart; w: those of the weight panel. */

@@ -1,10 +1,10 @@
-/* tile.h - the register tile of the fp32 kernels: 6 (or 4) rows x 16 columns of sums, one rank-1 update per step of k.
+/* tile.h - the register tile: 6 (or 4) rows x 16 columns of sums, one rank-1 update per step of k. Included after a words header (words_f32.h)
+ * or whatever else defines
+ *     madd(c, a, b)   c += a * b, vectors of 8 words; integer sums and words travel as the bits of a __m256
  *
- * Named accumulators in a struct that the compiler dissolves into registers: 12 sums + 2 of B + 1 broadcast of A = 15 of the 16
- * ymm. An array of accumulators that a loop walks lives on the stack with gcc 12. The FMA is an asm statement, because from the
- * intrinsic gcc also makes the forms that overwrite A or B and then moves and spills sums when it unrolls; with it, it neither
- * folds loads into FMAs. To check: objdump -d of linear_f32.o and attention.o must show no ymm stored to the stack (%rsp, %rbp)
- * within tile_6x16, scores_* and values_*. */
+ * Named accumulators in a struct that the compiler dissolves into registers: 12 sums + 2 of B + 1 broadcast of A (+ 1 product, where madd has
+ * one) are the 16 ymm. An array of accumulators that a loop walks lives on the stack with gcc 12. To check: objdump -d of linear_f32.o and
+ * attention_*.o must show no ymm stored to the stack (%rsp, %rbp) within the loop of tile_6x16, scores_* and values_*. */
 #ifndef PRISM_AVX2_TILE_H
 #define PRISM_AVX2_TILE_H
 
@@ -20,8 +20,8 @@ struct tile {
 PRISM_INLINE void tile_row(__m256 *c0, __m256 *c1, const float *a, __m256 b0, __m256 b1)
 {
     __m256 x = _mm256_broadcast_ss(a);
-    __asm__("vfmadd231ps %2, %1, %0" : "+x"(*c0) : "x"(x), "x"(b0));
-    __asm__("vfmadd231ps %2, %1, %0" : "+x"(*c1) : "x"(x), "x"(b1));
+    madd(c0, x, b0);
+    madd(c1, x, b1);
 }
 
 /* One step: rows of A are a_row floats apart; b: 16 floats, 32-byte aligned. rows: 6 or 4, a constant. */

@@ -60,6 +60,21 @@ PRISM_INLINE float vec_max(__m256 x)
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
 
+/* Lane i: the largest lane of m[i]. */
+PRISM_INLINE __m256 vec_max_8(const __m256 m[8])
+{
+    __m256 pairs[4], quads[2];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+        pairs[i] = _mm256_max_ps(_mm256_unpacklo_ps(m[2 * i], m[2 * i + 1]), _mm256_unpackhi_ps(m[2 * i], m[2 * i + 1]));
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+        const __m256 low = _mm256_shuffle_ps(pairs[2 * i], pairs[2 * i + 1], 0x44);
+        quads[i] = _mm256_max_ps(low, _mm256_shuffle_ps(pairs[2 * i], pairs[2 * i + 1], 0xee));
+    }
+    return _mm256_max_ps(_mm256_permute2f128_ps(quads[0], quads[1], 0x20), _mm256_permute2f128_ps(quads[0], quads[1], 0x31));
+}
+
 /* The largest of n >= 1 floats. */
 PRISM_INLINE float vec_max_of(const float *x, size_t n)
 {
@@ -125,6 +140,12 @@ PRISM_INLINE float vec_half(const void *p)
     uint16_t h;
     __builtin_memcpy(&h, p, sizeof h);
     return _cvtsh_ss(h);
+}
+
+/* Two vectors of 8 integers as 16 of two bytes, in order. */
+PRISM_INLINE __m256i vec_pack_16(__m256i q0, __m256i q1)
+{
+    return _mm256_permute4x64_epi64(_mm256_packs_epi32(q0, q1), 0xd8); /* packed by 128-bit lanes */
 }
 
 /* 8 signed bytes in the low half of q, as floats. */

@@ -1,4 +1,4 @@
-/* words_i16.h - pairs of two-byte values for group_tile.h and group_pack.h. */
+/* words_i16.h - pairs of two-byte values for group_tile.h, group_pack.h and attention_i16_body.h. */
 #ifndef PRISM_AVX2_WORDS_I16_H
 #define PRISM_AVX2_WORDS_I16_H
 
@@ -8,7 +8,7 @@
 
 enum { WORDS = 16, HAS_START = 0 };
 
-/* The addition is an asm statement as in tile.h: gcc leaves the sums where they are. */
+/* The addition is an asm statement as in words_f32.h: gcc leaves the sums where they are. */
 PRISM_INLINE void dot(__m256i *sum, __m256i a, __m256i w, bool first)
 {
     const __m256i product = _mm256_madd_epi16(a, w);

@@ -5,6 +5,7 @@
 #include "src/kernels.h"
 
 extern const struct prism_linear prism_linear_i8_avxvnni, prism_linear_i16_avxvnni;
+extern const struct prism_attention prism_attention_i16_avxvnni;
 prism_peak_fn prism_peak_i8_avxvnni, prism_peak_i16_avxvnni;
 
 #endif

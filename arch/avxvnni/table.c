@@ -1,5 +1,7 @@
-/* table.c - the avxvnni level: AVX2 and AVX-VNNI (Alder Lake and later processors without AVX-512). The linears on integers are its
- * own, everything else is that of avx2. */
+/* table.c - the avxvnni level: AVX2 and AVX-VNNI (Alder Lake and later processors without AVX-512). Linears and attention on integers
+ * are its own, everything else is that of avx2.
+ *
+ * attention_auto, measured as in arch/avx2/table.c, where f32 has 81 Gop/s: heads of 128 148 of a peak of 191, heads of 64 128. */
 #include "arch/avx2/avx2.h"
 #include "arch/avxvnni/avxvnni.h"
 #include "arch/generic/generic.h"
@@ -61,7 +63,7 @@ const struct prism_kernels prism_kernels_avxvnni = {
     .bf16_to_f32 = prism_bf16_to_f32_avx2,
 
     .attention_f32 = &prism_attention_f32_avx2,
-    .attention_auto = &prism_attention_f32_avx2,
+    .attention_auto = &prism_attention_i16_avxvnni,
     .attn_row = prism_attn_row_f32_avx2,
 
     .band_dots = prism_band_dots_avx2,

@@ -1,0 +1,144 @@
+/* attention_f32.c - prefill attention in fp32: the algorithm is attention_body.h. Queries are multiplied by scale * log2(e). */
+#include "arch/avx2/words_f32.h"
+
+#include "arch/avx2/attention_body.h"
+
+static size_t k_block_bytes(size_t d, size_t block)
+{
+    return d * block * sizeof(float);
+}
+
+static size_t v_block_bytes(size_t d, size_t block)
+{
+    return pad16(d) * block * sizeof(float);
+}
+
+static enum prism_type stored_type(enum prism_kv_format format)
+{
+    return format == PRISM_KVF_F16 ? PRISM_F16 : format == PRISM_KVF_BF16 ? PRISM_BF16 : PRISM_F32;
+}
+
+static void pack_k(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
+{
+    assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0);
+    const enum prism_type type = stored_type(format);
+    const size_t row_bytes = prism_row_bytes(type, d);
+    for (size_t i = 0; i < block; i += 16) {
+        uint32_t *panel = (uint32_t *)dst + i * d;
+        if (i < n)
+            prism_pack_w_float(panel, 16, false, prism_kernels_avx2.to_f32, (const char *)src + i * row_bytes, row_bytes, type,
+                               n - i < 16 ? n - i : 16, d);
+        else
+            memset(panel, 0, 16 * d * sizeof(float));
+    }
+}
+
+static void pack_v(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
+{
+    assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM);
+    const enum prism_type type = stored_type(format);
+    const size_t row_bytes = prism_row_bytes(type, d);
+    float row[PRISM_MAX_HEAD_DIM];
+    memset(row, 0, sizeof row);
+    for (size_t i = 0; i < block; i++) {
+        if (i < n)
+            prism_kernels_avx2.to_f32[type](row, (const char *)src + i * row_bytes, d);
+        else if (i == n)
+            memset(row, 0, sizeof row);
+        for (size_t j = 0; j < d; j += 16)
+            memcpy((float *)dst + j * block + i * 16, row + j, 16 * sizeof *row);
+    }
+}
+
+static void query_words(const struct state *st, const struct prism_attn_tile *t, size_t r, float *words)
+{
+    (void)st;
+    const __m256 scale = _mm256_set1_ps(t->scale * 0x1.715476p0f); /* log2(e) */
+    for (size_t i = 0; i < t->d; i += 8)
+        _mm256_store_ps(words + i, _mm256_mul_ps(scale, _mm256_loadu_ps(t->q + r * t->ldq + i)));
+}
+
+PRISM_INLINE void put_scores(float *s, const struct tile *t, int rows, const float *numbers)
+{
+    (void)numbers;
+    tile_store(t, rows, s, S_LD);
+}
+
+/* One row of S, n columns of which the first `seen` count. Returns false when nothing in it does. */
+static __attribute__((noinline)) bool softmax_row(float *s, size_t n, size_t seen, float *row_max, float *row_sum, float *alpha)
+{
+    const __m256 minus_inf = _mm256_set1_ps(-INFINITY);
+    for (size_t i = seen & ~(size_t)7; i < n; i += 8) {
+        const __m256 is_seen = _mm256_castsi256_ps(vec_mask(i < seen ? seen - i : 0));
+        _mm256_store_ps(s + i, _mm256_blendv_ps(minus_inf, _mm256_load_ps(s + i), is_seen));
+    }
+    __m256 m0 = minus_inf, m1 = minus_inf;
+    for (size_t i = 0; i < n; i += 16) {
+        m0 = _mm256_max_ps(m0, _mm256_load_ps(s + i));
+        m1 = _mm256_max_ps(m1, _mm256_load_ps(s + i + 8));
+    }
+    const float here = vec_max(_mm256_max_ps(m0, m1)), before = *row_max;
+    if (here <= before - NEGLIGIBLE) { /* also: all hidden */
+        memset(s, 0, n * sizeof *s);
+        *alpha = 1.0f;
+        return false;
+    }
+    const __m256 m = _mm256_set1_ps(here > before ? here : before);
+    __m256 sum = _mm256_setzero_ps();
+    for (size_t i = 0; i < n; i += 8) {
+        __m256 p = vec_exp2_neg(_mm256_sub_ps(_mm256_load_ps(s + i), m));
+        _mm256_store_ps(s + i, p);
+        sum = _mm256_add_ps(sum, p);
+    }
+    const __m256 a = vec_exp2_neg(_mm256_sub_ps(_mm256_set1_ps(before), m));
+    _mm256_store_ps(row_sum, _mm256_fmadd_ps(a, _mm256_load_ps(row_sum), sum));
+    *row_max = _mm256_cvtss_f32(m);
+    *alpha = _mm256_cvtss_f32(a);
+    return true;
+}
+
+static bool softmax_strip(const struct state *st, const struct job *j, size_t strip, size_t n)
+{
+    bool live = false;
+    for (size_t i = 0; i < strip_height(j, strip); i++) {
+        const size_t r = strip * TILE_ROWS + i, at = 8 * strip + i;
+        live |= softmax_row(st->s + r * S_LD, n, keys_seen(j, r), st->max + at, st->sum + 8 * r, st->alpha + at);
+    }
+    return live;
+}
+
+/* O[rows][16] = alpha * O + P[rows][n] . V[n][16]. */
+static __attribute__((noinline)) void values_6(float *o, const float *alpha, const float *p, const float *v, size_t n)
+{
+    struct tile t;
+    tile_load_scaled(&t, 6, o, alpha);
+    tile_run(&t, 6, p, S_LD, 1, v, n);
+    tile_store(&t, 6, o, TILE_COLS);
+}
+
+static __attribute__((noinline)) void values_4(float *o, const float *alpha, const float *p, const float *v, size_t n)
+{
+    struct tile t;
+    tile_load_scaled(&t, 4, o, alpha);
+    tile_run(&t, 4, p, S_LD, 1, v, n);
+    tile_store(&t, 4, o, TILE_COLS);
+}
+
+static void values_strip(const struct state *st, const struct job *j, size_t strip, size_t panel, const float *v, size_t n)
+{
+    const float *p = st->s + strip * TILE_ROWS * S_LD;
+    float *o = st->o + strip * TILE_ROWS * pad16(j->d) + panel * TILE_ROWS * TILE_COLS;
+    v += panel * TILE_COLS * j->block;
+    if (strip_height(j, strip) == TILE_ROWS)
+        values_6(o, st->alpha + 8 * strip, p, v, n);
+    else
+        values_4(o, st->alpha + 8 * strip, p, v, n);
+}
+
+/* err: the rounding errors of d <= 256 products add up like a random walk, sqrt(256) * 2^-24 * 30 = 3e-5 in a logit of 30, and
+ * twice that in the ratio of two probabilities; exp2 (2e-7) and the sums of P.V are far below. */
+const struct prism_attention prism_attention_f32_avx2 = {
+    .name = "f32", .tile_rows = Q_ROWS,
+    .k_block_bytes = k_block_bytes, .v_block_bytes = v_block_bytes, .tile_scratch = tile_scratch,
+    .pack_k = pack_k, .pack_v = pack_v, .tile = attention_tile, .err = 1e-4f,
+};

@@ -1,0 +1,336 @@
+/* attention_i16_body.h - attention_body.h on int16 with int32 sums. vpmaddwd multiplies 16 pairs, twice what an FMA does,
+ * for one vpaddd more; vpdpwssd of AVX-VNNI does both at once. The numbers are those of arch/generic/attention_i16.c:
+ *
+ * - Queries and keys are rounded to integers of norm 32767, each with its own step. By Cauchy and Schwarz no sum of their products, and no
+ *   part of one, passes 32775^2 < 2^31, whatever the head size.
+ * - Probabilities are taken from the maximum that the row finds in this block: P = 2^(S - m + 13), at most 8192; a block far below the
+ *   running maximum keeps its precision. The block's factor 2^(m - 13 - max) is applied where its part of O is added. The sums that O is
+ *   divided by are those of the rounded P.
+ * - Values are rounded to integers up to 4095, with one step for each column of a chunk of 64 keys. Sums: 64 * 8192 * 4095 < 2^31.
+ *
+ * A word is a pair of neighbours in the sum: dimensions in Q and K, keys in P and V; a row of P as int16 in order of keys is such words.
+ * Behind the words of a K block lie the steps of its keys, [block]; behind those of a V block [chunk][columns, padded to 16].
+ * A key that is not finite makes NaN of its block for all rows that see any of it; a value, of its column of the chunk.
+ *
+ * Included after the words_i16.h of a level, which defines dot. */
+#ifndef PRISM_AVX2_ATTENTION_I16_BODY_H
+#define PRISM_AVX2_ATTENTION_I16_BODY_H
+
+#include "arch/avx2/lines.h"
+
+enum { PER_WORD = 2 };
+
+PRISM_INLINE void madd(__m256 *c, __m256 a, __m256 b)
+{
+    __m256i sum = _mm256_castps_si256(*c);
+    dot(&sum, _mm256_castps_si256(a), _mm256_castps_si256(b), false);
+    *c = _mm256_castsi256_ps(sum);
+}
+
+#include "arch/avx2/attention_body.h"
+
+enum { CHUNK = 64, P_BITS = 13, V_MAX = 4095, NORM = 32767, MAX_WORDS = PRISM_MAX_HEAD_DIM / PER_WORD };
+
+static size_t chunk_keys(size_t block) { return block < CHUNK ? block : CHUNK; }
+static size_t v_words(size_t d, size_t block) { return block * pad16(d) / PER_WORD; }
+
+static size_t k_block_bytes(size_t d, size_t block)
+{
+    return (block * d / PER_WORD + block) * sizeof(float); /* 32 * (d / 2 + 1) words at least: a multiple of 64 bytes */
+}
+
+static size_t v_block_bytes(size_t d, size_t block)
+{
+    return (v_words(d, block) + block / chunk_keys(block) * pad16(d)) * sizeof(float);
+}
+
+/* ---- packing ---- */
+
+static size_t value_bytes(enum prism_kv_format format) { return format == PRISM_KVF_F32 ? 4 : 2; }
+
+/* 8 values from index i of the row at p on. */
+PRISM_INLINE __m256 load_stored(const char *p, enum prism_kv_format format, size_t i)
+{
+    const void *x = p + i * value_bytes(format);
+    return format == PRISM_KVF_F32 ? _mm256_loadu_ps(x) : format == PRISM_KVF_F16 ? vec_load_f16(x) : vec_load_bf16(x);
+}
+
+/* d values to integers of norm NORM, and zeros up to a multiple of 16; returns the step. Vectors that are nothing but underflow count as zero. */
+static float quantize(int32_t *words, const char *x, enum prism_kv_format format, size_t d)
+{
+    __m256 sum = _mm256_setzero_ps();
+    for (size_t i = 0; i < d; i += 8) {
+        const __m256 v = load_stored(x, format, i);
+        sum = _mm256_fmadd_ps(v, v, sum);
+    }
+    const float square = vec_sum(sum), norm = sqrtf(square);
+    const bool is_normal = square >= 0x1p-120f && norm < INFINITY;
+    const __m256 factor = _mm256_set1_ps(is_normal ? NORM / norm : 0);
+    for (size_t i = 0; i < d; i += 16) {
+        const __m256 v0 = load_stored(x, format, i), v1 = i + 8 < d ? load_stored(x, format, i + 8) : _mm256_setzero_ps();
+        const __m256i q = vec_pack_16(_mm256_cvtps_epi32(_mm256_mul_ps(v0, factor)), _mm256_cvtps_epi32(_mm256_mul_ps(v1, factor)));
+        _mm256_store_si256((__m256i *)(void *)(words + i / PER_WORD), q);
+    }
+    return is_normal ? norm / NORM : square < 0x1p-120f ? 0 : NAN;
+}
+
+static void query_words(const struct state *st, const struct prism_attn_tile *t, size_t r, float *words)
+{
+    const float step = quantize((int32_t *)(void *)words, (const char *)(t->q + r * t->ldq), PRISM_KVF_F32, t->d);
+    st->q_step[r / TILE_ROWS * 8 + r % TILE_ROWS] = step * t->scale * 0x1.715476p0f; /* log2(e) */
+}
+
+static void pack_k(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
+{
+    _Alignas(32) int32_t words[TILE_COLS][MAX_WORDS];
+    float *step = (float *)dst + block * d / PER_WORD;
+    bool finite = true;
+    assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM);
+
+    memset(step, 0, block * sizeof *step);
+    for (size_t key = 0; key < block; key += TILE_COLS) {
+        char *panel = (char *)((float *)dst + key * d / PER_WORD);
+        if (n < key + TILE_COLS)
+            memset(words, 0, sizeof words);
+        for (size_t j = key; j < n && j < key + TILE_COLS; j++) {
+            step[j] = quantize(words[j - key], (const char *)src + j * d * value_bytes(format), format, d);
+            finite = finite && step[j] < INFINITY;
+        }
+        for (size_t i = 0; i < d / PER_WORD; i += 8)
+            put_lines(panel + i * TILE_COLS * sizeof(float), TILE_COLS * sizeof(float), words[0] + i, sizeof words[0],
+                      d / PER_WORD - i < 8 ? d / PER_WORD - i : 8);
+    }
+    for (size_t key = 0; key < block && !finite; key++)
+        step[key] = NAN;
+}
+
+/* 8 columns, from c on, of `chunk` keys of which n exist, to words 16 apart. */
+static void pack_columns(float *out, float *step, const char *p, enum prism_kv_format format, size_t c, size_t n, size_t d, size_t chunk)
+{
+    const __m256 abs = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)), inf = _mm256_set1_ps(INFINITY), zero = _mm256_setzero_ps();
+    const size_t row_bytes = d * value_bytes(format);
+    __m256 max = zero, bad = zero;
+    for (size_t key = 0; key < n; key++) {
+        const __m256 v = _mm256_and_ps(abs, load_stored(p + key * row_bytes, format, c));
+        max = _mm256_max_ps(max, v);
+        bad = _mm256_or_ps(bad, _mm256_cmp_ps(v, inf, _CMP_NLT_UQ));
+    }
+    const __m256 normal = _mm256_cmp_ps(max, _mm256_set1_ps(0x1p-110f), _CMP_GE_OQ), top = _mm256_set1_ps(V_MAX); /* top / max is finite */
+    const __m256 inverse = _mm256_and_ps(normal, _mm256_div_ps(top, max));
+    _mm256_store_ps(step, _mm256_or_ps(bad, _mm256_and_ps(normal, _mm256_div_ps(max, top)))); /* all bits set are a NaN */
+    for (size_t key = 0; key < chunk; key += 2, out += TILE_COLS) {
+        const __m256 v0 = key < n ? load_stored(p + key * row_bytes, format, c) : zero;
+        const __m256 v1 = key + 1 < n ? load_stored(p + (key + 1) * row_bytes, format, c) : zero;
+        const __m256i q0 = _mm256_cvtps_epi32(_mm256_mul_ps(v0, inverse)), q1 = _mm256_cvtps_epi32(_mm256_mul_ps(v1, inverse));
+        _mm256_store_si256((__m256i *)(void *)out, _mm256_blend_epi16(q0, _mm256_slli_epi32(q1, 16), 0xaa));
+    }
+}
+
+static void pack_v(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
+{
+    const size_t padded = pad16(d), chunk = chunk_keys(block);
+    float *steps = (float *)dst + v_words(d, block);
+    assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM);
+    for (size_t key = 0; key < block; key += chunk)
+        for (size_t c = 0; c < padded; c += 8) {
+            float *out = (float *)dst + (c / TILE_COLS * block + key) / PER_WORD * TILE_COLS + c % TILE_COLS;
+            const size_t there = c >= d || key >= n ? 0 : n - key < chunk ? n - key : chunk;
+            const char *p = (const char *)src + (there ? key * d * value_bytes(format) : 0);
+            pack_columns(out, steps + key / chunk * padded + c, p, format, c, there, d, chunk);
+        }
+}
+
+/* ---- scores ---- */
+
+PRISM_INLINE __m256 floats(__m256 sums) { return _mm256_cvtepi32_ps(_mm256_castps_si256(sums)); }
+
+/* In units of the query's step. */
+PRISM_INLINE void put_row(float *s, __m256 c0, __m256 c1, __m256 step0, __m256 step1)
+{
+    _mm256_store_ps(s, _mm256_mul_ps(step0, floats(c0)));
+    _mm256_store_ps(s + 8, _mm256_mul_ps(step1, floats(c1)));
+}
+
+PRISM_INLINE void put_scores(float *s, const struct tile *t, int rows, const float *numbers)
+{
+    const __m256 step0 = _mm256_load_ps(numbers), step1 = _mm256_load_ps(numbers + 8);
+    put_row(s, t->c00, t->c01, step0, step1);
+    put_row(s + S_LD, t->c10, t->c11, step0, step1);
+    put_row(s + 2 * S_LD, t->c20, t->c21, step0, step1);
+    put_row(s + 3 * S_LD, t->c30, t->c31, step0, step1);
+    if (rows == 6) {
+        put_row(s + 4 * S_LD, t->c40, t->c41, step0, step1);
+        put_row(s + 5 * S_LD, t->c50, t->c51, step0, step1);
+    }
+}
+
+/* ---- probabilities ---- */
+
+/* 2^x rounded to an integer, x <= 13: x = n + f as in vec_exp2_neg, 2^f by a polynomial of degree 4 (relative error 4.5e-6, 0.04 of a unit at
+ * most; none at 0). Any x below -2 gives 0. */
+PRISM_INLINE __m256i exp2_int(__m256 x)
+{
+    const __m256 magic = _mm256_set1_ps(0x1.8p23f);
+    x = _mm256_max_ps(_mm256_set1_ps(-20.0f), x);
+    const __m256 t = _mm256_add_ps(x, magic), f = _mm256_sub_ps(x, _mm256_sub_ps(t, magic));
+    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(0.00981465727f), f, _mm256_set1_ps(0.0559772737f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(0.240200251f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(0.693114638f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(1.0f));
+    const __m256i scaled = _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(t), 23));
+    return _mm256_cvtps_epi32(_mm256_castsi256_ps(scaled));
+}
+
+/* The largest of the first `seen` logits of a row, in parts; -inf for none. */
+PRISM_INLINE __m256 largest(const float *s, size_t seen)
+{
+    const __m256 minus_inf = _mm256_set1_ps(-INFINITY);
+    __m256 m0 = minus_inf, m1 = minus_inf;
+    size_t i = 0;
+    for (; i + 16 <= seen; i += 16) {
+        m0 = _mm256_max_ps(m0, _mm256_load_ps(s + i));
+        m1 = _mm256_max_ps(m1, _mm256_load_ps(s + i + 8));
+    }
+    for (; i < seen; i += 8) {
+        const __m256 is_seen = _mm256_castsi256_ps(vec_mask(seen - i < 8 ? seen - i : 8));
+        m0 = _mm256_max_ps(m0, _mm256_blendv_ps(minus_inf, _mm256_load_ps(s + i), is_seen));
+    }
+    return _mm256_max_ps(m0, m1);
+}
+
+/* A row of n logits, of which the first `seen` count, to P in place. Returns the sum, in parts. */
+PRISM_INLINE __m256 probabilities(float *s, size_t n, size_t seen, __m256 step, __m256 unit)
+{
+    const __m256i ones = _mm256_set1_epi16(1), keys = _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m256i sum = _mm256_setzero_si256();
+    for (size_t i = 0; i < n; i += 16) {
+        const __m256i p0 = exp2_int(_mm256_fmsub_ps(_mm256_load_ps(s + i), step, unit));
+        const __m256i p1 = exp2_int(_mm256_fmsub_ps(_mm256_load_ps(s + i + 8), step, unit));
+        __m256i p = vec_pack_16(p0, p1);
+        if (i + 16 > seen)
+            p = _mm256_and_si256(p, _mm256_cmpgt_epi16(_mm256_set1_epi16((short)((int)seen - (int)i)), keys));
+        _mm256_store_si256((__m256i *)(void *)(s + i / PER_WORD), p);
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(p, ones));
+    }
+    return _mm256_cvtepi32_ps(sum);
+}
+
+/* Before the probabilities of a strip: seen, unit (log2 of a unit of P in this block; the maximum that is kept is that of these), alpha and beta of
+ * its rows. Lanes of vectors are rows. Returns a bit for each row in which something counts. */
+static unsigned next_units(const struct state *st, const struct job *j, size_t strip, int32_t seen[8], float *unit)
+{
+    const size_t r = strip * TILE_ROWS, at = 8 * strip, height = strip_height(j, strip);
+    const float *s = st->s + r * S_LD;
+    __m256 m[8];
+    for (size_t i = 0; i < 8; i++) {
+        seen[i] = i < height ? (int32_t)keys_seen(j, r + i) : 0;
+        m[i] = largest(s + (i < height ? i : 0) * S_LD, (size_t)seen[i]);
+    }
+    const __m256 sees = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_load_si256((const __m256i *)(void *)seen), _mm256_setzero_si256()));
+    const __m256 s00 = _mm256_broadcast_ss(s), bad = _mm256_cmp_ps(s00, s00, _CMP_UNORD_Q); /* then every step of the block's keys is a NaN */
+    const __m256 top = _mm256_or_ps(vec_max_8(m), bad); /* all bits set are a NaN */
+    const __m256 exact = _mm256_fmsub_ps(top, _mm256_load_ps(st->q_step + at), _mm256_set1_ps(P_BITS));
+    const __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), exact);
+    const __m256 up = _mm256_fmadd_ps(size, _mm256_set1_ps(0x1p-23f), exact); /* one step: no S - unit passes P_BITS by rounding */
+
+    /* A row in which nothing counts keeps what it has: alpha 1, beta 0. At the first block before is -inf, and alpha 0. A maximum returns its
+     * second operand when one is a NaN. */
+    const __m256 before = _mm256_load_ps(st->max + at), now = _mm256_max_ps(before, up);
+    const __m256 counts = _mm256_cmp_ps(exact, _mm256_sub_ps(before, _mm256_set1_ps(NEGLIGIBLE)), _CMP_NLE_UQ);
+    const __m256 live = _mm256_and_ps(sees, counts), alpha = vec_exp2_neg(_mm256_sub_ps(before, now));
+    _mm256_store_ps(st->max + at, _mm256_blendv_ps(before, now, live));
+    _mm256_store_ps(st->alpha + at, _mm256_blendv_ps(_mm256_set1_ps(1), alpha, live));
+    _mm256_store_ps(st->beta + at, _mm256_and_ps(live, vec_exp2_neg(_mm256_sub_ps(up, now))));
+    _mm256_store_ps(unit, up);
+    return (unsigned)_mm256_movemask_ps(live);
+}
+
+static __attribute__((noinline)) bool softmax_strip(const struct state *st, const struct job *j, size_t strip, size_t n)
+{
+    _Alignas(32) float unit[8];
+    _Alignas(32) int32_t seen[8];
+    const unsigned live = next_units(st, j, strip, seen, unit);
+    for (size_t i = 0; i < strip_height(j, strip); i++) {
+        const size_t r = strip * TILE_ROWS + i, at = 8 * strip + i;
+        float *s = st->s + r * S_LD, *sum = st->sum + 8 * r;
+        if (live >> i & 1) {
+            const __m256 here = probabilities(s, n, (size_t)seen[i], _mm256_broadcast_ss(st->q_step + at), _mm256_broadcast_ss(unit + i));
+            const __m256 before = _mm256_mul_ps(_mm256_broadcast_ss(st->alpha + at), _mm256_load_ps(sum));
+            _mm256_store_ps(sum, _mm256_fmadd_ps(_mm256_broadcast_ss(st->beta + at), here, before));
+        } else {
+            memset(s, 0, n / PER_WORD * sizeof *s);
+        }
+    }
+    return live != 0;
+}
+
+/* ---- values ---- */
+
+/* Where a tile's sums go: O = alpha * O + beta * (step * sums), by rows. */
+struct target {
+    float *o;
+    const float *alpha, *beta, *step;
+    size_t next_step; /* from the steps of a chunk to those of the next */
+};
+
+PRISM_INLINE void add_row(const struct target *t, size_t row, __m256 c0, __m256 c1, __m256 step0, __m256 step1)
+{
+    const __m256 alpha = _mm256_broadcast_ss(t->alpha + row), beta = _mm256_broadcast_ss(t->beta + row);
+    float *o = t->o + TILE_COLS * row;
+    const __m256 x0 = _mm256_mul_ps(floats(c0), step0), x1 = _mm256_mul_ps(floats(c1), step1);
+    _mm256_store_ps(o, _mm256_fmadd_ps(x0, beta, _mm256_mul_ps(alpha, _mm256_load_ps(o))));
+    _mm256_store_ps(o + 8, _mm256_fmadd_ps(x1, beta, _mm256_mul_ps(alpha, _mm256_load_ps(o + 8))));
+}
+
+PRISM_INLINE void add_tile(const struct target *to, const struct tile *t, int rows)
+{
+    const __m256 step0 = _mm256_load_ps(to->step), step1 = _mm256_load_ps(to->step + 8);
+    add_row(to, 0, t->c00, t->c01, step0, step1);
+    add_row(to, 1, t->c10, t->c11, step0, step1);
+    add_row(to, 2, t->c20, t->c21, step0, step1);
+    add_row(to, 3, t->c30, t->c31, step0, step1);
+    if (rows == 6) {
+        add_row(to, 4, t->c40, t->c41, step0, step1);
+        add_row(to, 5, t->c50, t->c51, step0, step1);
+    }
+}
+
+/* n words of keys at p and v, in chunks. */
+PRISM_INLINE void values_chunks(struct target to, int rows, const float *p, const float *v, size_t n)
+{
+    static const float once[TILE_ROWS] = { 1, 1, 1, 1, 1, 1 }; /* alpha of the chunks after the first */
+    enum { WORDS_OF_CHUNK = CHUNK / PER_WORD };
+    for (size_t i = 0; i < n; i += WORDS_OF_CHUNK, to.alpha = once, to.step += to.next_step) {
+        struct tile t;
+        tile_zero(&t);
+        tile_run(&t, rows, p + i, S_LD, 1, v + i * TILE_COLS, n - i < WORDS_OF_CHUNK ? n - i : WORDS_OF_CHUNK);
+        add_tile(&to, &t, rows);
+    }
+}
+
+static __attribute__((noinline)) void values_6(const struct target *to, const float *p, const float *v, size_t n)
+{
+    values_chunks(*to, 6, p, v, n);
+}
+
+static __attribute__((noinline)) void values_4(const struct target *to, const float *p, const float *v, size_t n)
+{
+    values_chunks(*to, 4, p, v, n);
+}
+
+static void values_strip(const struct state *st, const struct job *j, size_t strip, size_t panel, const float *v, size_t n)
+{
+    const size_t r = strip * TILE_ROWS, at = 8 * strip, padded = pad16(j->d), c = panel * TILE_COLS;
+    const struct target to = { st->o + r * padded + c * TILE_ROWS, st->alpha + at, st->beta + at, v + v_words(j->d, j->block) + c, padded };
+    v += c * j->block / PER_WORD;
+    if (strip_height(j, strip) == TILE_ROWS)
+        values_6(&to, st->s + r * S_LD, v, n / PER_WORD);
+    else
+        values_4(&to, st->s + r * S_LD, v, n / PER_WORD);
+}
+
+/* Of the family's err: the roundings of up to 256 values of P (half a unit of 8192 of the block's largest) and of V (half of 1/4095) are
+ * independent of each other: 0.29 / 8192 * sqrt(256) * 5 sigma = 3e-3, and that of the logits is less. */
+#define ATTENTION_I16_ERR 3e-3f
+
+#endif

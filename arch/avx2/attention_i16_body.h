@@ -1,16 +1,9 @@
 /* attention_i16_body.h - attention_body.h on int16 with int32 sums. vpmaddwd multiplies 16 pairs, twice what an FMA does,
- * for one vpaddd more; vpdpwssd of AVX-VNNI does both at once. The numbers are those of arch/generic/attention_i16.c:
- *
- * - Queries and keys are rounded to integers of norm 32767, each with its own step. By Cauchy and Schwarz no sum of their products, and no
- *   part of one, passes 32775^2 < 2^31, whatever the head size.
- * - Probabilities are taken from the maximum that the row finds in this block: P = 2^(S - m + 13), at most 8192; a block far below the
- *   running maximum keeps its precision. The block's factor 2^(m - 13 - max) is applied where its part of O is added. The sums that O is
- *   divided by are those of the rounded P.
- * - Values are rounded to integers up to 4095, with one step for each column of a chunk of 64 keys. Sums: 64 * 8192 * 4095 < 2^31.
+ * for one vpaddd more; vpdpwssd of AVX-VNNI does both at once. What is rounded, and why no sum overflows, is said in
+ * arch/generic/attention_i16.c.
  *
  * A word is a pair of neighbours in the sum: dimensions in Q and K, keys in P and V; a row of P as int16 in order of keys is such words.
  * Behind the words of a K block lie the steps of its keys, [block]; behind those of a V block [chunk][columns, padded to 16].
- * A key that is not finite makes NaN of its block for all rows that see any of it; a value, of its column of the chunk.
  *
  * Included after the words_i16.h of a level, which defines dot. */
 #ifndef PRISM_AVX2_ATTENTION_I16_BODY_H

@@ -1,5 +1,6 @@
-/* table.c - the AVX-512 BF16 level (Cooper Lake, Sapphire Rapids, Zen 4 and later): weights of 16 bits and attention in bf16, the
- * rest from the levels below. Chosen by the instructions' rates (vdpbf16ps does twice the multiply-adds of an FMA), not measured. */
+/* table.c - the AVX-512 BF16 level (Zen 4 and later; Intel's processors do better at the level below, see arch/detect.c): weights of 16 bits
+ * and attention in bf16, the rest from the levels below. Chosen by the instructions' rates (vdpbf16ps does twice the multiply-adds of an
+ * FMA), not measured. */
 #include "arch/avx2/avx2.h"
 #include "arch/avx512/avx512.h"
 #include "arch/avx512bf16/avx512bf16.h"

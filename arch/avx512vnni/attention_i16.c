@@ -1,15 +1,7 @@
-/* attention_i16.c - prefill attention on int16 with vpdpwssd, which does twice the multiply-adds of an FMA: the algorithm is
- * arch/avx512/attention_body.h. More of the operands is kept than by bf16, which has eight bits:
+/* attention_i16.c - prefill attention on int16 with vpdpwssd, which does twice the multiply-adds of an FMA. What is rounded, and why no sum
+ * overflows, is said in arch/generic/attention_i16.c; the walk is arch/avx512/attention_body.h.
  *
- * - Queries and keys are rounded to integers of norm 32767, each with its own step. By Cauchy and Schwarz no sum of their products, and no
- *   part of one, passes 32775^2 < 2^31, whatever the head size.
- * - Probabilities are taken from the maximum that the row finds in this block: P = 2^(S - m + 13), at most 8192; a block far below the
- *   running maximum keeps its precision. The block's factor 2^(m - 13 - max) is applied where its part of O is added. The sums that O is
- *   divided by are those of the rounded P.
- * - Values are rounded to integers up to 4095, with one step for each column of a chunk of 64 keys. Sums: 64 * 8192 * 4095 < 2^31.
- *
- * Behind the words of a K block lie the steps of its keys, [block]; behind those of a V block [chunk][columns, padded to 16].
- * A key that is not finite makes NaN of its block for all rows that see any of it; a value, of its column of the chunk. */
+ * Behind the words of a K block lie the steps of its keys, [block]; behind those of a V block [chunk][columns, padded to 16]. */
 #include "arch/avx512vnni/words.h"
 
 #include "arch/avx512/attention_body.h"

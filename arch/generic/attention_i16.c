@@ -1,10 +1,14 @@
-/* attention_i16.c - prefill attention on int16 with int32 sums, the definition: row by row, block by block.
+/* attention_i16.c - prefill attention on int16 with int32 sums, the definition: row by row, block by block. More of the operands is kept than
+ * by bf16, which has eight bits, and the instructions do as much or more:
  *
- * Queries and keys are rounded to integers of norm 32767, each with its own step, so that by Cauchy and Schwarz no sum of their products,
- * and no part of one, passes 32775^2 < 2^31. Probabilities of a block are P = 2^(S - m + 13) with m the largest logit S (base 2) that the
- * row finds in this block, rounded to integers up to 8192; values have 4095 steps of their own for each column of a chunk of 64 keys:
- * 64 * 8192 * 4095 < 2^31. The part of a chunk is added to O times 2^(m - 13 - M), M the running maximum of m - 13, and the sums that O is
- * divided by are those of the rounded P.
+ * - Queries and keys are rounded to integers of norm 32767, each with its own step. By Cauchy and Schwarz no sum of their products, and no
+ *   part of one, passes 32775^2 < 2^31, whatever the head size.
+ * - Probabilities of a block are P = 2^(S - m + 13) with m the largest logit S (base 2) that the row finds in this block, rounded to integers
+ *   up to 8192: a block far below the running maximum keeps its precision.
+ * - Values are rounded to integers up to 4095, with one step for each column of a chunk of 64 keys. Sums: 64 * 8192 * 4095 < 2^31.
+ * - The part of a chunk is added to O times 2^(m - 13 - M), M the running maximum of m - 13. The sums that O is divided by are those of the
+ *   rounded P.
+ *
  * A key that is not finite makes NaN of its block for all rows that see any of it; a value, of its column of the chunk. */
 #include <assert.h>
 #include <math.h>

@@ -57,7 +57,7 @@ typedef void prism_log_fn(void *user, const char *line);
 
 /* How linear layers and attention compute. */
 enum prism_compute {
-    PRISM_COMPUTE_AUTO = 0, /* the fastest arithmetic of the level: int8, bf16 or f32 dot products */
+    PRISM_COMPUTE_AUTO = 0, /* the fastest arithmetic of the level: int8, int16, bf16 or f32 dot products */
     PRISM_COMPUTE_F32 = 1   /* activations, products and sums in fp32 everywhere: the reference behaviour */
 };
 
@@ -183,7 +183,7 @@ struct prism_plan {
     const char *level, *compute;          /* names; compute: "auto" or "f32" */
     const char *selector;                 /* "dense" or the selector in use */
     uint32_t block;                       /* tokens per attention block */
-    const char *attention_type;           /* what attention multiplies: "f32" or "bf16" */
+    const char *attention_type;           /* what attention multiplies: "f32", "i16" or "bf16" */
     uint64_t kv_bytes, activation_bytes, panel_bytes, attention_bytes, logits_bytes, total_bytes;
 };
 

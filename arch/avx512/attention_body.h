@@ -227,11 +227,24 @@ static void scores(const struct state *st, const struct job *j, const float *k, 
             }
 }
 
-/* The logits of key i that rows r .. r + 15 see; row r sees `first` keys of the block. */
+/* Which of 16 rows see key i; the first of them sees `first` keys of the block. */
 PRISM_INLINE __mmask16 rows_that_see(ptrdiff_t first, size_t i)
 {
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     return _mm512_cmpgt_epi32_mask(_mm512_add_epi32(lane, _mm512_set1_epi32((int)first)), _mm512_set1_epi32((int)i));
+}
+
+/* The largest of the first n logits (a multiple of four) of each of 16 rows; -inf for none. If all are NaN, so is the result. */
+PRISM_INLINE __m512 largest(const float *s, size_t n)
+{
+    __m512 m0 = _mm512_set1_ps(-INFINITY), m1 = m0, m2 = m0, m3 = m0;
+    for (size_t i = 0; i < n; i += 4) {
+        m0 = _mm512_max_ps(m0, _mm512_load_ps(s + i * TILE_ROWS));
+        m1 = _mm512_max_ps(m1, _mm512_load_ps(s + (i + 1) * TILE_ROWS));
+        m2 = _mm512_max_ps(m2, _mm512_load_ps(s + (i + 2) * TILE_ROWS));
+        m3 = _mm512_max_ps(m3, _mm512_load_ps(s + (i + 3) * TILE_ROWS));
+    }
+    return _mm512_max_ps(_mm512_max_ps(m0, m1), _mm512_max_ps(m2, m3));
 }
 
 static void softmax(const struct state *st, const struct job *j)

@@ -63,21 +63,14 @@ static __attribute__((noinline)) void softmax_16(const struct state *st, const s
     const __m512 minus_inf = _mm512_set1_ps(-INFINITY);
     const size_t seen_by_all = keys_seen(j, r) / 4 * 4;
     float *s = st->s + r;
-    __m512 m0 = minus_inf, m1 = minus_inf, m2 = minus_inf, m3 = minus_inf;
-    size_t i = 0;
-    for (; i < seen_by_all; i += 4) {
-        m0 = _mm512_max_ps(m0, _mm512_load_ps(s + i * TILE_ROWS));
-        m1 = _mm512_max_ps(m1, _mm512_load_ps(s + (i + 1) * TILE_ROWS));
-        m2 = _mm512_max_ps(m2, _mm512_load_ps(s + (i + 2) * TILE_ROWS));
-        m3 = _mm512_max_ps(m3, _mm512_load_ps(s + (i + 3) * TILE_ROWS));
-    }
+    __m512 top = largest(s, seen_by_all);
+    size_t i = seen_by_all;
     for (; i < n; i++) {
         const __m512 x = _mm512_mask_mov_ps(minus_inf, rows_that_see(j->first + (ptrdiff_t)r, i), _mm512_load_ps(s + i * TILE_ROWS));
         _mm512_store_ps(s + i * TILE_ROWS, x);
-        m0 = _mm512_max_ps(m0, x);
+        top = _mm512_max_ps(top, x);
     }
-    const __m512 before = _mm512_load_ps(st->max + r);
-    const __m512 now = _mm512_max_ps(before, _mm512_max_ps(_mm512_max_ps(m0, m1), _mm512_max_ps(m2, m3)));
+    const __m512 before = _mm512_load_ps(st->max + r), now = _mm512_max_ps(before, top);
     /* A row that has seen nothing yet: -inf - 0 is -inf, whose power is 0; -inf - -inf would be NaN. */
     const __m512 max = _mm512_mask_mov_ps(now, _mm512_cmp_ps_mask(now, minus_inf, _CMP_EQ_OQ), _mm512_setzero_ps());
     __m512 sum = _mm512_setzero_ps();

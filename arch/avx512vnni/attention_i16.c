@@ -146,22 +146,6 @@ PRISM_INLINE __m512i probabilities(float *s, size_t i, __m512 step, __m512 unit,
     return words;
 }
 
-/* The largest logit of each row; -inf for rows that see none. A NaN stays: vmaxps returns its second operand then, and the later. */
-PRISM_INLINE __m512 largest(const float *s, ptrdiff_t first, size_t seen_by_all, size_t n)
-{
-    __m512 m0 = _mm512_set1_ps(-INFINITY), m1 = m0, m2 = m0, m3 = m0;
-    size_t i = 0;
-    for (; i < seen_by_all; i += 4) {
-        m0 = _mm512_max_ps(m0, _mm512_load_ps(s + i * TILE_ROWS));
-        m1 = _mm512_max_ps(m1, _mm512_load_ps(s + (i + 1) * TILE_ROWS));
-        m2 = _mm512_max_ps(m2, _mm512_load_ps(s + (i + 2) * TILE_ROWS));
-        m3 = _mm512_max_ps(m3, _mm512_load_ps(s + (i + 3) * TILE_ROWS));
-    }
-    for (; i < n; i++)
-        m0 = _mm512_mask_max_ps(m0, rows_that_see(first, i), m0, _mm512_load_ps(s + i * TILE_ROWS));
-    return _mm512_max_ps(_mm512_max_ps(m3, m2), _mm512_max_ps(m1, m0));
-}
-
 /* The maximum that is kept is that of log2 of a block's unit of P. */
 static __attribute__((noinline)) void softmax_16(const struct state *st, const struct job *j, size_t r, size_t n)
 {
@@ -170,7 +154,9 @@ static __attribute__((noinline)) void softmax_16(const struct state *st, const s
     const __m512 step = _mm512_load_ps(st->q_step + r), before = _mm512_load_ps(st->max + r);
     float *s = st->s + r;
 
-    const __m512 top = largest(s, first, seen_by_all, n);
+    __m512 top = largest(s, seen_by_all); /* a NaN stays: vmaxps returns its second operand then */
+    for (size_t i = seen_by_all; i < n; i++)
+        top = _mm512_mask_max_ps(top, rows_that_see(first, i), top, _mm512_load_ps(s + i * TILE_ROWS));
     const __mmask16 sees = _mm512_cmp_ps_mask(top, _mm512_set1_ps(-INFINITY), _CMP_NEQ_UQ);
     __m512 unit = _mm512_maskz_mov_ps(sees, _mm512_fmsub_ps(top, step, _mm512_set1_ps(P_BITS)));
     unit = _mm512_fmadd_ps(_mm512_abs_ps(unit), _mm512_set1_ps(0x1p-23f), unit); /* one step up: no S - unit passes P_BITS by rounding */

@@ -90,7 +90,7 @@ static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_t
 /* ---- activations ---- */
 
 /* Twice n groups of six rows, the scales of two at a time in one vector, as in pack_a_i8.c. */
-static __attribute__((noinline)) void put_rows(char *out, const float *x, size_t ldx, size_t n)
+static __attribute__((noinline)) void quantize_i16(char *out, const float *x, size_t ldx, size_t n)
 {
     const __m512i first = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12); /* lane 12 is zero */
     const __m512i second = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12);
@@ -119,14 +119,14 @@ static void pack_a(void *panel, const float *x, size_t ldx, size_t rows, size_t 
     const size_t whole = rows == MR ? k / 64 : 0;
     assert(rows >= 1 && rows <= MR && k % 32 == 0 && (uintptr_t)panel % 64 == 0);
 
-    put_rows(panel, x, ldx, whole);
+    quantize_i16(panel, x, ldx, whole);
     for (size_t i = 64 * whole; i < k; i += 64) {
         const size_t n = k - i < 64 ? k - i : 64;
         _Alignas(64) float values[MR][64] = { 0 };
         _Alignas(64) char two[2 * A_GROUP];
         for (size_t r = 0; r < rows; r++)
             memcpy(values[r], x + i + r * ldx, n * sizeof *x);
-        put_rows(two, values[0], 64, 1);
+        quantize_i16(two, values[0], 64, 1);
         memcpy((char *)panel + i / 32 * A_GROUP, two, n / 32 * A_GROUP);
     }
 }
@@ -169,12 +169,7 @@ static __attribute__((noinline)) void tile(float *c, size_t ldc, const uint8_t *
         add_scaled(&c4, s4, d_a[4], scale);
         add_scaled(&c5, s5, d_a[5], scale);
     }
-    pair_put(c, c0, add);
-    pair_put(c + ldc, c1, add);
-    pair_put(c + 2 * ldc, c2, add);
-    pair_put(c + 3 * ldc, c3, add);
-    pair_put(c + 4 * ldc, c4, add);
-    pair_put(c + 5 * ldc, c5, add);
+    put_rows(c, ldc, c0, c1, c2, c3, c4, c5, add);
 }
 
 static void gemm(const struct prism_gemm_args *g)

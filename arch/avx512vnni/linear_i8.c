@@ -75,12 +75,7 @@ PRISM_INLINE void tile(float *c, size_t ldc, const uint8_t *a, const char *w, si
             pair_fma(&c5, _mm512_set1_ps(numbers->d_sum[5]), min);
         }
     }
-    pair_put(c, c0, add);
-    pair_put(c + ldc, c1, add);
-    pair_put(c + 2 * ldc, c2, add);
-    pair_put(c + 3 * ldc, c3, add);
-    pair_put(c + 4 * ldc, c4, add);
-    pair_put(c + 5 * ldc, c5, add);
+    put_rows(c, ldc, c0, c1, c2, c3, c4, c5, add);
 }
 
 static __attribute__((noinline)) void tile_i8(float *c, size_t ldc, const uint8_t *a, const char *w, size_t n, bool add)

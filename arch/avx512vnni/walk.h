@@ -45,6 +45,18 @@ PRISM_INLINE void add_scaled(struct pair *c, struct sums s, float a, struct pair
     c->y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s.y), _mm512_mul_ps(scale, d.y), c->y);
 }
 
+/* c[6][32] = or += the sums */
+PRISM_INLINE void put_rows(float *c, size_t ldc, struct pair c0, struct pair c1, struct pair c2, struct pair c3, struct pair c4, struct pair c5,
+                           bool add)
+{
+    pair_put(c, c0, add);
+    pair_put(c + ldc, c1, add);
+    pair_put(c + 2 * ldc, c2, add);
+    pair_put(c + 3 * ldc, c3, add);
+    pair_put(c + 4 * ldc, c4, add);
+    pair_put(c + 5 * ldc, c5, add);
+}
+
 /* ---- over the tiles ---- */
 
 /* One tile of c, of which rows x cols exist. */

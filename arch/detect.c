@@ -1,4 +1,4 @@
-/* detect.c - processor features to levels, and the choice of the best one. */
+/* detect.c - processor features to levels, and the choice of the best one; names of levels and peaks. */
 #include "src/kernels.h"
 
 extern const struct prism_kernels prism_kernels_generic;
@@ -35,6 +35,14 @@ static const char *const labels[PRISM_N_LEVELS] = {
 const char *prism_level_label(enum prism_level level)
 {
     return (unsigned)level < PRISM_N_LEVELS ? labels[level] : "unknown";
+}
+
+const char *prism_peak_label(enum prism_peak_kind kind)
+{
+    static const char *const names[PRISM_N_PEAKS] = {
+        [PRISM_PEAK_F32] = "f32", [PRISM_PEAK_I8] = "i8", [PRISM_PEAK_I16] = "i16", [PRISM_PEAK_BF16] = "bf16",
+    };
+    return names[kind];
 }
 
 bool prism_level_is_native(enum prism_level level)

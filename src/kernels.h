@@ -198,6 +198,8 @@ typedef void prism_softmax_q30_fn(uint32_t *p, const float *x, size_t n);
 
 enum prism_peak_kind { PRISM_PEAK_F32, PRISM_PEAK_I8, PRISM_PEAK_I16, PRISM_PEAK_BF16, PRISM_N_PEAKS };
 
+const char *prism_peak_label(enum prism_peak_kind kind); /* "f32", "i8", "i16", "bf16" */
+
 /* n >= 1 steps of the level's multiply-add of a kind on registers alone: floats; bytes, and pairs of int16, into int32 by the fastest
  * sequence that never saturates; pairs of bf16 into floats. Returns the operations done, two per multiply-add; a microsecond is about 300 steps. */
 typedef double prism_peak_fn(size_t n);

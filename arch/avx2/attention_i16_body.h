@@ -21,10 +21,10 @@ PRISM_INLINE void madd(__m256 *c, __m256 a, __m256 b)
 }
 
 #include "arch/avx2/attention_body.h"
+#include "arch/generic/attention_i16.h"
 
-enum { CHUNK = 64, P_BITS = 13, V_MAX = 4095, NORM = 32767, MAX_WORDS = PRISM_MAX_HEAD_DIM / PER_WORD };
+enum { MAX_WORDS = PRISM_MAX_HEAD_DIM / PER_WORD };
 
-static size_t chunk_keys(size_t block) { return block < CHUNK ? block : CHUNK; }
 static size_t v_words(size_t d, size_t block) { return block * pad16(d) / PER_WORD; }
 
 static size_t k_block_bytes(size_t d, size_t block)
@@ -48,7 +48,7 @@ PRISM_INLINE __m256 load_stored(const char *p, enum prism_kv_format format, size
     return format == PRISM_KVF_F32 ? _mm256_loadu_ps(x) : format == PRISM_KVF_F16 ? vec_load_f16(x) : vec_load_bf16(x);
 }
 
-/* d values to integers of norm NORM, and zeros up to a multiple of 16; returns the step. Vectors that are nothing but underflow count as zero. */
+/* d values to integers of norm NORM, and zeros up to a multiple of 16; returns the step. */
 static float quantize(int32_t *words, const char *x, enum prism_kv_format format, size_t d)
 {
     __m256 sum = _mm256_setzero_ps();
@@ -56,15 +56,14 @@ static float quantize(int32_t *words, const char *x, enum prism_kv_format format
         const __m256 v = load_stored(x, format, i);
         sum = _mm256_fmadd_ps(v, v, sum);
     }
-    const float square = vec_sum(sum), norm = sqrtf(square);
-    const bool is_normal = square >= 0x1p-120f && norm < INFINITY;
-    const __m256 factor = _mm256_set1_ps(is_normal ? NORM / norm : 0);
+    float step;
+    const __m256 factor = _mm256_set1_ps(norm_factor(vec_sum(sum), &step));
     for (size_t i = 0; i < d; i += 16) {
         const __m256 v0 = load_stored(x, format, i), v1 = i + 8 < d ? load_stored(x, format, i + 8) : _mm256_setzero_ps();
         const __m256i q = vec_pack_16(_mm256_cvtps_epi32(_mm256_mul_ps(v0, factor)), _mm256_cvtps_epi32(_mm256_mul_ps(v1, factor)));
         _mm256_store_si256((__m256i *)(void *)(words + i / PER_WORD), q);
     }
-    return is_normal ? norm / NORM : square < 0x1p-120f ? 0 : NAN;
+    return step;
 }
 
 static void query_words(const struct state *st, const struct prism_attn_tile *t, size_t r, float *words)
@@ -77,7 +76,6 @@ static void pack_k(void *dst, const void *src, enum prism_kv_format format, size
 {
     _Alignas(32) int32_t words[TILE_COLS][MAX_WORDS];
     float *step = (float *)dst + block * d / PER_WORD;
-    bool finite = true;
     assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM);
 
     memset(step, 0, block * sizeof *step);
@@ -85,16 +83,13 @@ static void pack_k(void *dst, const void *src, enum prism_kv_format format, size
         char *panel = (char *)((float *)dst + key * d / PER_WORD);
         if (n < key + TILE_COLS)
             memset(words, 0, sizeof words);
-        for (size_t j = key; j < n && j < key + TILE_COLS; j++) {
+        for (size_t j = key; j < n && j < key + TILE_COLS; j++)
             step[j] = quantize(words[j - key], (const char *)src + j * d * value_bytes(format), format, d);
-            finite = finite && step[j] < INFINITY;
-        }
         for (size_t i = 0; i < d / PER_WORD; i += 8)
             put_lines(panel + i * TILE_COLS * sizeof(float), TILE_COLS * sizeof(float), words[0] + i, sizeof words[0],
                       d / PER_WORD - i < 8 ? d / PER_WORD - i : 8);
     }
-    for (size_t key = 0; key < block && !finite; key++)
-        step[key] = NAN;
+    spread_nan(step, n, block);
 }
 
 /* 8 columns, from c on, of `chunk` keys of which n exist, to words 16 apart. */
@@ -108,7 +103,7 @@ static void pack_columns(float *out, float *step, const char *p, enum prism_kv_f
         max = _mm256_max_ps(max, v);
         bad = _mm256_or_ps(bad, _mm256_cmp_ps(v, inf, _CMP_NLT_UQ));
     }
-    const __m256 normal = _mm256_cmp_ps(max, _mm256_set1_ps(0x1p-110f), _CMP_GE_OQ), top = _mm256_set1_ps(V_MAX); /* top / max is finite */
+    const __m256 normal = _mm256_cmp_ps(max, _mm256_set1_ps(LEAST_V), _CMP_GE_OQ), top = _mm256_set1_ps(V_MAX);
     const __m256 inverse = _mm256_and_ps(normal, _mm256_div_ps(top, max));
     _mm256_store_ps(step, _mm256_or_ps(bad, _mm256_and_ps(normal, _mm256_div_ps(max, top)))); /* all bits set are a NaN */
     for (size_t key = 0; key < chunk; key += 2, out += TILE_COLS) {

@@ -185,13 +185,11 @@ static void gemm_min(const struct prism_gemm_args *g) { gemm(g, tile_min); }
 const struct prism_linear prism_linear_q4_0_avx2 = {
     .name = "i8", .mr = MR, .nr = NR, .k_step = 32, .a_part = 64,
     .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = pack_w, .pack_a = pack_a, .gemm = gemm_offset,
-    .finer = &prism_linear_i16_avx2,
     .a_err = 0.5f / 127 + 0x1p-22f, .w_err = 0.0f,
 };
 
 const struct prism_linear prism_linear_q4_1_avx2 = {
     .name = "i8", .mr = MR, .nr = NR, .k_step = 32, .a_part = 64,
     .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = pack_w, .pack_a = pack_a, .gemm = gemm_min,
-    .finer = &prism_linear_i16_avx2,
     .a_err = 0.5f / 127 + 0x1p-22f, .w_err = 0.0f,
 };

@@ -91,18 +91,8 @@ static __attribute__((noinline)) void tile(float *c, size_t ldc, const float *a,
         madd(&c10, _mm512_set1_ps(a[10]), b);
         madd(&c11, _mm512_set1_ps(a[11]), b);
     }
-    pair_put(c, c0, add);
-    pair_put(c + ldc, c1, add);
-    pair_put(c + 2 * ldc, c2, add);
-    pair_put(c + 3 * ldc, c3, add);
-    pair_put(c + 4 * ldc, c4, add);
-    pair_put(c + 5 * ldc, c5, add);
-    pair_put(c + 6 * ldc, c6, add);
-    pair_put(c + 7 * ldc, c7, add);
-    pair_put(c + 8 * ldc, c8, add);
-    pair_put(c + 9 * ldc, c9, add);
-    pair_put(c + 10 * ldc, c10, add);
-    pair_put(c + 11 * ldc, c11, add);
+    pair_put_6(c, ldc, c0, c1, c2, c3, c4, c5, add);
+    pair_put_6(c + 6 * ldc, ldc, c6, c7, c8, c9, c10, c11, add);
 }
 
 static void gemm(const struct prism_gemm_args *g)

@@ -66,6 +66,18 @@ PRISM_INLINE void pair_put(float *c, struct pair v, bool add)
     _mm512_storeu_ps(c + 16, v.y);
 }
 
+/* Six rows of c, 32 columns each, likewise. */
+PRISM_INLINE void pair_put_6(float *c, size_t ldc, struct pair c0, struct pair c1, struct pair c2, struct pair c3, struct pair c4, struct pair c5,
+                           bool add)
+{
+    pair_put(c, c0, add);
+    pair_put(c + ldc, c1, add);
+    pair_put(c + 2 * ldc, c2, add);
+    pair_put(c + 3 * ldc, c3, add);
+    pair_put(c + 4 * ldc, c4, add);
+    pair_put(c + 5 * ldc, c5, add);
+}
+
 /* The part of a tile (stride 32) that exists goes to c. */
 PRISM_INLINE void tile_put_part(float *c, size_t ldc, const float *tile, size_t rows, size_t cols, bool add)
 {

@@ -6,18 +6,7 @@
 
 enum { PER_WORD = 1 }; /* values of k in a word */
 
-/* c += a * b */
-PRISM_INLINE void madd(struct pair *c, __m512 a, struct pair b)
-{
-    pair_fma(c, a, b);
-}
-
-/* c.x += p[0] * v, c.y += p[1] * v */
-PRISM_INLINE void madd_rows(struct pair *c, const float *p, __m512 v)
-{
-    c->x = _mm512_fmadd_ps(_mm512_set1_ps(p[0]), v, c->x);
-    c->y = _mm512_fmadd_ps(_mm512_set1_ps(p[1]), v, c->y);
-}
+PRISM_INLINE __m512 dot_words(__m512 c, __m512 a, __m512 b) { return _mm512_fmadd_ps(a, b, c); }
 
 /* 16 * PER_WORD floats at x (64-byte aligned) as 16 words. */
 PRISM_INLINE __m512 words_from_floats(const float *x)
@@ -37,5 +26,7 @@ PRISM_INLINE void join(float *out, size_t row, __m512 v0, __m512 v1)
     _mm512_store_ps(out, v0);
     _mm512_store_ps(out + row, v1);
 }
+
+#include "arch/avx512/madd.h"
 
 #endif

@@ -8,7 +8,7 @@ enum { PER_WORD = 2 }; /* values of k in a word */
 
 #if defined(PRISM_SIMDE)
 /* The even and the odd values as fp32, two FMAs; the instruction also takes subnormals as zero, which no test sees. */
-PRISM_INLINE __m512 dot_bf16(__m512 c, __m512 a, __m512 b)
+PRISM_INLINE __m512 dot_words(__m512 c, __m512 a, __m512 b)
 {
     const __m512i odd = _mm512_set1_epi32((int)0xffff0000u), x = _mm512_castps_si512(a), y = _mm512_castps_si512(b);
     c = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(x, odd)), _mm512_castsi512_ps(_mm512_and_si512(y, odd)), c);
@@ -21,7 +21,7 @@ PRISM_INLINE __m512 pairs_bf16(__m512 v0, __m512 v1)
     return _mm512_castsi512_ps(_mm512_or_si512(vec_to_bf16(v0), _mm512_slli_epi32(vec_to_bf16(v1), 16)));
 }
 #else
-PRISM_INLINE __m512 dot_bf16(__m512 c, __m512 a, __m512 b)
+PRISM_INLINE __m512 dot_words(__m512 c, __m512 a, __m512 b)
 {
     return _mm512_dpbf16_ps(c, (__m512bh)_mm512_castps_si512(a), (__m512bh)_mm512_castps_si512(b));
 }
@@ -34,20 +34,6 @@ PRISM_INLINE __m512 pairs_bf16(__m512 v0, __m512 v1)
     return _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(v1, v0)));
 }
 #endif
-
-/* c += a * b over both values of each word */
-PRISM_INLINE void madd(struct pair *c, __m512 a, struct pair b)
-{
-    c->x = dot_bf16(c->x, a, b.x);
-    c->y = dot_bf16(c->y, a, b.y);
-}
-
-/* c.x += p[0] * v, c.y += p[1] * v, likewise */
-PRISM_INLINE void madd_rows(struct pair *c, const float *p, __m512 v)
-{
-    c->x = dot_bf16(c->x, _mm512_set1_ps(p[0]), v);
-    c->y = dot_bf16(c->y, _mm512_set1_ps(p[1]), v);
-}
 
 /* 32 values in their order in memory as 16 words. */
 PRISM_INLINE __m512 words_in_order(__m512 low, __m512 high)
@@ -74,5 +60,7 @@ PRISM_INLINE void join(float *out, size_t row, __m512 v0, __m512 v1)
     (void)row;
     _mm512_store_ps(out, pairs_bf16(v0, v1));
 }
+
+#include "arch/avx512/madd.h"
 
 #endif

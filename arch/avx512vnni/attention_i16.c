@@ -6,10 +6,8 @@
 
 #include "arch/avx512/attention_body.h"
 #include "arch/avx512vnni/avx512vnni.h"
+#include "arch/generic/attention_i16.h"
 
-enum { CHUNK = 64, P_BITS = 13, V_MAX = 4095, NORM = 32767 };
-
-static size_t chunk_keys(size_t block) { return block < CHUNK ? block : CHUNK; }
 static size_t v_words(size_t d, size_t block) { return block * pad_16(d) / PER_WORD; }
 
 static size_t k_block_bytes(size_t d, size_t block)
@@ -24,41 +22,34 @@ static size_t v_block_bytes(size_t d, size_t block)
 
 /* ---- packing ---- */
 
-/* Factor that gives d values a norm of NORM, and its inverse to *step; vectors that are nothing but underflow count as zero. */
-static float norm_factor(const char *x, enum prism_kv_format format, size_t d, float *step)
+static float sum_of_squares(const char *x, enum prism_kv_format format, size_t d)
 {
     __m512 sum = _mm512_setzero_ps();
     for (size_t i = 0; i < d; i += 16) {
         const __m512 v = vec_load_stored(x + i * value_bytes(format), format, d - i < 16 ? d - i : 16);
         sum = _mm512_fmadd_ps(v, v, sum);
     }
-    const float square = _mm512_reduce_add_ps(sum), norm = sqrtf(square);
-    *step = square < 0x1p-120f ? 0 : norm < INFINITY ? norm / NORM : NAN;
-    return square < 0x1p-120f || !(norm < INFINITY) ? 0 : NORM / norm;
+    return _mm512_reduce_add_ps(sum);
 }
 
 static float query_factor(const struct state *st, const struct prism_attn_tile *t, size_t r)
 {
-    const float factor = norm_factor((const char *)(t->q + r * t->ldq), PRISM_KVF_F32, t->d, st->q_step + r);
+    const float factor = norm_factor(sum_of_squares((const char *)(t->q + r * t->ldq), PRISM_KVF_F32, t->d), st->q_step + r);
     st->q_step[r] *= t->scale * 0x1.715476p0f; /* log2(e) */
     return factor;
 }
 
 static float key_factor(float *numbers, size_t key, const char *x, enum prism_kv_format format, size_t d)
 {
-    return norm_factor(x, format, d, numbers + key);
+    return norm_factor(sum_of_squares(x, format, d), numbers + key);
 }
 
 static void pack_keys(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
     float *step = (float *)dst + block * d / PER_WORD;
-    bool finite = true;
     memset(step, 0, block * sizeof *step);
     pack_k(dst, src, format, n, d, block);
-    for (size_t key = 0; key < n; key++)
-        finite = finite && step[key] < INFINITY;
-    for (size_t key = 0; key < block && !finite; key++)
-        step[key] = NAN;
+    spread_nan(step, n, block);
 }
 
 /* Keys [first, first + chunk) of the 16 columns at p, of which `in` exist, to words `width` apart. n: keys of the block that exist. */
@@ -72,7 +63,7 @@ static void pack_columns(float *out, float *step, size_t width, const char *p, s
         max = _mm512_max_ps(max, _mm512_abs_ps(v));
         nan |= _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
     }
-    const __mmask16 normal = _mm512_cmp_ps_mask(max, _mm512_set1_ps(0x1p-110f), _CMP_GE_OQ); /* where V_MAX / max is finite */
+    const __mmask16 normal = _mm512_cmp_ps_mask(max, _mm512_set1_ps(LEAST_V), _CMP_GE_OQ);
     const __m512 inverse = _mm512_maskz_div_ps(normal, _mm512_set1_ps(V_MAX), max);
     const __m512 step_or_0 = _mm512_maskz_div_ps(normal, max, _mm512_set1_ps(V_MAX));
     _mm512_store_ps(step, _mm512_mask_mov_ps(step_or_0, nan, _mm512_set1_ps(NAN)));

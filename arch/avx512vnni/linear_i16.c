@@ -89,7 +89,7 @@ static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_t
 
 /* ---- activations ---- */
 
-/* Twice n groups of six rows, the scales of two at a time in one vector, as in pack_a_i8.c. */
+/* quantize_fn */
 static __attribute__((noinline)) void quantize_i16(char *out, const float *x, size_t ldx, size_t n)
 {
     const __m512i first = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12); /* lane 12 is zero */
@@ -97,12 +97,7 @@ static __attribute__((noinline)) void quantize_i16(char *out, const float *x, si
 
     for (; n > 0; n--, x += 64, out += 2 * A_GROUP) {
         _Alignas(64) float inverse[16];
-        __m512 v[16]; /* lanes and vectors 2 i and 2 i + 1 belong to row i */
-        for (size_t i = 0; i < 2 * MR; i++)
-            v[i] = magnitudes(load_group(x + i / 2 * ldx + i % 2 * 32));
-        for (size_t i = 2 * MR; i < 16; i++)
-            v[i] = _mm512_setzero_ps();
-        const __m512 d = scales_of(inverse, v, A_MAX, LEAST);
+        const __m512 d = scales_of_rows(inverse, x, ldx, A_MAX, LEAST);
         KEEP_IN_MEMORY(inverse);
         for (size_t i = 0; i < MR; i++) {
             _mm512_store_si512(out + 64 * i, words_of_group(load_group(x + i * ldx), inverse[2 * i]));
@@ -113,22 +108,9 @@ static __attribute__((noinline)) void quantize_i16(char *out, const float *x, si
     }
 }
 
-/* Fewer rows, and a group alone, go by way of a buffer; missing ones become zeros. */
 static void pack_a(void *panel, const float *x, size_t ldx, size_t rows, size_t k)
 {
-    const size_t whole = rows == MR ? k / 64 : 0;
-    assert(rows >= 1 && rows <= MR && k % 32 == 0 && (uintptr_t)panel % 64 == 0);
-
-    quantize_i16(panel, x, ldx, whole);
-    for (size_t i = 64 * whole; i < k; i += 64) {
-        const size_t n = k - i < 64 ? k - i : 64;
-        _Alignas(64) float values[MR][64] = { 0 };
-        _Alignas(64) char two[2 * A_GROUP];
-        for (size_t r = 0; r < rows; r++)
-            memcpy(values[r], x + i + r * ldx, n * sizeof *x);
-        quantize_i16(two, values[0], 64, 1);
-        memcpy((char *)panel + i / 32 * A_GROUP, two, n / 32 * A_GROUP);
-    }
+    quantize_panel(quantize_i16, A_GROUP, panel, x, ldx, rows, k);
 }
 
 /* ---- product ---- */
@@ -169,7 +151,7 @@ static __attribute__((noinline)) void tile(float *c, size_t ldc, const uint8_t *
         add_scaled(&c4, s4, d_a[4], scale);
         add_scaled(&c5, s5, d_a[5], scale);
     }
-    put_rows(c, ldc, c0, c1, c2, c3, c4, c5, add);
+    pair_put_6(c, ldc, c0, c1, c2, c3, c4, c5, add);
 }
 
 static void gemm(const struct prism_gemm_args *g)

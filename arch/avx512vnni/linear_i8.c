@@ -10,8 +10,6 @@
 #include "arch/avx512vnni/panel_i8.h"
 #include "arch/avx512vnni/walk.h"
 
-_Static_assert(MR == (int)PRISM_I8_MR && NR == (int)PRISM_I8_NR, "panels of the tile's size");
-
 /* s += (four bytes of a, broadcast) . (four bytes of each column) */
 PRISM_INLINE void dot_quad(struct sums *s, const uint8_t *a, struct sums w)
 {
@@ -75,7 +73,7 @@ PRISM_INLINE void tile(float *c, size_t ldc, const uint8_t *a, const char *w, si
             pair_fma(&c5, _mm512_set1_ps(numbers->d_sum[5]), min);
         }
     }
-    put_rows(c, ldc, c0, c1, c2, c3, c4, c5, add);
+    pair_put_6(c, ldc, c0, c1, c2, c3, c4, c5, add);
 }
 
 static __attribute__((noinline)) void tile_i8(float *c, size_t ldc, const uint8_t *a, const char *w, size_t n, bool add)
@@ -121,12 +119,11 @@ const struct prism_linear prism_linear_i8_avx512vnni = {
 };
 
 /* Q4_K without its minimum, requantised from a grid of 16 values to one of 255: the minimum costs the product 12 multiply-adds in 144
- * instructions, a sixth of its rate (430 Gop/s for 510). The finer kind keeps it. */
+ * instructions, a sixth of its rate (430 Gop/s for 510). */
 const struct prism_linear prism_linear_i8sym_avx512vnni = {
     .name = "i8sym", .mr = MR, .nr = NR, .k_step = 32, .a_part = 64, .few_rows = 4,
     .a_bytes = prism_i8_a_bytes, .w_bytes = prism_i8_w_bytes,
     .pack_w = prism_pack_w_i8sym_avx512vnni, .pack_a = prism_pack_a_i8_avx512vnni, .gemm = gemm_i8,
-    .finer = &prism_linear_i8x2_avx512vnni,
     .a_err = 0.5f / 127, .w_err = 0.54f / 127,
 };
 

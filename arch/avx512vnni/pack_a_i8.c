@@ -2,13 +2,8 @@
  *
  * Two groups of six rows at a time, whose twelve scales are found in one vector: as fast for the 64 columns that a gated product hands over
  * piece by piece as for a whole panel. */
-#include <assert.h>
-#include <string.h>
-
 #include "arch/avx512vnni/panel_i8.h"
 #include "arch/avx512vnni/quantize.h"
-
-enum { MR = PRISM_I8_MR };
 
 size_t prism_i8_a_bytes(size_t k) { return k / 32 * PRISM_I8_A_GROUP(1); }
 size_t prism_i8x2_a_bytes(size_t k) { return k / 32 * PRISM_I8_A_GROUP(2); }
@@ -61,14 +56,9 @@ PRISM_INLINE void put_two(uint8_t *out, const float *x, size_t ldx, size_t parts
     const __m512i first = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 16, 18, 20, 22, 24, 26, 12, 12, 12, 12); /* lane 12 is zero */
     const __m512i second = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 17, 19, 21, 23, 25, 27, 12, 12, 12, 12);
     _Alignas(64) float inverse[16];
-    __m512 v[16]; /* lanes and vectors 2 i and 2 i + 1 belong to row i */
     __m512i sum[8];
 
-    for (size_t i = 0; i < 2 * MR; i++)
-        v[i] = magnitudes(load_group(x + i / 2 * ldx + i % 2 * 32));
-    for (size_t i = 2 * MR; i < 16; i++)
-        v[i] = _mm512_setzero_ps();
-    const __m512 d = scales_of(inverse, v, q_max, least);
+    const __m512 d = scales_of_rows(inverse, x, ldx, q_max, least);
     KEEP_IN_MEMORY(inverse);
     for (size_t i = 0; i < MR; i++)
         sum[i] = put_row(out + 32 * i, x + i * ldx, inverse + 2 * i, parts);
@@ -80,37 +70,25 @@ PRISM_INLINE void put_two(uint8_t *out, const float *x, size_t ldx, size_t parts
     _mm512_store_ps(numbers + PRISM_I8_A_GROUP(parts) / sizeof(float), _mm512_permutex2var_ps(d, second, d_sum));
 }
 
-/* Twice n groups. */
-static __attribute__((noinline)) void quantize_i8(uint8_t *out, const float *x, size_t ldx, size_t n)
+/* quantize_fn */
+static __attribute__((noinline)) void quantize_i8(char *out, const float *x, size_t ldx, size_t n)
 {
     for (; n > 0; n--, x += 64, out += 2 * PRISM_I8_A_GROUP(1))
-        put_two(out, x, ldx, 1, 127, 0x1p-120f);
+        put_two((uint8_t *)out, x, ldx, 1, 127, 0x1p-120f);
 }
 
-static __attribute__((noinline)) void quantize_i8x2(uint8_t *out, const float *x, size_t ldx, size_t n)
+static __attribute__((noinline)) void quantize_i8x2(char *out, const float *x, size_t ldx, size_t n)
 {
     for (; n > 0; n--, x += 64, out += 2 * PRISM_I8_A_GROUP(2))
-        put_two(out, x, ldx, 2, 32767, 0x1p-112f);
+        put_two((uint8_t *)out, x, ldx, 2, 32767, 0x1p-112f);
 }
 
-/* Fewer rows, and a group alone, go by way of a buffer; missing ones become zeros. */
-static void pack(uint8_t *panel, const float *x, size_t ldx, size_t rows, size_t k, size_t parts)
+void prism_pack_a_i8_avx512vnni(void *panel, const float *x, size_t ldx, size_t rows, size_t k)
 {
-    void (*run)(uint8_t *, const float *, size_t, size_t) = parts == 1 ? quantize_i8 : quantize_i8x2;
-    const size_t whole = rows == MR ? k / 64 : 0;
-    assert(rows >= 1 && rows <= MR && k % 32 == 0 && (uintptr_t)panel % 64 == 0);
-
-    run(panel, x, ldx, whole);
-    for (size_t i = 64 * whole; i < k; i += 64) {
-        const size_t n = k - i < 64 ? k - i : 64;
-        _Alignas(64) float values[MR][64] = { 0 };
-        _Alignas(64) uint8_t two[2 * PRISM_I8_A_GROUP(2)];
-        for (size_t r = 0; r < rows; r++)
-            memcpy(values[r], x + i + r * ldx, n * sizeof *x);
-        run(two, values[0], 64, 1);
-        memcpy(panel + i / 32 * PRISM_I8_A_GROUP(parts), two, n / 32 * PRISM_I8_A_GROUP(parts));
-    }
+    quantize_panel(quantize_i8, PRISM_I8_A_GROUP(1), panel, x, ldx, rows, k);
 }
 
-void prism_pack_a_i8_avx512vnni(void *panel, const float *x, size_t ldx, size_t rows, size_t k) { pack(panel, x, ldx, rows, k, 1); }
-void prism_pack_a_i8x2_avx512vnni(void *panel, const float *x, size_t ldx, size_t rows, size_t k) { pack(panel, x, ldx, rows, k, 2); }
+void prism_pack_a_i8x2_avx512vnni(void *panel, const float *x, size_t ldx, size_t rows, size_t k)
+{
+    quantize_panel(quantize_i8x2, PRISM_I8_A_GROUP(2), panel, x, ldx, rows, k);
+}

@@ -174,8 +174,8 @@ PRISM_INLINE struct chunk look_up(struct chunk table, struct chunk nibbles)
     return nibbles;
 }
 
-/* requantize: by tables, without a minimum. */
-PRISM_INLINE void pack_q4_k(const struct half_panel *h, const uint8_t *rows, size_t row_bytes, size_t groups, bool requantize)
+/* Requantised by tables, without a minimum. */
+static __attribute__((noinline)) void pack_q4_k(const struct half_panel *h, const uint8_t *rows, size_t row_bytes, size_t groups)
 {
     _Alignas(64) float dm[16][16];
     __m512 r[16];
@@ -190,28 +190,13 @@ PRISM_INLINE void pack_q4_k(const struct half_panel *h, const uint8_t *rows, siz
         }
         scales_of_columns(r, dm);
         for (size_t i = 0; i < 8; i++) {
-            const struct chunk bytes0 = load_chunk(b + 16 + 16 * (i & 6), row_bytes), bytes1 = load_chunk(b + 32 + 16 * (i & 6), row_bytes);
-            struct chunk c0 = i % 2 ? high_nibbles(bytes0) : low_nibbles(bytes0), c1 = i % 2 ? high_nibbles(bytes1) : low_nibbles(bytes1);
-            if (requantize) {
-                const struct chunk table = tables(r[8 + i], &r[i]);
-                c0 = look_up(table, c0), c1 = look_up(table, c1);
-            }
-            put_group(h, g + i, c0, c1);
+            const struct chunk c0 = load_chunk(b + 16 + 16 * (i & 6), row_bytes), c1 = load_chunk(b + 32 + 16 * (i & 6), row_bytes);
+            const struct chunk table = tables(r[8 + i], &r[i]);
+            put_group(h, g + i, look_up(table, i % 2 ? high_nibbles(c0) : low_nibbles(c0)),
+                      look_up(table, i % 2 ? high_nibbles(c1) : low_nibbles(c1)));
             put_line(h, (g + i) * h->group_bytes + PRISM_I8_W_D, _mm512_castps_si512(r[i]));
-            if (!requantize)
-                put_line(h, (g + i) * h->group_bytes + PRISM_I8_W_M, _mm512_castps_si512(r[8 + i]));
         }
     }
-}
-
-static void pack_q4_k_exact(const struct half_panel *h, const uint8_t *rows, size_t row_bytes, size_t groups)
-{
-    pack_q4_k(h, rows, row_bytes, groups, false);
-}
-
-static __attribute__((noinline)) void pack_q4_k_again(const struct half_panel *h, const uint8_t *rows, size_t row_bytes, size_t groups)
-{
-    pack_q4_k(h, rows, row_bytes, groups, true);
 }
 
 /* Any other type, any number of columns up to 16: 256 values of each become bytes in a buffer. */
@@ -247,10 +232,10 @@ static void put_header(void *panel, bool has_min)
 void prism_pack_w_i8_avx512vnni(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
 {
     const bool has_min = prism_types[type].has_min;
-    assert(cols >= 1 && cols <= PRISM_I8_NR && k % 32 == 0 && k % prism_types[type].block == 0);
+    assert(cols >= 1 && cols <= NR && k % 32 == 0 && k % prism_types[type].block == 0);
 
     put_header(panel, has_min);
-    for (size_t j = 0; j < PRISM_I8_NR; j += 16) {
+    for (size_t j = 0; j < NR; j += 16) {
         const struct half_panel h = half_of_panel(panel, j, has_min);
         const uint8_t *first = (const uint8_t *)rows + (j < cols ? j : 0) * row_bytes;
         const size_t n = cols <= j ? 0 : cols - j < 16 ? cols - j : 16;
@@ -258,8 +243,6 @@ void prism_pack_w_i8_avx512vnni(void *panel, const void *rows, size_t row_bytes,
             pack_q8_0(&h, first, row_bytes, k / 32);
         else if (n == 16 && type == PRISM_Q4_0)
             pack_q4_0(&h, first, row_bytes, k / 32);
-        else if (n == 16 && type == PRISM_Q4_K)
-            pack_q4_k_exact(&h, first, row_bytes, k / 32);
         else
             pack_buffered(&h, first, row_bytes, type, n, k);
     }
@@ -269,22 +252,22 @@ void prism_pack_w_i8_avx512vnni(void *panel, const void *rows, size_t row_bytes,
 void prism_pack_w_i8sym_avx512vnni(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
 {
     (void)type;
-    assert(type == PRISM_Q4_K && cols >= 1 && cols <= PRISM_I8_NR && k % 256 == 0);
+    assert(type == PRISM_Q4_K && cols >= 1 && cols <= NR && k % 256 == 0);
 
     put_header(panel, false);
-    for (size_t j = 0; j < PRISM_I8_NR; j += 16) {
+    for (size_t j = 0; j < NR; j += 16) {
         struct half_panel h = half_of_panel(panel, j, false);
         const uint8_t *first = (const uint8_t *)rows + (j < cols ? j : 0) * row_bytes;
         const size_t n = cols <= j ? 0 : cols - j < 16 ? cols - j : 16;
         if (n == 16) {
-            pack_q4_k_again(&h, first, row_bytes, k / 32);
+            pack_q4_k(&h, first, row_bytes, k / 32);
             continue;
         }
         for (size_t g = 0; g < k / 32; g += 8, h.out += 8 * h.group_bytes) {
             uint8_t blocks[16][144] = { 0 };
             for (size_t i = 0; i < n; i++)
                 memcpy(blocks[i], first + i * row_bytes + 144 * (g / 8), sizeof *blocks);
-            pack_q4_k_again(&h, blocks[0], sizeof *blocks, 8);
+            pack_q4_k(&h, blocks[0], sizeof *blocks, 8);
         }
     }
 }

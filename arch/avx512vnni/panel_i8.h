@@ -4,19 +4,18 @@
 #define PRISM_AVX512VNNI_PANEL_I8_H
 
 #include "arch/avx512vnni/avx512vnni.h"
-
-enum { PRISM_I8_MR = 6, PRISM_I8_NR = 32 };
+#include "arch/avx512vnni/panel.h"
 
 /* Activation panel: per group of 32 values of k the bytes, [parts][6 rows][32], then the numbers below. parts is 1 for i8: x / d + 128; 2 for
  * i8x2: x / d + 32768, the high bytes first. */
 struct prism_i8_numbers {
-    float d[PRISM_I8_MR];
-    float d_sum[PRISM_I8_MR]; /* d * (sum of the 32 signed values): the factor of the weights' minimum */
+    float d[MR];
+    float d_sum[MR]; /* d * (sum of the 32 signed values): the factor of the weights' minimum */
     float pad[4];
 };
 _Static_assert(sizeof(struct prism_i8_numbers) == 64, "a cache line");
 
-#define PRISM_I8_A_BYTES(parts) ((parts) * PRISM_I8_MR * 32)
+#define PRISM_I8_A_BYTES(parts) ((parts) * MR * 32)
 #define PRISM_I8_A_GROUP(parts) (PRISM_I8_A_BYTES(parts) + sizeof(struct prism_i8_numbers))
 
 /* Weight panel: a header whose first word tells whether the type has a minimum, then per group of 32 k, in bytes:

@@ -3,7 +3,13 @@
 #ifndef PRISM_AVX512VNNI_QUANTIZE_H
 #define PRISM_AVX512VNNI_QUANTIZE_H
 
+#include <assert.h>
+#include <string.h>
+
 #include "arch/avx512/vec.h"
+#include "arch/avx512vnni/panel.h"
+
+enum { MAX_GROUP_BYTES = MR * 64 + 64 }; /* two bytes a value, and a line of numbers */
 
 /* The 32 values of a group. */
 struct group {
@@ -46,11 +52,44 @@ PRISM_INLINE __m512 scales_of(float inverse[16], __m512 v[16], float q_max, floa
     return _mm512_maskz_div_ps(normal, max, c);
 }
 
+/* The same of two neighbouring groups of the rows of a panel: lanes 2 i and 2 i + 1 belong to row i, the others are zero. */
+PRISM_INLINE __m512 scales_of_rows(float inverse[16], const float *x, size_t ldx, float q_max, float least)
+{
+    __m512 v[16];
+    for (size_t i = 0; i < 2 * MR; i++)
+        v[i] = magnitudes(load_group(x + i / 2 * ldx + i % 2 * 32));
+    for (size_t i = 2 * MR; i < 16; i++)
+        v[i] = _mm512_setzero_ps();
+    return scales_of(inverse, v, q_max, least);
+}
+
 /* A group times f as signed words, round half to even, saturated. Order: four of the first half and four of the second by turns. */
 PRISM_INLINE __m512i words_of_group(struct group g, float f)
 {
     const __m512 factor = _mm512_set1_ps(f);
     return _mm512_packs_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(g.x, factor)), _mm512_cvtps_epi32(_mm512_mul_ps(g.y, factor)));
+}
+
+/* Twice n groups of a whole panel's rows to groups of a panel at out. */
+typedef void quantize_fn(char *out, const float *x, size_t ldx, size_t n);
+
+/* An activation panel (prism_linear.pack_a) with groups of group_bytes. Fewer rows, and a group alone, go by way of a buffer; missing ones become
+ * zeros. */
+PRISM_INLINE void quantize_panel(quantize_fn *run, size_t group_bytes, char *panel, const float *x, size_t ldx, size_t rows, size_t k)
+{
+    const size_t whole = rows == MR ? k / 64 : 0;
+    assert(rows >= 1 && rows <= MR && k % 32 == 0 && (uintptr_t)panel % 64 == 0 && group_bytes <= MAX_GROUP_BYTES);
+
+    run(panel, x, ldx, whole);
+    for (size_t i = 64 * whole; i < k; i += 64) {
+        const size_t n = k - i < 64 ? k - i : 64;
+        _Alignas(64) float values[MR][64] = { 0 };
+        _Alignas(64) char two[2 * MAX_GROUP_BYTES];
+        for (size_t r = 0; r < rows; r++)
+            memcpy(values[r], x + i + r * ldx, n * sizeof *x);
+        run(two, values[0], 64, 1);
+        memcpy(panel + i / 32 * group_bytes, two, n / 32 * group_bytes);
+    }
 }
 
 #endif

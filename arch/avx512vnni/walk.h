@@ -8,8 +8,9 @@
 #include <assert.h>
 
 #include "arch/avx512/tile.h"
+#include "arch/avx512vnni/panel.h"
 
-enum { MR = 6, NR = 32, NC = 4 * NR };
+enum { NC = 4 * NR };
 
 /* Panels as the walk sees them: groups of 32 values of k, after a header. */
 struct walk {
@@ -43,18 +44,6 @@ PRISM_INLINE void add_scaled(struct pair *c, struct sums s, float a, struct pair
     const __m512 scale = _mm512_set1_ps(a);
     c->x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s.x), _mm512_mul_ps(scale, d.x), c->x);
     c->y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s.y), _mm512_mul_ps(scale, d.y), c->y);
-}
-
-/* c[6][32] = or += the sums */
-PRISM_INLINE void put_rows(float *c, size_t ldc, struct pair c0, struct pair c1, struct pair c2, struct pair c3, struct pair c4, struct pair c5,
-                           bool add)
-{
-    pair_put(c, c0, add);
-    pair_put(c + ldc, c1, add);
-    pair_put(c + 2 * ldc, c2, add);
-    pair_put(c + 3 * ldc, c3, add);
-    pair_put(c + 4 * ldc, c4, add);
-    pair_put(c + 5 * ldc, c5, add);
 }
 
 /* ---- over the tiles ---- */

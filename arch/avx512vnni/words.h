@@ -8,25 +8,11 @@
 enum { PER_WORD = 2 }; /* values of k in a word */
 
 /* c + a . b over both values of each word. Without the last line gcc 12 keeps a second copy of every sum in a loop. */
-PRISM_INLINE __m512 dot_i16(__m512 c, __m512 a, __m512 b)
+PRISM_INLINE __m512 dot_words(__m512 c, __m512 a, __m512 b)
 {
     c = _mm512_castsi512_ps(_mm512_dpwssd_epi32(_mm512_castps_si512(c), _mm512_castps_si512(a), _mm512_castps_si512(b)));
     KEEP_IN_REGISTER(c);
     return c;
-}
-
-/* c += a * b over both values of each word */
-PRISM_INLINE void madd(struct pair *c, __m512 a, struct pair b)
-{
-    c->x = dot_i16(c->x, a, b.x);
-    c->y = dot_i16(c->y, a, b.y);
-}
-
-/* c.x += p[0] * v, c.y += p[1] * v, likewise */
-PRISM_INLINE void madd_rows(struct pair *c, const float *p, __m512 v)
-{
-    c->x = dot_i16(c->x, _mm512_set1_ps(p[0]), v);
-    c->y = dot_i16(c->y, _mm512_set1_ps(p[1]), v);
 }
 
 /* 32 floats at x (64-byte aligned), in -32768 .. 32767, rounded half to even, as 16 words. */
@@ -42,5 +28,7 @@ PRISM_INLINE __m512i join(__m512i v0, __m512i v1)
 {
     return _mm512_or_si512(v0, _mm512_slli_epi32(v1, 16));
 }
+
+#include "arch/avx512/madd.h"
 
 #endif

@@ -15,11 +15,10 @@
 #include <sleef.h>
 #include <string.h>
 
+#include "arch/generic/attention_i16.h"
 #include "arch/generic/generic.h"
 
-enum { TILE_ROWS = 32, CHUNK = 64, P_BITS = 13, V_MAX = 4095, NORM = 32767, MAX_BLOCK = 256 };
-
-static size_t chunk_keys(size_t block) { return block < CHUNK ? block : CHUNK; }
+enum { TILE_ROWS = 32, MAX_BLOCK = 256 };
 
 /* [block][d] int16, then the steps: [block] of keys, [chunk][d] of values. */
 static size_t k_block_bytes(size_t d, size_t block) { return block * d * sizeof(int16_t) + block * sizeof(float); }
@@ -43,32 +42,29 @@ static void load_row(float *x, const void *src, enum prism_kv_format format, siz
     prism_kernels_generic.to_f32[type](x, (const char *)src + prism_row_bytes(type, row * d), d);
 }
 
-/* d values to integers of norm NORM; returns the step. Vectors that are nothing but underflow count as zero. */
+/* d values to integers of norm NORM; returns the step. */
 static float quantize(int16_t *q, const float *x, size_t d)
 {
-    float square = 0;
+    float square = 0, step;
     for (size_t i = 0; i < d; i++)
         square += x[i] * x[i];
-    const float norm = sqrtf(square), factor = square < 0x1p-120f || !(norm < INFINITY) ? 0 : NORM / norm;
+    const float factor = norm_factor(square, &step);
     for (size_t i = 0; i < d; i++)
         q[i] = factor > 0 ? (int16_t)lrintf(x[i] * factor) : 0;
-    return factor > 0 ? norm / NORM : square < 0x1p-120f ? 0 : NAN;
+    return step;
 }
 
 static void pack_k(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
     float x[PRISM_MAX_HEAD_DIM], *step = steps_of(dst, d, block);
-    bool finite = true;
 
     assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM);
     memset(dst, 0, k_block_bytes(d, block));
     for (size_t key = 0; key < n; key++) {
         load_row(x, src, format, key, d);
         step[key] = quantize((int16_t *)dst + key * d, x, d);
-        finite = finite && step[key] < INFINITY;
     }
-    for (size_t key = 0; key < block && !finite; key++)
-        step[key] = NAN;
+    spread_nan(step, n, block);
 }
 
 static void pack_v(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
@@ -86,8 +82,8 @@ static void pack_v(void *dst, const void *src, enum prism_kv_format format, size
             float max = 0;
             for (size_t j = 0; j < keys; j++)
                 max = fabsf(x[j][i]) > max || isnan(x[j][i]) ? fabsf(x[j][i]) : max;
-            const bool some = max >= 0x1p-110f && max < INFINITY; /* where V_MAX / max is finite */
-            step[i] = some ? max / V_MAX : max < 0x1p-110f ? 0 : NAN;
+            const bool some = max >= LEAST_V && max < INFINITY;
+            step[i] = some ? max / V_MAX : max < LEAST_V ? 0 : NAN;
             for (size_t j = 0; j < keys && some; j++)
                 ((int16_t *)dst)[(first + j) * d + i] = (int16_t)lrintf(x[j][i] * (V_MAX / max));
         }

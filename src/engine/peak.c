@@ -22,13 +22,12 @@ static void peak_job(void *arg, size_t job, uint32_t thread)
 
 double prism_peak_gops(prism_context *c, const char *type)
 {
-    static const char *const types[PRISM_N_PEAKS] = { [PRISM_PEAK_F32] = "f32", [PRISM_PEAK_I8] = "i8", [PRISM_PEAK_I16] = "i16", [PRISM_PEAK_BF16] = "bf16" };
     size_t n_jobs = (size_t)JOBS_PER_THREAD * prism_team_size(c->team);
     struct peak_jobs j = { 0 };
     double best = 0;
 
     for (int i = 0; i < PRISM_N_PEAKS; i++)
-        if (!strcmp(type, types[i]))
+        if (!strcmp(type, prism_peak_label((enum prism_peak_kind)i)))
             j.run = c->kernels->peak[i];
     for (int round = 0; j.run && round < ROUNDS; round++) {
         double start = prism_now_ms();

@@ -36,10 +36,9 @@ void bench_attn_table(const struct bench_attn_facts *f, const struct bench_attn_
 void bench_attn_csv(const struct bench_attn_facts *f, const struct bench_attn_result *r, size_t n)
 {
     printf("n_tokens,selector,block,layer,attention_ms,select_ms,select_share,density,speedup,gflops,peak_gflops,peak_share\n");
-    for (size_t i = 0; i < n; i++, r++) {
+    for (size_t i = 0; i < n; i++, r++)
         printf("%zu,%s,%u,%u,%.3f,%.3f,%.5f,%.5f,%.4f,%.2f,%.2f,%.4f\n", r->n_tokens, r->selector, r->block, f->layer, r->attention_ms,
                r->select_ms, select_share(r), r->density, r->speedup, r->gflops, r->peak_gflops, r->gflops / r->peak_gflops);
-    }
 }
 
 void bench_attn_json(const struct bench_attn_facts *f, const struct bench_attn_result *r, size_t n)

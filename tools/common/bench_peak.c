@@ -33,13 +33,6 @@ double bench_peak_gops(struct bench_crew *c, enum prism_level level, enum prism_
     return bench_crew_measure(c, &work, &rates) ? bench_best(&rates) : 0;
 }
 
-const char *bench_peak_name(enum prism_peak_kind kind)
-{
-    static const char *const names[PRISM_N_PEAKS] = { [PRISM_PEAK_F32] = "f32", [PRISM_PEAK_I8] = "i8", [PRISM_PEAK_I16] = "i16", [PRISM_PEAK_BF16] = "bf16" };
-
-    return names[kind];
-}
-
 /* ---- the command ---- */
 
 struct options {
@@ -126,7 +119,7 @@ static void print_table(const struct result *r)
     printf("%s; best of a few rounds, processor time\n\n", cpu);
     printf("%-16s", "1e9 operations/s");
     for (int kind = 0; kind < PRISM_N_PEAKS; kind++)
-        printf("%*s", width, bench_peak_name((enum prism_peak_kind)kind));
+        printf("%*s", width, prism_peak_label((enum prism_peak_kind)kind));
     putchar('\n');
     printf("%-16s", "level");
     print_heads(r, PRISM_N_PEAKS);
@@ -162,7 +155,7 @@ static void put_all(const struct result *r, put_fn *put, void *out)
         for (int kind = 0; kind < PRISM_N_PEAKS; kind++)
             for (int c = 0; c < N_CREWS; c++)
                 if (r->gops[c][l][kind] > 0)
-                    put(out, prism_level_label((enum prism_level)l), bench_peak_name((enum prism_peak_kind)kind), r->n_threads[c],
+                    put(out, prism_level_label((enum prism_level)l), prism_peak_label((enum prism_peak_kind)kind), r->n_threads[c],
                         r->gops[c][l][kind], "Gop/s");
     for (int c = 0; c < N_CREWS && r->n_threads[c]; c++) {
         put(out, "memory", "read", r->n_threads[c], r->read_gbs[c], "GB/s");

@@ -9,6 +9,5 @@
  * instruction for it or is not native, or interrupted. */
 double bench_peak_gops(struct bench_crew *c, enum prism_level level, enum prism_peak_kind kind, int rounds);
 
-const char *bench_peak_name(enum prism_peak_kind kind); /* "f32", "i8", "bf16" */
 
 #endif

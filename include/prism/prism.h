@@ -35,7 +35,8 @@ enum prism_status {
     PRISM_E_IO = 30,          /* the operating system refused to open, map or read */
     PRISM_E_FORMAT = 40,      /* the file is damaged or contradicts itself */
     PRISM_E_UNSUPPORTED = 50, /* a well-formed file that this version does not run */
-    PRISM_E_CANCELLED = 60    /* a progress callback asked to stop */
+    PRISM_E_CANCELLED = 60,   /* a progress callback asked to stop */
+    PRISM_E_NUMERIC = 70      /* a result is infinite or not a number: damaged weights, or values beyond the cache's type */
 };
 
 /* The failure of the last call that was given it, in one line without a newline; PRISM_OK and empty after success. */

@@ -20,6 +20,7 @@ const char *prism_status_text(enum prism_status status)
     case PRISM_E_FORMAT: return "damaged or inconsistent file";
     case PRISM_E_UNSUPPORTED: return "unsupported";
     case PRISM_E_CANCELLED: return "cancelled";
+    case PRISM_E_NUMERIC: return "result not finite";
     }
     return "unknown status";
 }

@@ -157,11 +157,11 @@ static bool select_and_attend(struct prism_context *c, size_t index, struct pris
 
 static bool run_attention(struct prism_context *c, size_t index, struct prism_span span, size_t first)
 {
-    double attention = c->stats.attention_ms, select = c->stats.select_ms;
+    double attention = c->call_ms[PRISM_PHASE_ATTENTION], select = c->call_ms[PRISM_PHASE_SELECT];
     bool done = select_and_attend(c, index, span, first);
 
-    c->layer_stats[index].attention_ms += c->stats.attention_ms - attention;
-    c->layer_stats[index].select_ms += c->stats.select_ms - select;
+    c->layer_call[index].attention_ms = c->call_ms[PRISM_PHASE_ATTENTION] - attention;
+    c->layer_call[index].select_ms = c->call_ms[PRISM_PHASE_SELECT] - select;
     return done;
 }
 

@@ -79,9 +79,10 @@ static bool run_logits(const struct call *call)
             if (!compute_logits(c, row, d.n, c->logits_rows) ||
                 !prism_context_run(c, PRISM_PHASE_OTHER, (d.n + DELIVER_ROWS - 1) / DELIVER_ROWS, 0, deliver_job, &d))
                 return false;
-            memcpy(c->logits, c->logits_rows + (d.n - 1) * c->model->hp.n_vocab, c->model->hp.n_vocab * sizeof(float));
+            if (row + d.n == call->span.n)
+                memcpy(c->logits_next, c->logits_rows + (d.n - 1) * c->model->hp.n_vocab, c->model->hp.n_vocab * sizeof(float));
         }
-    else if (!compute_logits(c, call->span.n - 1, 1, c->logits))
+    else if (!compute_logits(c, call->span.n - 1, 1, c->logits_next))
         return false;
     return true;
 }
@@ -140,46 +141,45 @@ static enum prism_status set_extent(struct call *call, const struct prism_prefil
     return PRISM_OK;
 }
 
+/* Nothing of the context that a caller can see changes before this. */
+static void commit(const struct call *call)
+{
+    struct prism_context *c = call->c;
+    float *last = c->logits;
+
+    c->length += call->span.n;
+    c->logits_valid = call->n_logits > 0;
+    if (c->logits_valid) {
+        c->logits = c->logits_next;
+        c->logits_next = last;
+    }
+    prism_context_count(c, call->span.n);
+}
+
 enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t n, const struct prism_prefill_params *params,
                                 struct prism_error *err)
 {
-    struct call call = { .c = c, .tokens = tokens, .span = { n, c->length } };
+    struct call call = { .c = c, .tokens = tokens, .span = { n, prism_length(c) } };
 
     prism_error_clear(err);
+    if (!c || (!tokens && n))
+        return prism_fail(err, PRISM_E_ARG, "prefill: the %s NULL", c ? "tokens are" : "context is");
     enum prism_status s = check_tokens(c, tokens, n, err);
     if (s == PRISM_OK)
         s = set_extent(&call, params, err);
     if (s)
         return s;
-    c->params = params;
-    c->call_tokens = n;
-    c->work_total = prism_layers_work(c, call.n_layers, call.span, call.first_needed) +
-                    2.0 * (double)call.n_logits * c->model->hp.n_embd * c->model->hp.n_vocab;
-    c->started_ms = prism_now_ms();
-    c->reported_ms = c->started_ms;
-    atomic_store(&c->work_done, 0);
-    atomic_store(&c->cancelled, false);
-    c->logits_valid = false;
+    prism_context_begin(c, params, n, prism_layers_work(c, call.n_layers, call.span, call.first_needed) +
+                                          2.0 * (double)call.n_logits * c->model->hp.n_embd * c->model->hp.n_vocab);
     prism_selection_begin(c, n);
-
     prism_team_begin(c->team);
     bool done = run(&call);
     prism_team_end(c->team);
-    c->params = NULL;
-    if (!done) {
+    if (!prism_context_end(c) || !done) {
         prism_selection_cancel(c);
         return prism_fail(err, PRISM_E_CANCELLED, "prefill: cancelled");
     }
-    c->length += n;
-    c->logits_valid = call.n_logits > 0;
-    double ms = prism_now_ms() - c->started_ms;
-    if (n == 1) {
-        c->stats.decode_tokens++;
-        c->stats.decode_ms += ms;
-    } else {
-        c->stats.prefill_tokens += n;
-        c->stats.prefill_ms += ms;
-    }
+    commit(&call);
     return PRISM_OK;
 }
 

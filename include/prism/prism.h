@@ -129,8 +129,7 @@ enum prism_tokenize_flags {
 /* Split len bytes of UTF-8 (NUL bytes and invalid sequences allowed) into token ids. Writes min(cap, *n) ids and sets *n to
  * the full count; cap 0 with tokens NULL counts only. flags: enum prism_tokenize_flags, or-ed. Allocates in proportion to len.
  * Thread-safe. On failure *n is 0.
- * Errors: PRISM_E_ARG (unknown flags, more than 2^30 bytes), PRISM_E_UNSUPPORTED (the model has no vocabulary), PRISM_E_NOMEM,
- * PRISM_E_FORMAT (the vocabulary's patterns need more steps than PCRE2 allows). */
+ * Errors: PRISM_E_ARG (unknown flags, more than 2^30 bytes), PRISM_E_UNSUPPORTED (the model has no vocabulary), PRISM_E_NOMEM. */
 PRISM_API enum prism_status prism_tokenize(const prism_model *model, const char *text, size_t len, unsigned flags,
                                            int32_t *tokens, size_t cap, size_t *n, struct prism_error *err);
 

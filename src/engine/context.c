@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "src/base/size.h"
+#include "src/engine/finite.h"
 #include "src/engine/linear.h"
 #include "src/engine/selection.h"
 
@@ -76,6 +77,7 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     c->y_width = max_size(2 * (size_t)kv_width, hp->n_ff);
     c->x = prism_arena_take(a, n_ctx * hp->n_embd, sizeof(float));
     c->q = prism_arena_take(a, n_ctx * q_width, sizeof(float));
+    c->tokens = prism_arena_take(a, n_ctx, sizeof *c->tokens);
     c->rope_cos = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
     c->rope_sin = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
     c->y = prism_arena_take(a, max_size(slab * c->y_width * sizeof(float), limits.next_bytes), 1);
@@ -268,7 +270,7 @@ bool prism_context_run(struct prism_context *c, enum prism_phase phase, size_t n
 
     prism_team_run(c->team, n_jobs, guarded_job, &g);
     *ms[phase] += prism_now_ms() - start;
-    return !atomic_load_explicit(&c->cancelled, memory_order_relaxed);
+    return !atomic_load_explicit(&c->cancelled, memory_order_relaxed) && !prism_has_fault(c);
 }
 
 /* ---- small accessors ---- */

@@ -80,6 +80,8 @@ struct prism_context {
     size_t logits_n;
 
     size_t length;                  /* tokens in the cache */
+    int32_t *tokens;                /* [n_ctx] of the reservation: those in the cache, then those of the running call */
+    const double *cached_freq;      /* that the cached keys were rotated with; NULL: the cache must be made again from the tokens */
     bool logits_valid;
 
     /* the call that is running */
@@ -87,6 +89,8 @@ struct prism_context {
     size_t call_tokens;
     double work_total, started_ms, reported_ms;
     _Atomic uint64_t work_done;
+    size_t running_layer;           /* n_layer: the logits */
+    _Atomic uint64_t fault;         /* UINT64_MAX: none, see finite.h */
     atomic_bool cancelled;
     struct prism_stats stats;
     struct prism_layer_stats *layer_stats; /* [n_layer], of the reservation */
@@ -96,7 +100,7 @@ struct prism_context {
 void prism_context_layout(struct prism_context *c, struct prism_arena *a);
 
 /* Run jobs of one phase on the team: time goes to `phase`, `work` units per job to the progress. Jobs are skipped once the call is
- * cancelled. Returns false then. */
+ * cancelled. Returns false then, and when a value was found not to be finite (finite.h). */
 bool prism_context_run(struct prism_context *c, enum prism_phase phase, size_t n_jobs, double work, prism_job_fn *fn, void *arg);
 
 static inline void *prism_thread_scratch(const struct prism_context *c, uint32_t thread)

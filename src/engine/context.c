@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "src/base/size.h"
+#include "src/engine/finite.h"
 #include "src/engine/linear.h"
 #include "src/engine/selection.h"
 
@@ -76,6 +77,7 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     c->y_width = max_size(2 * (size_t)kv_width, hp->n_ff);
     c->x = prism_arena_take(a, n_ctx * hp->n_embd, sizeof(float));
     c->q = prism_arena_take(a, n_ctx * q_width, sizeof(float));
+    c->tokens = prism_arena_take(a, n_ctx, sizeof *c->tokens);
     c->rope_cos = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
     c->rope_sin = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
     c->y = prism_arena_take(a, max_size(slab * c->y_width * sizeof(float), limits.next_bytes), 1);
@@ -262,15 +264,17 @@ void prism_context_begin(struct prism_context *c, const struct prism_prefill_par
     c->started_ms = prism_now_ms();
     atomic_store(&c->work_done, 0);
     atomic_store(&c->cancelled, false);
+    atomic_store(&c->fault, UINT64_MAX);
     memset(c->call_ms, 0, sizeof c->call_ms);
     memset(c->layer_call, 0, c->model->hp.n_layer * sizeof *c->layer_call);
 }
 
-bool prism_context_end(struct prism_context *c)
+bool prism_context_end(struct prism_context *c, bool done)
 {
-    report(c, true);
+    if (done)
+        report(c, true);
     c->params = NULL;
-    return !is_cancelled(c);
+    return done && !is_cancelled(c);
 }
 
 void prism_context_count(struct prism_context *c, size_t n_tokens)
@@ -314,7 +318,7 @@ bool prism_context_run(struct prism_context *c, enum prism_phase phase, size_t n
     prism_team_run(c->team, n_jobs, guarded_job, &g);
     c->call_ms[phase] += prism_now_ms() - start;
     report(c, false); /* the other threads may have taken all the jobs */
-    return !is_cancelled(c);
+    return !is_cancelled(c) && !prism_has_fault(c);
 }
 
 /* ---- small accessors ---- */

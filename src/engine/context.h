@@ -83,6 +83,8 @@ struct prism_context {
     size_t logits_n;
 
     size_t length;                  /* tokens in the cache */
+    int32_t *tokens;                /* [n_ctx] of the reservation: those in the cache, then those of the running call */
+    const double *cached_freq;      /* that the cached keys were rotated with; NULL: the cache must be made again from the tokens */
     bool logits_valid;
 
     /* the call that is running */
@@ -91,6 +93,8 @@ struct prism_context {
     uint64_t work_total;
     double started_ms;
     _Atomic uint64_t work_done;
+    size_t running_layer;           /* n_layer: the logits */
+    _Atomic uint64_t fault;         /* UINT64_MAX: none, see finite.h */
     atomic_bool cancelled;
     double call_ms[PRISM_N_PHASES];
     struct prism_layer_stats *layer_call;  /* [n_layer], of the reservation */
@@ -106,16 +110,17 @@ int prism_level_at(int index);
 /* Hands out (or, with a->base NULL, adds up) every buffer of c, whose model, kernels and plan parameters are set. */
 void prism_context_layout(struct prism_context *c, struct prism_arena *a);
 
-/* Before and after the phases of a call: the clock and the progress, whose units are `work`. The end tells the progress that all is done,
- * which is the last chance to cancel; returns whether the call was cancelled. */
+/* Before and after the phases of a call: the clock and the progress, whose units are `work`. When the phases are done, the end tells the
+ * progress so, which is the last chance to cancel; returns whether the call succeeds. */
 void prism_context_begin(struct prism_context *c, const struct prism_prefill_params *params, size_t n_tokens, double work);
-bool prism_context_end(struct prism_context *c);
+bool prism_context_end(struct prism_context *c, bool done);
 
 /* Adds what the call of n_tokens took to the statistics. Calls that fail are not counted. */
 void prism_context_count(struct prism_context *c, size_t n_tokens);
 
 /* Run jobs of one phase on the team: time goes to `phase`, `work` units per job to the progress, which is told after every job of the
- * calling thread and at the end. Jobs are skipped once the call is cancelled. Returns false then. */
+ * calling thread and at the end. Jobs are skipped once the call is cancelled. Returns false then, and when a value was found not to be
+ * finite (finite.h). */
 bool prism_context_run(struct prism_context *c, enum prism_phase phase, size_t n_jobs, double work, prism_job_fn *fn, void *arg);
 
 static inline void *prism_thread_scratch(const struct prism_context *c, uint32_t thread)

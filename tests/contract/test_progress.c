@@ -58,7 +58,7 @@ static prism_context *context(const char *selector, uint32_t n_threads)
     return trace_context(model, &p);
 }
 
-/* One thread: a job of the largest, here a tenth of that. Where others may take all jobs of a phase: attention of a layer, here a third. */
+/* One thread: a job, far less than a tenth. Others may take all jobs of a phase: at most a layer's attention, here a third. */
 static uint64_t largest_step(uint32_t n_threads, uint64_t total) { return n_threads == 1 ? total / 10 : total / 2; }
 
 /* At least the phases of each layer are told, however quick the machine and whoever takes the jobs. No step is large, the last one neither: the

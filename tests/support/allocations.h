@@ -25,9 +25,12 @@ static inline int count_allocation(void)
     return 0;
 }
 
+/* Programs are compiled with hidden symbols; these are for the shared libraries too (hwloc, PCRE2, OpenMP, the C library itself). */
+#pragma GCC visibility push(default)
 void *malloc(size_t n) { return count_allocation() ? __libc_malloc(n) : NULL; }
 void *calloc(size_t n, size_t size) { return count_allocation() ? __libc_calloc(n, size) : NULL; }
 void *realloc(void *p, size_t n) { return count_allocation() ? __libc_realloc(p, n) : NULL; }
+#pragma GCC visibility pop
 #endif
 
 #endif

@@ -213,6 +213,7 @@ enum prism_status prism_context_create(const prism_model *model, const struct pr
         prism_context_free(c);
         return s;
     }
+    c->plan.n_threads = prism_team_size(c->team); /* fewer than asked for when the system refused some */
     prism_context_layout(c, &(struct prism_arena){ .base = c->base, .capacity = c->bytes });
     for (uint32_t b = 0; b < (c->plan.n_ctx + c->plan.block - 1) / c->plan.block; b++)
         c->blocks[b] = b;

@@ -9,7 +9,7 @@
  * Rules for all functions, where their own text does not say otherwise:
  *   Errors are values. Every function that can fail returns a prism_status and takes an optional prism_error, which it sets
  *   whether it fails or succeeds: it need not be initialised. A function that fails leaves its model and its context as they
- *   were, and NULL or zeros where a result would be. The library never prints, never exits and reads no environment variable.
+ *   were, and NULL or zeros where a result would be. The library never prints, never exits and obeys no environment variable.
  *   Pointers. Models, contexts and places for results must not be NULL: functions that return a prism_status refuse it
  *   (PRISM_E_ARG), the others do not look. A text or array may be NULL when its length is 0.
  *   Threads. Functions without a context may be called from several threads at once, those of one context from one at a time.
@@ -193,8 +193,8 @@ struct prism_context_params {
 PRISM_API int prism_selector_count(void);
 PRISM_API const char *prism_selector_name(int i);
 
-/* What a context will hold, computed before it exists. The bytes are all there is, beside a few KiB of its own: once a context has run for
- * the first time (which starts its threads), its functions allocate nothing. */
+/* What a context will hold, computed before it exists. The bytes are all there is, beside a few KiB and the stacks of its threads, which start
+ * when it is created: its functions allocate nothing later. */
 struct prism_plan {
     uint32_t n_ctx, n_threads;
     uint32_t slab_tokens;                 /* that go through the linear layers together */
@@ -209,13 +209,13 @@ struct prism_plan {
 
 /* params may be NULL. On failure *plan is all zeros.
  * Errors: PRISM_E_ARG (a parameter out of its range; a model of which only the vocabulary was loaded), PRISM_E_UNSUPPORTED (a level that is not
- * on this host), PRISM_E_IO (the system does not tell its processors), PRISM_E_NOMEM. */
+ * on this host), PRISM_E_NOMEM. */
 PRISM_API enum prism_status prism_plan(const prism_model *model, const struct prism_context_params *params,
                                        struct prism_plan *plan, struct prism_error *err);
 
 /* One reservation of plan.total_bytes, touched as it is used. params may be NULL and are not needed afterwards; the model must outlive the
  * context. On failure *out is NULL.
- * Errors: those of prism_plan: PRISM_E_ARG, PRISM_E_UNSUPPORTED, PRISM_E_IO, PRISM_E_NOMEM. */
+ * Errors: those of prism_plan: PRISM_E_ARG, PRISM_E_UNSUPPORTED, PRISM_E_NOMEM. */
 PRISM_API enum prism_status prism_context_create(const prism_model *model, const struct prism_context_params *params,
                                                  prism_context **out, struct prism_error *err);
 PRISM_API void prism_context_free(prism_context *ctx); /* NULL is allowed */
@@ -329,8 +329,8 @@ PRISM_API bool prism_get_layer_stats(const prism_context *ctx, uint32_t layer, s
 PRISM_API void prism_get_stats(const prism_context *ctx, struct prism_stats *stats);
 PRISM_API void prism_stats_reset(prism_context *ctx);
 
-/* Threads in use; core_of[i] (min(cap, threads) entries) receives the operating system's number of the processor that thread i is bound
- * to, read back from the system, or -1 when unbound. Runs the team once. */
+/* Threads in use (fewer than asked for where the system refused some); core_of[i] (min(cap, threads) entries) receives the operating
+ * system's number of the processor that thread i is bound to, read back from the system, or -1 when unbound. Runs the team once. */
 PRISM_API uint32_t prism_threads(prism_context *ctx, int *core_of, size_t cap);
 
 /* What the threads of the context reach together in multiply-adds of a type ("f32", "i8", "i16" or "bf16") on registers alone with its level's

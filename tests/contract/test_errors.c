@@ -157,10 +157,12 @@ static enum prism_status without_memory(enum prism_status (*fn)(struct prism_err
 static enum prism_status load_again(struct prism_error *err) { return load("models/gutenberg-llama-16m-q8_0.gguf", NULL, err); }
 static enum prism_status load_no_memory(struct prism_error *err) { return without_memory(load_again, err); }
 static enum prism_status tokenize_no_memory(struct prism_error *err) { return without_memory(tokenize_good, err); }
+static enum prism_status plan_no_memory(struct prism_error *err) { return without_memory(plan_good, err); }
 static enum prism_status create_no_memory(struct prism_error *err) { return without_memory(create_good, err); }
 #else
 #define load_no_memory NULL
 #define tokenize_no_memory NULL
+#define plan_no_memory NULL
 #define create_no_memory NULL
 #endif
 
@@ -198,9 +200,7 @@ static const struct error_row rows[] = {
     BOTH_ARG(low_dim), BOTH_ARG(gamma), BOTH_ARG(threshold), BOTH_ARG(stride),
     { "prism_plan", PRISM_E_UNSUPPORTED, plan_absent_level },
     { "prism_context_create", PRISM_E_UNSUPPORTED, create_absent_level },
-    { "prism_plan", PRISM_E_IO, NULL },
-    { "prism_context_create", PRISM_E_IO, NULL },
-    { "prism_plan", PRISM_E_NOMEM, NULL },
+    { "prism_plan", PRISM_E_NOMEM, plan_no_memory },
     { "prism_context_create", PRISM_E_NOMEM, create_no_memory },
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };

@@ -122,6 +122,7 @@ void prism_selection_layout(struct prism_context *c, struct prism_arena *a)
     s->mass = prism_arena_take(a, hp->n_head, sizeof *s->mass);
     s->stats = prism_arena_take(a, layers * hp->n_head, sizeof *s->stats);
     s->mass_calls = prism_arena_take(a, layers * hp->n_head, sizeof *s->mass_calls);
+    s->call_stats = prism_arena_take(a, layers * hp->n_head, sizeof *s->call_stats);
 }
 
 /* Pair 0 first, its two dims side by side; unrotated dims last. */
@@ -134,12 +135,26 @@ void prism_selection_start(struct prism_context *c)
         c->selection.dim_order[i] = i >= hp->n_rot || hp->rope_interleaved ? i : i / 2 + i % 2 * half;
 }
 
+static size_t all_heads(const struct prism_context *c) { return (size_t)c->model->hp.n_layer * c->model->hp.n_head; }
+
 void prism_selection_reset_stats(struct prism_context *c)
 {
-    size_t n = (size_t)c->model->hp.n_layer * c->model->hp.n_head;
-    if (c->selection.selector) {
-        memset(c->selection.stats, 0, n * sizeof *c->selection.stats);
-        memset(c->selection.mass_calls, 0, n * sizeof *c->selection.mass_calls);
+    if (!c->selection.selector)
+        return;
+    memset(c->selection.stats, 0, all_heads(c) * sizeof *c->selection.stats);
+    memset(c->selection.mass_calls, 0, all_heads(c) * sizeof *c->selection.mass_calls);
+}
+
+void prism_selection_count(struct prism_context *c)
+{
+    struct prism_selection *s = &c->selection;
+
+    for (size_t i = 0; s->counted && i < all_heads(c); i++) {
+        const struct prism_head_stats *call = &s->call_stats[i];
+        s->stats[i].chosen_blocks += call->chosen_blocks;
+        s->stats[i].causal_blocks += call->causal_blocks;
+        s->stats[i].mass += call->mass;
+        s->mass_calls[i] += call->causal_blocks > 0;
     }
 }
 
@@ -167,8 +182,9 @@ static float *key_sum(const struct prism_context *c, size_t layer, size_t head, 
 
 static void copy_open(struct prism_context *c, size_t block, bool keep)
 {
-    size_t d = c->model->hp.head_dim, heads = (size_t)c->model->hp.n_layer * c->model->hp.n_head_kv;
-    for (size_t h = 0; h < heads; h++) {
+    size_t d = c->model->hp.head_dim;
+
+    for (size_t h = 0; h < (size_t)c->model->hp.n_layer * c->model->hp.n_head_kv; h++) {
         float *sum = key_sum(c, 0, h, block), *open = c->selection.k_sum_open + h * d;
         memcpy(keep ? open : sum, keep ? sum : open, d * sizeof *sum);
     }
@@ -181,6 +197,9 @@ void prism_selection_begin(struct prism_context *c, size_t n_tokens)
 
     if (!s->selector)
         return;
+    if (s->counted)
+        memset(s->call_stats, 0, all_heads(c) * sizeof *s->call_stats);
+    s->counted = false;
     s->first = c->length / block;
     s->n_rows = (end - 1) / block + 1 - s->first;
     copy_open(c, s->first, true);
@@ -342,19 +361,20 @@ static bool run_phase(void *self, size_t n_jobs, double work, prism_job_fn *fn, 
     return prism_context_run(self, PRISM_PHASE_SELECT, n_jobs, 0, fn, arg);
 }
 
-static void count(struct prism_context *c, size_t layer, const struct prism_mask *m)
+static void count_layer(struct prism_context *c, size_t layer, const struct prism_mask *m)
 {
     struct prism_selection *s = &c->selection;
+
+    s->counted = true;
     for (size_t h = 0; h < m->n_heads; h++) {
-        struct prism_head_stats *stats = &s->stats[layer * m->n_heads + h];
+        struct prism_head_stats *stats = &s->call_stats[layer * m->n_heads + h];
         for (size_t r = 0; r < m->n_rows; r++) {
             const uint64_t *row = prism_mask_row(m, h, r);
             for (size_t w = 0; w < m->words; w++)
                 stats->chosen_blocks += (uint64_t)__builtin_popcountll(row[w]);
             stats->causal_blocks += m->first + r + 1;
         }
-        stats->mass += s->mass[h];
-        s->mass_calls[layer * m->n_heads + h]++;
+        stats->mass = s->mass[h];
     }
 }
 
@@ -376,7 +396,7 @@ bool prism_selection_run(struct prism_context *c, size_t layer, struct prism_spa
     if ((s->selector->pooled && !prism_context_run(c, PRISM_PHASE_SELECT, hp->n_head + hp->n_head_kv, 0, mean_job, &j)) ||
         !prism_select(s->selector, &call))
         return false;
-    count(c, layer, mask);
+    count_layer(c, layer, mask);
     if (c->params && c->params->mask) {
         struct prism_attention_mask m = { (uint32_t)layer, hp->n_head, c->plan.block, (uint32_t)mask->first, (uint32_t)mask->n_rows,
                                           (uint32_t)mask->words, mask->bits };

@@ -74,9 +74,15 @@ enum prism_status prism_model_load(const char *path, const struct prism_model_pa
 {
     static const struct prism_model_params defaults;
     const struct prism_model_params *p = params ? params : &defaults;
-    struct prism_model *m = calloc(1, sizeof *m);
+    struct prism_model *m;
 
+    prism_error_clear(err);
+    if (!out)
+        return prism_fail(err, PRISM_E_ARG, "model: there is nowhere to put it (NULL)");
     *out = NULL;
+    if (!path)
+        return prism_fail(err, PRISM_E_ARG, "model: the path is NULL");
+    m = calloc(1, sizeof *m);
     if (!m)
         return out_of_memory(path, err);
     enum prism_status status = prism_gguf_open(path, (struct prism_log){ p->log, p->log_user }, &m->gguf, err);

@@ -137,8 +137,11 @@ PRISM_API size_t prism_utf8_push(struct prism_utf8 *s, const char *bytes, size_t
 typedef struct prism_context prism_context;
 
 #define PRISM_MAX_THREADS 512
+#define PRISM_MAX_CONTEXT 16777216 /* tokens: no model was trained for more (a file that declares more is read as this, with a warning) */
+#define PRISM_MAX_TOKENS 1073741824 /* of the fields of prism_attention_params that count tokens, columns or diagonals: all there are */
 
-/* Which key blocks attention computes while it prefills. Zero means the default for every field. Terms and rules: Prism, arXiv 2602.08426. */
+/* Which key blocks attention computes while it prefills. Zero means the default for every field. Terms and rules: Prism, arXiv 2602.08426.
+ * Counts of tokens, columns and diagonals: at most PRISM_MAX_TOKENS. NaN is in no range. */
 #define PRISM_NO_TAIL UINT32_MAX
 struct prism_attention_params {
     const char *selector;          /* a name of prism_selector_name, "dense", or NULL / "auto" */
@@ -153,23 +156,24 @@ struct prism_attention_params {
     uint32_t min_tokens;           /* below this many tokens in the cache everything is dense; default 0 ("auto": 8192) */
     uint32_t sink, window;         /* streaming: tokens; default 128, 2048 */
     uint32_t vertical, slash;      /* vertical-slash: columns and diagonals; default 1000, 6096 */
-    float gamma, tau;              /* flexprefill; default 0.95, 0.1 */
+    float gamma, tau;              /* flexprefill, (0, 1]; default 0.95, 0.1 */
     uint32_t min_budget;           /* flexprefill: tokens; default 0 */
-    uint32_t stride;               /* xattention: default 8 */
-    float threshold;               /* xattention: default 0.9 */
+    uint32_t stride;               /* xattention: a divisor of block, default 8 */
+    float threshold;               /* xattention, (0, 1]: default 0.9 */
 };
 
 /* Zero means the default for every field. */
 struct prism_context_params {
-    uint32_t n_ctx;                /* tokens that the cache holds; 0: the length the model was trained with */
+    uint32_t n_ctx;                /* tokens that the cache holds, 1..PRISM_MAX_CONTEXT; 0: the length the model was trained with */
     uint32_t n_threads;            /* 1..PRISM_MAX_THREADS; 0: one per physical core that this process may use */
     bool bind_threads;             /* pin each thread to its core; the caller's own binding is restored after each call */
     enum prism_compute compute;
     enum prism_kv_type kv_type;    /* default: F16, with PRISM_COMPUTE_F32: F32 */
     int level;                     /* 0: best of the host; otherwise 1 + an index for prism_level_name */
     struct prism_attention_params attention;
-    uint32_t logits_rows;          /* rows that prism_prefill_params.logits gets at a time, at most one slab; 0: 16. More is faster where
-                                    * all logits of a prompt are wanted, and costs vocabulary * 4 bytes each */
+    uint32_t logits_rows;          /* rows that prism_prefill_params.logits gets at a time: 1..PRISM_MAX_CONTEXT, of which one slab
+                                    * (prism_plan.slab_tokens) is used; 0: 16. More is faster where all logits of a prompt are wanted, and
+                                    * costs vocabulary * 4 bytes each */
 };
 
 /* Names of the selectors, i in [0, prism_selector_count()). */

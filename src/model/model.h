@@ -33,9 +33,6 @@ struct prism_hparams {
     uint32_t rope_orig_ctx;         /* context before stretching */
 };
 
-/* Longer declared contexts are capped, with a warning: no model was trained for them and positions stay exact in fp32 counts. */
-#define PRISM_MAX_CONTEXT (1u << 24)
-
 struct prism_model {
     struct prism_gguf *gguf;
     struct prism_vocab *vocab;

@@ -141,7 +141,7 @@ typedef struct prism_context prism_context;
 #define PRISM_MAX_TOKENS 1073741824 /* of the fields of prism_attention_params that count tokens, columns or diagonals: all there are */
 
 /* Which key blocks attention computes while it prefills. Zero means the default for every field. Terms and rules: Prism, arXiv 2602.08426.
- * Counts of tokens, columns and diagonals: at most PRISM_MAX_TOKENS. NaN is in no range. */
+ * Counts of tokens (but for dense_tail), columns and diagonals: at most PRISM_MAX_TOKENS. NaN is in no range. */
 #define PRISM_NO_TAIL UINT32_MAX
 struct prism_attention_params {
     const char *selector;          /* a name of prism_selector_name, "dense", or NULL / "auto" */
@@ -238,9 +238,18 @@ struct prism_prefill_params {
 };
 
 /* Append n >= 1 tokens to the context, at whatever length it has (continuation). params may be NULL.
- * Errors: PRISM_E_ARG (token id out of range, n == 0), PRISM_E_LENGTH, PRISM_E_CANCELLED; on each the context keeps its
- * previous length. n_layers: at most the model's, and not with `logits` (PRISM_E_ARG). The result has the same bits for any number of
- * threads. */
+ * Errors: PRISM_E_ARG (token id out of range, n == 0), PRISM_E_LENGTH, PRISM_E_CANCELLED, PRISM_E_NUMERIC; on each the context keeps its
+ * previous tokens. n_layers: at most the model's, and not with `logits` (PRISM_E_ARG). The result has the same bits for any number of
+ * threads.
+ *
+ * PRISM_E_NUMERIC: NaN or infinity turned up, in the weights or on the way, and the text says where: "logits", or the layer and the position
+ * in the context that is the first, as in "layer 3: keys of head 1 at position 57 exceed F16, which holds up to 65504: use a BF16 or F32
+ * cache". Values too large for the sums of their squares in fp32 count as well. No logits that are not finite are ever delivered.
+ *
+ * Models with rope_scaling "longrope" have one set of rotations for as many tokens as they were first trained with and one for more. Which
+ * it is depends on the tokens in the context at the end of the call, not on n_ctx: so do the logits. A call that comes to the other side of
+ * that length, also by way of prism_truncate, makes the keys and values of all tokens in the context anew, and takes as long as
+ * a prefill of them all (in the progress it is part of the work; the tokens counted there and by prism_stats are those of the call). */
 PRISM_API enum prism_status prism_prefill(prism_context *ctx, const int32_t *tokens, size_t n,
                                           const struct prism_prefill_params *params, struct prism_error *err);
 

@@ -60,8 +60,8 @@ static enum prism_status check_ranges(const struct prism_attention_params *g, st
         { "p_high", g->p_high }, { "p_low", g->p_low }, { "gamma", g->gamma }, { "tau", g->tau }, { "threshold", g->threshold },
     };
     const struct { const char *name; uint32_t given; } counts[] = {
-        { "dense tail", g->dense_tail == PRISM_NO_TAIL ? 0 : g->dense_tail }, { "min_tokens", g->min_tokens }, { "sink", g->sink },
-        { "window", g->window }, { "vertical", g->vertical }, { "slash", g->slash }, { "min_budget", g->min_budget },
+        { "min_tokens", g->min_tokens }, { "sink", g->sink }, { "window", g->window }, { "vertical", g->vertical }, { "slash", g->slash },
+        { "min_budget", g->min_budget }, /* the dense tail has no range: its largest value means none, and more than there are is all */
     };
     enum prism_status s = PRISM_OK;
 

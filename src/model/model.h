@@ -43,7 +43,7 @@ struct prism_model {
     const float *output_norm, *output_bias;
     double *rope_freq;               /* [n_rot/2] radians per position, scaling and divisors applied */
     float rope_mag;                  /* YaRN magnitude, multiplies cos and sin */
-    double *rope_freq_short;         /* longrope only: used while n_ctx <= its original context; else NULL */
+    double *rope_freq_short;         /* longrope only: for up to rope_orig_ctx tokens in the cache; else NULL */
     uint32_t rope_orig_ctx;          /* as in hp */
     uint64_t n_params;               /* elements of all tensors */
     struct prism_owned *owned;       /* widened norms and biases */

@@ -79,7 +79,7 @@ static void test_context_fields(void **state)
 
 static const struct { const char *name; size_t offset; } counts[] = {
     { "min_tokens", AT(min_tokens) }, { "sink", AT(sink) },   { "window", AT(window) },
-    { "vertical", AT(vertical) },     { "slash", AT(slash) }, { "min_budget", AT(min_budget) }, { "dense tail", AT(dense_tail) },
+    { "vertical", AT(vertical) },     { "slash", AT(slash) }, { "min_budget", AT(min_budget) },
 };
 static const struct { const char *name; size_t offset; } shares[] = {
     { "p_high", AT(p_high) }, { "p_low", AT(p_low) }, { "gamma", AT(gamma) }, { "tau", AT(tau) }, { "threshold", AT(threshold) },
@@ -108,7 +108,7 @@ static void test_attention_fields(void **state)
             refused(m, &p, shares[f].name, "(0, 1]");
         }
     for (size_t f = 0; f < sizeof counts / sizeof *counts; f++)
-        for (size_t i = 0; i < (f == 6 ? 3 : 4); i++) { /* the largest dense tail means none */
+        for (size_t i = 0; i < 4; i++) {
             struct prism_context_params p = with("streaming", counts[f].offset, &no_count[i]);
             refused(m, &p, counts[f].name, "1073741824");
         }

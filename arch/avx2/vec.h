@@ -53,6 +53,22 @@ PRISM_INLINE int32_t vec_sum_epi32(__m256i x)
     return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
 }
 
+/* Magnitudes are compared as integers: a NaN, which vmaxps drops when it is the first operand, is above infinity then. */
+PRISM_INLINE __m256 vec_magnitude(__m256 x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
+
+PRISM_INLINE __m256 vec_larger(__m256 x, __m256 y)
+{
+    return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(x), _mm256_castps_si256(y)));
+}
+
+PRISM_INLINE float vec_largest(__m256 x)
+{
+    const __m256i y = _mm256_castps_si256(x);
+    __m128i s = _mm_max_epi32(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1));
+    s = _mm_max_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_max_epi32(s, _mm_shuffle_epi32(s, 0xb1))));
+}
+
 PRISM_INLINE float vec_max(__m256 x)
 {
     __m128 s = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

@@ -190,6 +190,18 @@ PRISM_INLINE __m256 vec_exp2_neg(__m256 x)
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), n));
 }
 
+/* x, and NaN in the place of an infinity: as a logit -infinity would have no weight. */
+PRISM_INLINE __m256 vec_finite_or_nan(__m256 x) { return _mm256_fmadd_ps(x, _mm256_setzero_ps(), x); }
+
+/* n floats, a multiple of 8; 32-byte aligned. */
+PRISM_INLINE bool vec_all_finite(const float *x, size_t n)
+{
+    __m256 sum = _mm256_setzero_ps();
+    for (size_t i = 0; i < n; i += 8)
+        sum = _mm256_fmadd_ps(_mm256_load_ps(x + i), _mm256_setzero_ps(), sum);
+    return _mm256_movemask_ps(_mm256_cmp_ps(sum, sum, _CMP_UNORD_Q)) == 0;
+}
+
 /* Fetch part `part` of `parts` of the panel that is needed next into L2, while a part of the work on the present one is done:
  * panels come from L3 or memory, and the processor's own prefetching stops at every page. */
 PRISM_INLINE void vec_fetch_ahead(const void *next, size_t bytes, size_t part, size_t parts)

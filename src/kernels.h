@@ -39,9 +39,9 @@ enum prism_level {
  * formats-and-peers.md 3.2: halves widened to fp32, products in fp32, d*q then -m; bit-equal at every level. */
 typedef void prism_to_f32_fn(float *y, const void *x, size_t n);
 
-/* The same values as signed bytes in groups of 32: value = d[g] * q[i] + m[g]; d or m is not finite where a value is not. q: n bytes, d, m: n/32 floats. m is NULL or
- * receives 0 for types that are symmetric (prism_type_info.has_min false). Exact for types whose scales span 32 values
- * or more; Q2_K, Q3_K and Q6_K (scales of 16) are requantised: d = max|value|/127, round half to even. n % 32 == 0. */
+/* The same values as signed bytes in groups of 32: value = d[g] * q[i] + m[g], where d or m is not finite when one of the values is not.
+ * q: n bytes, d, m: n/32 floats. m is NULL or receives 0 for types that are symmetric (prism_type_info.has_min false). Exact for types whose
+ * scales span 32 values or more; Q2_K, Q3_K and Q6_K (scales of 16) are requantised: d = max|value|/127, round half to even. n % 32 == 0. */
 typedef void prism_to_i8_fn(int8_t *q, float *d, float *m, const void *x, size_t n);
 
 /* ---- linear layers -------------------------------------------------------------------------------------------------- */
@@ -136,7 +136,7 @@ enum prism_kv_format { PRISM_KVF_F16, PRISM_KVF_BF16, PRISM_KVF_F32 };
 
 /* One query tile of one head against a list of key blocks, exact softmax (online), causal by absolute position:
  * row r (position q_pos + r) sees keys 0..q_pos + r of the listed blocks. A key that is not finite, or an infinite logit, makes a row that sees it
- * NaN, a value the row's column; a row that sees only others of its block may become so too. */
+ * NaN, a value the row's column; rows of the tile that do not see it may become so too. */
 struct prism_attn_tile {
     const float *q;          /* [rows][d], stride ldq, after RoPE, not scaled */
     size_t ldq;

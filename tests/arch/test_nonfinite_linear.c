@@ -90,8 +90,7 @@ static void make(struct product *p)
     for (size_t j = 0; p->l && j < p->cols; j += p->l->nr)
         pack_cols(p, j);
     run(p, p->clean);
-    for (size_t i = 0; i < p->rows * p->cols; i++)
-        kt_true(isfinite(p->clean[i]), "not finite without poison");
+    kt_finite(p->clean, p->rows * p->cols);
 }
 
 /* Row `row` (or column `col`) is not finite, everything else as it was. */
@@ -118,7 +117,8 @@ static void check_activations(struct product *p, const char *level, const char *
         for (int n = 0; n < KT_N_POISONS; n++) {
             const size_t row = (5 * t + (size_t)n) % p->rows;
             float *x = p->x + row * p->k + t, was = *x;
-            kt_context("%s %s %s, activation %g at %zu of row %zu of %zu", level, kind, prism_types[p->type].name, (double)kt_poison[n], t, row, p->rows);
+            kt_context("%s %s %s, activation %g at %zu of row %zu of %zu", level, kind, prism_types[p->type].name, (double)kt_poison[n], t, row,
+                       p->rows);
             *x = kt_poison[n];
             pack_rows(p, row);
             check_spoilt(p, row, SIZE_MAX);
@@ -164,8 +164,10 @@ static void check_weights(struct product *p, const char *level, const char *kind
                 const int at = is_float(p->type) ? -half : kt_half_at(p->type, half);
                 if (at < 0)
                     continue;
-                kt_context("%s %s %s, poison %d in weight or block %zu of column %zu of %zu", level, kind, prism_types[p->type].name, n, t, col, p->cols);
-                check_weight(p, col, p->w + col * p->row_bytes + t * bytes + at, p->type == PRISM_F32 ? 4 : 2, stored_poison(p->type, n));
+                kt_context("%s %s %s, poison %d in weight or block %zu of column %zu of %zu", level, kind, prism_types[p->type].name, n, t, col,
+                           p->cols);
+                check_weight(p, col, p->w + col * p->row_bytes + t * bytes + (size_t)at, p->type == PRISM_F32 ? 4 : 2,
+                             stored_poison(p->type, n));
             }
 }
 

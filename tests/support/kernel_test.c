@@ -221,6 +221,13 @@ void kt_same_floats(const float *got, const float *want, size_t n)
             fail_msg("%s: [%zu] is %a, expected %a", context, i, (double)got[i], (double)want[i]);
 }
 
+void kt_finite(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            fail_msg("%s: [%zu] is %g, expected a number", context, i, (double)x[i]);
+}
+
 void kt_nonfinite(const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)

@@ -57,7 +57,8 @@ void kt_near(double got, double exact, double bound, size_t i, size_t j);
 /* The same bits; two NaN count as the same. */
 void kt_same_floats(const float *got, const float *want, size_t n);
 
-/* NaN or infinity, all of them. */
+/* None is a NaN or an infinity; all are. */
+void kt_finite(const float *x, size_t n);
 void kt_nonfinite(const float *x, size_t n);
 
 /* Fails with the context and this sentence unless ok. */

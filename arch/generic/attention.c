@@ -91,6 +91,7 @@ static void softmax_row(const struct parts *s, size_t row, size_t n, const struc
 
     for (size_t j = 0; j < n; j++) {
         p[j] *= t->scale;
+        p[j] += 0 * p[j]; /* infinity to NaN: -infinity would have no weight */
         max = p[j] > max ? p[j] : max;
     }
     for (size_t j = 0; j < n; j++) {

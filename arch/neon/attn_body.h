@@ -129,12 +129,14 @@ static inline __attribute__((always_inline)) void prism_attn_pack_q(bool bf16, c
 /* Scores to unnormalised probabilities in place; updates the running maximum m and sum l, sets step->alpha. */
 static inline void prism_attn_softmax(float *s, float *m, float *l, struct prism_attn_step *step)
 {
-    const float32x4_t none = vdupq_n_f32(-INFINITY);
+    const float32x4_t none = vdupq_n_f32(-INFINITY), zero = vdupq_n_f32(0);
     float32x4_t old0 = vld1q_f32(m), old1 = vld1q_f32(m + 4), max0 = old0, max1 = old1;
     size_t all = prism_attn_row_keys(step, 0);
 
     for (size_t j = 0; j < step->n_keys; j++) {
         float32x4_t s0 = vld1q_f32(s + 8 * j), s1 = vld1q_f32(s + 8 * j + 4);
+        s0 = vfmaq_f32(s0, s0, zero); /* infinity to NaN, which the maximum keeps: -infinity would have no weight */
+        s1 = vfmaq_f32(s1, s1, zero);
         if (j >= all) { /* row r sees key j when j < seen + r */
             int32x4_t gap = vdupq_n_s32((int32_t)((ptrdiff_t)j - step->seen));
             s0 = vbslq_f32(vcgtq_s32((int32x4_t){ 0, 1, 2, 3 }, gap), s0, none);

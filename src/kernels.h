@@ -157,7 +157,7 @@ struct prism_attn_tile {
 
 /* One family of attention kernels: dense is sparse with every block listed. */
 struct prism_attention {
-    const char *name;        /* "f32", "bf16", "i16" */
+    const char *name;        /* "f32", "i16" */
     unsigned tile_rows;      /* query rows of a tile: 32 or 64; divides every block size */
     size_t (*k_block_bytes)(size_t d, size_t block); /* multiples of 64 */
     size_t (*v_block_bytes)(size_t d, size_t block);

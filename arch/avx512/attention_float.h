@@ -1,4 +1,4 @@
-/* attention_float.h - attention_body.h for words of floats, fp32 or bf16: P = 2^(S - max), the running maximum's. Queries are multiplied by
+/* attention_float.h - attention_body.h for words of one fp32: P = 2^(S - max), the running maximum's. Queries are multiplied by
  * scale * log2(e). */
 #ifndef PRISM_AVX512_ATTENTION_FLOAT_H
 #define PRISM_AVX512_ATTENTION_FLOAT_H

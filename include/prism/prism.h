@@ -206,7 +206,7 @@ struct prism_plan {
     const char *level, *compute;          /* names; compute: "auto" or "f32" */
     const char *selector;                 /* "dense" or the selector in use */
     uint32_t block;                       /* tokens per attention block */
-    const char *attention_type;           /* what attention multiplies: "f32", "i16" or "bf16" */
+    const char *attention_type;           /* what attention multiplies: "f32" or "i16" */
     uint64_t kv_bytes, activation_bytes, panel_bytes, attention_bytes, logits_bytes;
     uint64_t total_bytes;                 /* the sum of these */
 };

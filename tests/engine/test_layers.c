@@ -150,7 +150,7 @@ static void test_times(void **state)
     stop(&f);
 }
 
-/* At every level: fp32 always; bf16 where attention uses it. */
+/* At every level: fp32 always, and what attention multiplies. */
 static void test_peak(void **state)
 {
     (void)state;

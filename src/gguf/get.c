@@ -81,29 +81,45 @@ enum prism_status prism_gguf_get_uint(const struct prism_gguf *g, const char *ke
     return kv ? int_in_range(g, key, kv->type, kv->data, lo, hi, out, err) : status;
 }
 
+/* f32, f64 and integers. False: the type is another. */
+static bool read_number(enum prism_gguf_vtype type, const uint8_t *p, double *value)
+{
+    bool negative;
+    uint64_t magnitude;
+    if (type == PRISM_GV_F32) {
+        uint32_t bits = prism_le32(p);
+        float f;
+        memcpy(&f, &bits, sizeof f);
+        *value = f;
+    } else if (type == PRISM_GV_F64) {
+        uint64_t bits = prism_le64(p);
+        memcpy(value, &bits, sizeof *value);
+    } else if (read_int(type, p, &negative, &magnitude)) {
+        *value = negative ? -(double)magnitude : (double)magnitude;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+bool prism_gguf_number(const struct prism_gguf_kv *kv, uint64_t i, double *out)
+{
+    if (kv->elem == PRISM_GV_BOOL) {
+        *out = kv->data[i] != 0;
+        return true;
+    }
+    return read_number(kv->elem, kv->data + i * prism_gguf_vtype_bytes(kv->elem), out);
+}
+
 enum prism_status prism_gguf_get_float(const struct prism_gguf *g, const char *key, bool required, double *out, struct prism_error *err)
 {
     enum prism_status status;
     const struct prism_gguf_kv *kv = look_up(g, key, required, &status, err);
     if (!kv)
         return status;
-
     double value;
-    bool negative;
-    uint64_t magnitude;
-    if (kv->type == PRISM_GV_F32) {
-        uint32_t bits = prism_le32(kv->data);
-        float f;
-        memcpy(&f, &bits, sizeof f);
-        value = f;
-    } else if (kv->type == PRISM_GV_F64) {
-        uint64_t bits = prism_le64(kv->data);
-        memcpy(&value, &bits, sizeof value);
-    } else if (read_int(kv->type, kv->data, &negative, &magnitude)) {
-        value = negative ? -(double)magnitude : (double)magnitude;
-    } else {
+    if (!read_number(kv->type, kv->data, &value))
         return wrong_type(g, key, "f32", kv->type, err);
-    }
     if (isnan(value))
         return prism_fail(err, PRISM_E_FORMAT, "%s: key %s: expected a number, found NaN", prism_show_path(g->path), key);
     *out = value;

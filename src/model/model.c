@@ -46,7 +46,8 @@ static enum prism_status load_network(struct prism_model *m, struct prism_str ar
 {
     struct prism_rope_divisors div = { 0 };
     enum prism_status status = find_arch(m, arch, err);
-    if (status || (status = prism_read_hparams(m, err)) || (status = prism_bind_tensors(m, &div, err)))
+    if (status || (status = prism_read_hparams(m, err)) || (status = prism_check_keys(m, err)) ||
+        (status = prism_bind_tensors(m, &div, err)))
         return status;
     return prism_rope_setup(m, &div, err);
 }

@@ -49,6 +49,24 @@ static enum prism_status check_divisors(const struct prism_model *m, const char 
     return PRISM_OK;
 }
 
+/* A pair turns at most by one radian per token, more only by odd factors and divisors. */
+#define MAX_FREQUENCY 1e4
+
+static enum prism_status check_derived(const struct prism_model *m, struct prism_error *err)
+{
+    for (uint32_t i = 0; i < m->hp.n_rot / 2; i++)
+        for (int k = 0; k < 2; k++) {
+            const double *f = k == 0 ? m->rope_freq : m->rope_freq_short;
+            if (f && !(f[i] >= 0 && f[i] <= MAX_FREQUENCY))
+                return prism_fail(err, PRISM_E_FORMAT, "%s: rotation of pair %u: expected 0..%g radians per token, found %g",
+                                  m->gguf->path, i, MAX_FREQUENCY, f[i]);
+        }
+    if (!(m->rope_mag > 0 && isfinite(m->rope_mag) && m->hp.attn_scale > 0 && isfinite(m->hp.attn_scale)))
+        return prism_fail(err, PRISM_E_FORMAT, "%s: rotation: expected a finite magnitude and scale, found %g and %g", m->gguf->path,
+                          (double)m->rope_mag, (double)m->hp.attn_scale);
+    return PRISM_OK;
+}
+
 enum prism_status prism_rope_setup(struct prism_model *m, const struct prism_rope_divisors *div, struct prism_error *err)
 {
     bool longrope = strcmp(m->hp.rope_scaling, "longrope") == 0;
@@ -66,5 +84,5 @@ enum prism_status prism_rope_setup(struct prism_model *m, const struct prism_rop
     if (longrope)
         prism_rope_frequencies(&m->hp, div->short_ctx, m->rope_freq_short);
     m->rope_mag = (float)prism_rope_magnitude(&m->hp);
-    return PRISM_OK;
+    return check_derived(m, err);
 }

@@ -8,6 +8,7 @@
 #ifndef PRISM_TEXT_INTERNAL_H
 #define PRISM_TEXT_INTERNAL_H
 
+#include "src/base/hash.h"
 #include "src/base/utf8.h"
 #include "src/text/vocab.h"
 
@@ -34,7 +35,7 @@ struct prism_pairs {
         uint32_t rank;
         int32_t merged;
     } *slots;
-    unsigned shift; /* 64 - log2(slots) */
+    uint64_t mask;
 };
 
 struct prism_splitter; /* compiled patterns, pretokenize.c */
@@ -47,6 +48,7 @@ struct prism_vocab {
     uint8_t *type;                  /* [n_tokens] enum prism_token_type */
     bool *eog;                      /* [n_tokens] ends a generation */
     size_t longest;                 /* bytes of the longest token text */
+    struct prism_hash_seed seed;    /* of ids and pairs */
     struct prism_token_table ids;
     int32_t byte_token[256];        /* token of one byte, -1: none */
     int32_t bos, eos, unk, eot, eom; /* -1: none; SPM always has unk */
@@ -70,7 +72,7 @@ int32_t prism_token_find(const struct prism_vocab *v, const char *text, size_t n
 /* Merges are "left right", rank = index. Those without a space or about unknown tokens are skipped with one warning. */
 enum prism_status prism_pairs_build(struct prism_vocab *v, const struct prism_gguf *g, const struct prism_gguf_kv *merges,
                                     struct prism_error *err);
-const struct prism_pair *prism_pair_find(const struct prism_pairs *t, int32_t left, int32_t right); /* NULL: none */
+const struct prism_pair *prism_pair_find(const struct prism_vocab *v, int32_t left, int32_t right); /* NULL: none */
 
 /* ---- special.c ---- */
 

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define KEY(name) "tokenizer.ggml." name
 
@@ -125,6 +126,17 @@ static enum prism_status load_ids(struct prism_vocab *v, const struct prism_gguf
     return PRISM_OK;
 }
 
+/* Files do not store that a special token takes the white space behind it along; phi-3 is known by its name, as in llama.cpp. */
+static enum prism_status load_stripping(struct prism_vocab *v, const struct prism_gguf *g, struct prism_error *err)
+{
+    struct prism_str name = { "", 0 };
+    enum prism_status st = prism_gguf_get_str(g, "general.name", false, &name, err);
+    for (size_t i = 0; !st && i + 4 <= name.n; i++)
+        if (!strncasecmp(name.p + i, "phi3", 4) || (i + 5 <= name.n && !strncasecmp(name.p + i, "phi-3", 5)))
+            v->strip_right = true;
+    return st;
+}
+
 static enum prism_status load_bpe(struct prism_vocab *v, const struct prism_gguf *g, struct prism_error *err)
 {
     struct prism_str pre = {"default", 7};
@@ -205,6 +217,8 @@ static enum prism_status load(struct prism_vocab *v, const struct prism_gguf *g,
     if (!st)
         st = load_ids(v, g, err);
     if (!st)
+        st = load_stripping(v, g, err);
+    if (!st)
         st = prism_special_build(v, err);
     return st;
 }
@@ -233,7 +247,7 @@ void prism_vocab_free(struct prism_vocab *v)
     free(v->ids.slots);
     free(v->pairs.slots);
     free(v->priority);
-    free(v->special);
-    free(v->special_by_text);
+    prism_matcher_free(v->matcher[0]);
+    prism_matcher_free(v->matcher[1]);
     free(v);
 }

@@ -56,7 +56,9 @@ enum prism_status prism_vocab_encode(const struct prism_vocab *v, const char *te
 
     if ((flags & PRISM_ADD_SPECIAL) && v->add_bos && v->bos >= 0)
         prism_encoder_emit(&e, v->bos);
-    enum prism_status st = len ? prism_special_split(v, text, len, flags & PRISM_PARSE_SPECIAL, &fragments, &n_fragments, err) : PRISM_OK;
+    enum prism_status st = PRISM_OK;
+    if (len)
+        st = prism_special_split(v, text, len, flags & PRISM_PARSE_SPECIAL, &fragments, &n_fragments, NULL, err);
     if (!st && v->whole_pieces && !(e.mapped = malloc(2 * v->longest)))
         st = prism_fail(err, PRISM_E_NOMEM, "tokenizer: out of memory");
     if (!st)

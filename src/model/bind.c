@@ -256,7 +256,7 @@ static void report_unused(struct binder *b)
 
 enum prism_status prism_bind_tensors(struct prism_model *m, struct prism_rope_divisors *div, struct prism_error *err)
 {
-    struct binder b = { .m = m, .shown = prism_show_path(m->gguf->path), .err = err, .layer = -1 };
+    struct binder b = { .m = m, .shown = m->gguf->path, .err = err, .layer = -1 };
     b.used = calloc((size_t)m->gguf->n_tensors + 1, sizeof *b.used);
     m->layers = calloc(m->hp.n_layer, sizeof *m->layers);
     if (!b.used || !m->layers)

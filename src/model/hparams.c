@@ -227,7 +227,7 @@ static void read_rope(struct source *s, struct prism_hparams *hp, const struct p
 
 enum prism_status prism_read_hparams(struct prism_model *m, struct prism_error *err)
 {
-    struct source s = { .g = m->gguf, .arch = m->arch->name, .shown = prism_show_path(m->gguf->path), .err = err };
+    struct source s = { .g = m->gguf, .arch = m->arch->name, .shown = m->gguf->path, .err = err };
     read_sizes(&s, &m->hp);
     if (!s.status)
         read_attention(&s, &m->hp);

@@ -45,7 +45,7 @@ static enum prism_status check_divisors(const struct prism_model *m, const char 
     for (uint32_t i = 0; div && i < m->hp.n_rot / 2; i++)
         if (!(div[i] > 0) || isinf(div[i]))
             return prism_fail(err, PRISM_E_FORMAT, "%s: tensor %s: value %u: expected a finite number above 0, found %g",
-                              prism_show_path(m->gguf->path), name, i, (double)div[i]);
+                              m->gguf->path, name, i, (double)div[i]);
     return PRISM_OK;
 }
 
@@ -79,7 +79,7 @@ enum prism_status prism_rope_setup(struct prism_model *m, const struct prism_rop
     m->rope_freq = calloc(n, sizeof *m->rope_freq);
     m->rope_freq_short = longrope ? calloc(n, sizeof *m->rope_freq_short) : NULL;
     if (!m->rope_freq || (longrope && !m->rope_freq_short))
-        return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", prism_show_path(m->gguf->path));
+        return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", m->gguf->path);
     prism_rope_frequencies(&m->hp, longrope ? div->long_ctx : div->freqs, m->rope_freq);
     if (longrope)
         prism_rope_frequencies(&m->hp, div->short_ctx, m->rope_freq_short);

@@ -90,10 +90,12 @@ struct prism_fragment {
     size_t start, len;
     int32_t token;
 };
-/* parse: control and unknown tokens count too, user-defined ones always do. *out is malloc'ed, the caller frees it. steps: receives how many
- * moves that took, in proportion to the time; or NULL. */
-enum prism_status prism_special_split(const struct prism_vocab *v, const char *text, size_t len, bool parse, struct prism_fragment **out,
-                                      size_t *n, uint64_t *steps, struct prism_error *err);
+/* parse: control and unknown tokens count too, user-defined ones always do. *out is malloc'ed, the caller frees it. */
+enum prism_status prism_special_split(const struct prism_vocab *v, const char *text, size_t len, bool parse,
+                                      struct prism_fragment **out, size_t *n, struct prism_error *err);
+/* The same; steps receives how many moves it took, in proportion to the time. */
+enum prism_status prism_special_split_counted(const struct prism_vocab *v, const char *text, size_t len, bool parse,
+                                              struct prism_fragment **out, size_t *n, uint64_t *steps, struct prism_error *err);
 
 /* ---- pretokenize.c ---- */
 

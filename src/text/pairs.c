@@ -50,7 +50,7 @@ enum prism_status prism_pairs_build(struct prism_vocab *v, const struct prism_gg
                                     struct prism_error *err)
 {
     if (merges->n >= PRISM_NO_MERGE)
-        return prism_fail(err, PRISM_E_FORMAT, "%s: tokenizer.ggml.merges: expected fewer than 2^32 - 1 entries, found %llu",
+        return prism_fail(err, PRISM_E_FORMAT, "%s: key tokenizer.ggml.merges: expected fewer than 2^32 - 1 entries, found %llu",
                           g->path, (unsigned long long)merges->n);
     unsigned log2_size = 4;
     while ((uint64_t)1 << log2_size < merges->n + merges->n / 2)
@@ -60,7 +60,7 @@ enum prism_status prism_pairs_build(struct prism_vocab *v, const struct prism_gg
     char *joined = malloc(v->longest + 1);
     if (!v->pairs.slots || !joined) {
         free(joined);
-        return prism_fail(err, PRISM_E_NOMEM, "%s: tokenizer.ggml.merges: no memory for %llu merges", g->path,
+        return prism_fail(err, PRISM_E_NOMEM, "%s: key tokenizer.ggml.merges: no memory for %llu merges", g->path,
                           (unsigned long long)merges->n);
     }
     memset(v->pairs.slots, 0xFF, size * sizeof *v->pairs.slots);
@@ -72,7 +72,7 @@ enum prism_status prism_pairs_build(struct prism_vocab *v, const struct prism_gg
             first_bad = i;
     free(joined);
     if (n_bad)
-        prism_warn(&g->log, "%s: tokenizer.ggml.merges: expected pairs of known tokens, found %llu others, ignored; first: index %llu",
+        prism_warn(&g->log, "%s: key tokenizer.ggml.merges: expected pairs of known tokens, found %llu others, ignored; first: index %llu",
                    g->path, (unsigned long long)n_bad, (unsigned long long)first_bad);
     return PRISM_OK;
 }

@@ -326,7 +326,14 @@ static bool lay_out(struct split *s, struct prism_fragment **out, size_t *n)
 }
 
 enum prism_status prism_special_split(const struct prism_vocab *v, const char *text, size_t len, bool parse, struct prism_fragment **out,
-                                      size_t *n, uint64_t *steps, struct prism_error *err)
+                                      size_t *n, struct prism_error *err)
+{
+    uint64_t steps;
+    return prism_special_split_counted(v, text, len, parse, out, n, &steps, err);
+}
+
+enum prism_status prism_special_split_counted(const struct prism_vocab *v, const char *text, size_t len, bool parse,
+                                              struct prism_fragment **out, size_t *n, uint64_t *steps, struct prism_error *err)
 {
     struct split s = { .v = v, .m = v->matcher[parse], .text = text, .len = len };
     bool ok = find_all(&s);
@@ -335,8 +342,7 @@ enum prism_status prism_special_split(const struct prism_vocab *v, const char *t
     if (ok && s.n_heap)
         ok = (s.until = calloc(len, sizeof *s.until)) && take_all(&s);
     ok = ok && lay_out(&s, out, n);
-    if (steps)
-        *steps = s.steps;
+    *steps = s.steps;
     free(s.heap);
     free(s.taken);
     free(s.until);

@@ -26,7 +26,7 @@ enum prism_status prism_token_table_build(struct prism_vocab *v, const char *pat
         size *= 2;
     v->ids.slots = malloc(size * sizeof *v->ids.slots);
     if (!v->ids.slots)
-        return prism_fail(err, PRISM_E_NOMEM, "%s: tokenizer.ggml.tokens: no memory for %u tokens", path, v->n_tokens);
+        return prism_fail(err, PRISM_E_NOMEM, "%s: key tokenizer.ggml.tokens: no memory for %u tokens", path, v->n_tokens);
     memset(v->ids.slots, 0xFF, size * sizeof *v->ids.slots);
     v->ids.mask = (uint32_t)(size - 1);
     v->seed = prism_hash_new_seed();
@@ -38,7 +38,7 @@ enum prism_status prism_token_table_build(struct prism_vocab *v, const char *pat
         uint32_t hash = (uint32_t)prism_hash_bytes(&v->seed, t.p, t.n);
         struct prism_token_slot *s = probe(v, t.p, t.n, hash);
         if (s->id >= 0)
-            return prism_fail(err, PRISM_E_FORMAT, "%s: tokenizer.ggml.tokens: expected distinct texts, found \"%.*s\" as tokens %d and %u",
+            return prism_fail(err, PRISM_E_FORMAT, "%s: key tokenizer.ggml.tokens: expected distinct texts, found \"%.*s\" as tokens %d and %u",
                               path, (int)(t.n < 64 ? t.n : 64), t.p, s->id, i);
         *s = (struct prism_token_slot){hash, (int32_t)i};
         if (t.n > v->longest)

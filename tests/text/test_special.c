@@ -89,7 +89,7 @@ static void compare(const struct prism_vocab *v, const char *text, size_t len, b
     struct prism_fragment *f;
     size_t n, at = 0;
     define(&expected, v, text, len, parse, strip);
-    assert_int_equal(prism_special_split(v, text, len, parse, &f, &n, NULL, NULL), PRISM_OK);
+    assert_int_equal(prism_special_split(v, text, len, parse, &f, &n, NULL), PRISM_OK);
     for (size_t i = 0; i < n; i++) {
         for (; at < f[i].start; at++)
             if (expected.owner[at] != GONE)
@@ -159,7 +159,7 @@ static uint64_t steps_of(const struct prism_vocab *v, const char *text, size_t l
 {
     struct prism_fragment *f;
     uint64_t steps;
-    assert_int_equal(prism_special_split(v, text, len, true, &f, n, &steps, NULL), PRISM_OK);
+    assert_int_equal(prism_special_split_counted(v, text, len, true, &f, n, &steps, NULL), PRISM_OK);
     free(f);
     return steps;
 }
@@ -220,7 +220,7 @@ static void space_behind_special_tokens(void **state)
         struct loaded l = load(names[k], tokens, types, 6);
         struct prism_fragment *f;
         size_t n;
-        assert_int_equal(prism_special_split(l.v, text, sizeof text - 1, true, &f, &n, NULL, NULL), PRISM_OK);
+        assert_int_equal(prism_special_split(l.v, text, sizeof text - 1, true, &f, &n, NULL), PRISM_OK);
         if (k < 2) {
             assert_int_equal(n, sizeof stripped / sizeof *stripped);
             for (size_t i = 0; i < n; i++)

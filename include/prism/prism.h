@@ -107,8 +107,10 @@ PRISM_API void prism_model_info(const prism_model *model, struct prism_model_inf
 /* ---- text ------------------------------------------------------------------------------------------------------- */
 
 enum prism_tokenize_flags {
-    PRISM_ADD_SPECIAL = 1,  /* put BOS (and EOS) where the model's metadata says so */
-    PRISM_PARSE_SPECIAL = 2 /* text such as "<|im_end|>" becomes the special token */
+    PRISM_ADD_SPECIAL = 1,   /* put BOS (and EOS) where the model's metadata says so */
+    PRISM_PARSE_SPECIAL = 2, /* text such as "<|im_end|>" becomes the special token */
+    PRISM_ADD_BOS = 4,       /* only BOS, where the metadata says so: for a text that is to be continued */
+    PRISM_ADD_EOS = 8        /* only EOS */
 };
 
 /* Split len bytes of UTF-8 (NUL bytes and invalid sequences allowed) into token ids. Writes min(cap, *n) ids and sets *n to

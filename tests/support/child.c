@@ -4,16 +4,21 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "tests/support/data.h"
+
+/* Processor time, which a busy machine does not stretch as it does the clock. A child that sleeps for ever ends with the test program. */
+enum { CPU_SECONDS = 300 };
 
 static void file_name(char *path, size_t cap, const char *what) { snprintf(path, cap, "%s/child.%s", test_tmp_dir(), what); }
 
@@ -36,7 +41,8 @@ void child_exec(const char *const *argv)
     snprintf(path, sizeof path, "%s/%s", dir ? dir : "build", argv[0]);
     for (size_t i = 0; i < CHILD_MAX_ARGS && argv[i]; i++)
         args[i] = (char *)(uintptr_t)argv[i];
-    alarm(120);
+    signal(SIGINT, SIG_DFL); /* `make test &` of a plain sh leaves it ignored, and the tools keep it so */
+    setrlimit(RLIMIT_CPU, &(struct rlimit){ CPU_SECONDS, CPU_SECONDS });
     execv(path, args);
     fprintf(stderr, "cannot run %s\n", path);
     _exit(99);
@@ -87,14 +93,21 @@ void child_run(struct child *c, const char *const *argv, const char *input, size
     child_finish(c, child_start(c, argv, input, n_input, -1));
 }
 
+static bool child_ended(pid_t pid)
+{
+    siginfo_t info = { .si_pid = 0 };
+
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == pid;
+}
+
 void child_await_handler(pid_t pid)
 {
     char path[64], line[256];
     unsigned long long caught = 0;
 
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    for (int i = 0; i < 1000 && !(caught >> (SIGINT - 1) & 1); i++) {
-        usleep(10000);
+    while (!(caught >> (SIGINT - 1) & 1) && !child_ended(pid)) {
+        usleep(1000);
         FILE *f = fopen(path, "r");
         while (f && fgets(line, sizeof line, f))
             sscanf(line, "SigCgt: %llx", &caught);
@@ -102,6 +115,34 @@ void child_await_handler(pid_t pid)
             fclose(f);
     }
     assert_true(caught >> (SIGINT - 1) & 1);
+}
+
+void child_await_error(pid_t pid, const char *text)
+{
+    char path[512];
+    bool found = false;
+
+    file_name(path, sizeof path, "err");
+    while (!found && !child_ended(pid)) {
+        usleep(1000);
+        char *err = test_read_file(path, NULL);
+        found = strstr(err, text) != NULL;
+        free(err);
+    }
+    if (!found)
+        fail_msg("the child ended before it wrote \"%s\"", text);
+}
+
+double child_cpu_seconds(pid_t pid)
+{
+    char path[64];
+    unsigned long user = 0, system = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    char *stat = test_read_file(path, NULL);
+    assert_int_equal(sscanf(strrchr(stat, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system), 2);
+    free(stat);
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
 void child_free(struct child *c)

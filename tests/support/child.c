@@ -17,9 +17,6 @@
 
 #include "tests/support/data.h"
 
-/* Processor time, which a busy machine does not stretch as it does the clock. A child that sleeps for ever ends with the test program. */
-enum { CPU_SECONDS = 300 };
-
 static void file_name(char *path, size_t cap, const char *what) { snprintf(path, cap, "%s/child.%s", test_tmp_dir(), what); }
 
 static FILE *open_file(const char *what, const char *mode)
@@ -36,13 +33,15 @@ void child_exec(const char *const *argv)
 {
     const char *dir = getenv("PRISM_BUILD");
     char path[512];
+
+    signal(SIGINT, SIG_DFL); /* `make test &` in a plain sh leaves it ignored, and the tools keep it so */
     char *args[CHILD_MAX_ARGS + 1] = { 0 };
 
     snprintf(path, sizeof path, "%s/%s", dir ? dir : "build", argv[0]);
     for (size_t i = 0; i < CHILD_MAX_ARGS && argv[i]; i++)
         args[i] = (char *)(uintptr_t)argv[i];
-    signal(SIGINT, SIG_DFL); /* `make test &` of a plain sh leaves it ignored, and the tools keep it so */
-    setrlimit(RLIMIT_CPU, &(struct rlimit){ CPU_SECONDS, CPU_SECONDS });
+    setrlimit(RLIMIT_CPU, &(struct rlimit){ 300, 310 });
+    alarm(1800);
     execv(path, args);
     fprintf(stderr, "cannot run %s\n", path);
     _exit(99);
@@ -93,56 +92,23 @@ void child_run(struct child *c, const char *const *argv, const char *input, size
     child_finish(c, child_start(c, argv, input, n_input, -1));
 }
 
-static bool child_ended(pid_t pid)
-{
-    siginfo_t info = { .si_pid = 0 };
-
-    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == pid;
-}
-
 void child_await_handler(pid_t pid)
 {
     char path[64], line[256];
     unsigned long long caught = 0;
+    bool ended = false;
 
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    while (!(caught >> (SIGINT - 1) & 1) && !child_ended(pid)) {
-        usleep(1000);
+    while (!(caught >> (SIGINT - 1) & 1)) {
         FILE *f = fopen(path, "r");
-        while (f && fgets(line, sizeof line, f))
+        while (f && fgets(line, sizeof line, f)) {
             sscanf(line, "SigCgt: %llx", &caught);
-        if (f)
-            fclose(f);
+            ended |= !strncmp(line, "State:\tZ", 8);
+        }
+        assert_true(f && !ended);
+        fclose(f);
+        usleep(10000);
     }
-    assert_true(caught >> (SIGINT - 1) & 1);
-}
-
-void child_await_error(pid_t pid, const char *text)
-{
-    char path[512];
-    bool found = false;
-
-    file_name(path, sizeof path, "err");
-    while (!found && !child_ended(pid)) {
-        usleep(1000);
-        char *err = test_read_file(path, NULL);
-        found = strstr(err, text) != NULL;
-        free(err);
-    }
-    if (!found)
-        fail_msg("the child ended before it wrote \"%s\"", text);
-}
-
-double child_cpu_seconds(pid_t pid)
-{
-    char path[64];
-    unsigned long user = 0, system = 0;
-
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    char *stat = test_read_file(path, NULL);
-    assert_int_equal(sscanf(strrchr(stat, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system), 2);
-    free(stat);
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
 void child_free(struct child *c)
@@ -158,4 +124,44 @@ size_t child_error_lines(const struct child *c)
     for (size_t i = 0; i < c->n_err; i++)
         n += c->err[i] == '\n';
     return n + (c->n_err && c->err[c->n_err - 1] != '\n');
+}
+
+static char *proc_file(pid_t pid, const char *name, char *text, size_t cap)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    text[fread(text, 1, cap - 1, f)] = 0;
+    fclose(f);
+    return text;
+}
+
+void child_await_error(pid_t pid, const char *text)
+{
+    char path[512], stat[1024];
+
+    file_name(path, sizeof path, "err");
+    for (;;) {
+        bool ended = strstr(proc_file(pid, "stat", stat, sizeof stat), ") Z ") != NULL;
+        char *err = test_read_file(path, NULL);
+        bool found = strstr(err, text) != NULL;
+        free(err);
+        if (found)
+            return;
+        if (ended)
+            fail_msg("the child ended before it wrote \"%s\"", text);
+        usleep(1000);
+    }
+}
+
+double child_cpu_seconds(pid_t pid)
+{
+    char stat[1024];
+    unsigned long user = 0, system = 0;
+    const char *fields = strrchr(proc_file(pid, "stat", stat, sizeof stat), ')');
+
+    assert_int_equal(sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system), 2);
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }

@@ -245,7 +245,7 @@ static void a_familiar_command(void **state)
     RUN(&theirs, "prism-run", "-m", model, "-t", "1", "-tb", "2", "-p", "Once", "-n", "1", "-v", "-ngl", "99");
     assert_worked(&theirs);
     assert_non_null(strstr(theirs.err, "warning: -ngl 99 has no effect: all layers run on the CPU\n"));
-    assert_non_null(strstr(theirs.err, "warning: -t 1 -tb 2: prompt and generation have equally many threads, 2\n"));
+    assert_non_null(strstr(theirs.err, "warning: -t 1 -tb 2: one number of threads serves prompt and generation, 2\n"));
     assert_non_null(strstr(theirs.err, "\nthreads   2,"));
     child_free(&ours);
     child_free(&theirs);

@@ -10,26 +10,27 @@ enum { HELP_COLUMN = 34, HELP_WIDTH = 100 };
 
 /* ---- help --------------------------------------------------------------------------------------------------------- */
 
-static void print_default(const struct cli_option *o, double initial)
+/* " (default: 64)", or "". */
+static void default_text(const struct cli_option *o, double initial, char *out, size_t cap)
 {
     const char *word;
     int len;
 
-    if (o->initial) {
-        if (*o->initial)
-            printf(" (default: %s)", o->initial);
-    } else if (o->kind == CLI_INT) {
-        printf(" (default: %.0f)", initial);
-    } else if (o->kind == CLI_REAL) {
-        printf(" (default: %.2f)", initial);
-    } else if (o->kind == CLI_CHOICE && cli_word(o->choices, (int)initial, &word, &len)) {
-        printf(" (default: %.*s)", len, word);
-    }
+    *out = 0;
+    if (o->initial && *o->initial)
+        snprintf(out, cap, " (default: %s)", o->initial);
+    else if (!o->initial && o->kind == CLI_INT)
+        snprintf(out, cap, " (default: %.0f)", initial);
+    else if (!o->initial && o->kind == CLI_REAL)
+        snprintf(out, cap, " (default: %.2f)", initial);
+    else if (!o->initial && o->kind == CLI_CHOICE && cli_word(o->choices, (int)initial, &word, &len))
+        snprintf(out, cap, " (default: %.*s)", len, word);
 }
 
 static void print_row(const struct cli_option *o, double initial)
 {
     int width = printf("  %s%s%s", o->names, o->arg ? " " : "", o->arg ? o->arg : "");
+    char usual[128];
 
     for (const char *line = o->help; *line;) {
         int len = (int)strcspn(line, "\n");
@@ -38,12 +39,15 @@ static void print_row(const struct cli_option *o, double initial)
             width = 0;
         }
         printf("%*s%.*s", HELP_COLUMN - width, "", len, line);
-        width = HELP_COLUMN;
+        width = HELP_COLUMN + len;
         line += len;
         line += *line == '\n';
     }
-    print_default(o, initial);
-    putchar('\n');
+    default_text(o, initial, usual, sizeof usual);
+    if (width + (int)strlen(usual) > HELP_WIDTH)
+        printf("\n%*s%s\n", HELP_COLUMN, "", usual + 1);
+    else
+        printf("%s\n", usual);
 }
 
 static bool only_tolerated(const struct cli_option *o) { return o->kind == CLI_IGNORED || o->kind == CLI_OFF || o->kind == CLI_REFUSED; }

@@ -19,7 +19,7 @@ const struct cli_option engine_rows[] = {
     { .kind = CLI_INT, .names = "-t, --threads", .arg = "N", .offset = AT(n_threads), .min = 1, .max = PRISM_MAX_THREADS,
       .initial = "one per physical core", .help = "threads" },
     { .kind = CLI_INT, .names = "-tb, --threads-batch", .arg = "N", .offset = AT(n_threads_batch), .min = 1, .max = PRISM_MAX_THREADS,
-      .initial = "that of -t", .help = "the same: prompt and generation have equally many" },
+      .initial = "that of -t", .help = "the same: one number serves prompt and generation" },
     { .kind = CLI_FLAG, .names = "--no-bind", .offset = AT(no_bind), .help = "do not pin threads to cores" },
     { .kind = CLI_TEXT, .names = "--cpu-level", .arg = "NAME", .offset = AT(cpu_level), .initial = "best of this machine",
       .help = "kernels to use: generic, avx2, ...;\nan unknown name lists them" },
@@ -89,7 +89,7 @@ int engine_load(const struct engine_options *o, bool vocab_only, prism_model **m
 
     *model = NULL;
     if (o->n_threads && o->n_threads_batch && o->n_threads != o->n_threads_batch)
-        process_warning("-t %" PRId64 " -tb %" PRId64 ": prompt and generation have equally many threads, %" PRId64, o->n_threads,
+        process_warning("-t %" PRId64 " -tb %" PRId64 ": one number of threads serves prompt and generation, %" PRId64, o->n_threads,
                         o->n_threads_batch, o->n_threads_batch);
     if (!o->model)
         return process_error("no model: use -m FILE (see --help)");

@@ -138,13 +138,20 @@ static char *proc_file(pid_t pid, const char *name, char *text, size_t cap)
     return text;
 }
 
+bool child_ended(pid_t pid)
+{
+    char stat[1024];
+
+    return strstr(proc_file(pid, "stat", stat, sizeof stat), ") Z ") != NULL;
+}
+
 void child_await_error(pid_t pid, const char *text)
 {
-    char path[512], stat[1024];
+    char path[512];
 
     file_name(path, sizeof path, "err");
     for (;;) {
-        bool ended = strstr(proc_file(pid, "stat", stat, sizeof stat), ") Z ") != NULL;
+        bool ended = child_ended(pid);
         char *err = test_read_file(path, NULL);
         bool found = strstr(err, text) != NULL;
         free(err);

@@ -74,20 +74,11 @@ build: $(LIB) $(TOOLS)
 
 # ---- demo --------------------------------------------------------------------------------------------------------
 
-DEMO_MODEL  := models/gutenberg-38m-q8_0.gguf
-DEMO_PROMPT := models/prompts/secret-6.txt
-
-demo: setup ## answer a question about a text of 14 thousand tokens
+demo: setup ## a model answers a question about a text of 14 thousand tokens; PROMPT=models/prompts/secret-8.txt for another
 	@$(MAKE) $(SUBMAKE_FLAGS) run-demo
 
 run-demo: $(BUILD)/prism-run
-	@echo "A model of 38 million parameters reads $(DEMO_PROMPT), 14 thousand tokens of a novel in which facts"
-	@echo "were hidden, and continues it. The text ends with a question:"
-	@echo
-	@tail -n 2 $(DEMO_PROMPT)
-	@echo; echo
-	@echo "$(BUILD)/prism-run -m $(DEMO_MODEL) -f $(DEMO_PROMPT) -n 64 --temp 0"
-	@$(BUILD)/prism-run -m $(DEMO_MODEL) -f $(DEMO_PROMPT) -n 64 --temp 0
+	@PROMPT="$(PROMPT)" tools/demo.sh $(BUILD)
 
 # ---- tests -------------------------------------------------------------------------------------------------------
 

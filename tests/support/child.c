@@ -4,10 +4,12 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,7 +38,8 @@ void child_exec(const char *const *argv)
     snprintf(path, sizeof path, "%s/%s", dir ? dir : "build", argv[0]);
     for (size_t i = 0; i < CHILD_MAX_ARGS && argv[i]; i++)
         args[i] = (char *)(uintptr_t)argv[i];
-    alarm(120);
+    setrlimit(RLIMIT_CPU, &(struct rlimit){ 300, 310 });
+    alarm(1800);
     execv(path, args);
     fprintf(stderr, "cannot run %s\n", path);
     _exit(99);
@@ -91,17 +94,19 @@ void child_await_handler(pid_t pid)
 {
     char path[64], line[256];
     unsigned long long caught = 0;
+    bool ended = false;
 
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    for (int i = 0; i < 1000 && !(caught >> (SIGINT - 1) & 1); i++) {
-        usleep(10000);
+    while (!(caught >> (SIGINT - 1) & 1)) {
         FILE *f = fopen(path, "r");
-        while (f && fgets(line, sizeof line, f))
+        while (f && fgets(line, sizeof line, f)) {
             sscanf(line, "SigCgt: %llx", &caught);
-        if (f)
-            fclose(f);
+            ended |= !strncmp(line, "State:\tZ", 8);
+        }
+        assert_true(f && !ended);
+        fclose(f);
+        usleep(10000);
     }
-    assert_true(caught >> (SIGINT - 1) & 1);
 }
 
 void child_free(struct child *c)

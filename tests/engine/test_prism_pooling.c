@@ -55,7 +55,7 @@ static void keep_mask(void *user, const struct prism_attention_mask *m)
     memcpy(c->bits, m->bits, c->n_words * sizeof *c->bits);
 }
 
-/* Asked for, so that the only layer attends with every row. */
+/* One thread. Asked for, so that the only layer attends with every row. */
 static void look_at_logits(void *user, size_t row, size_t n_rows, const float *logits)
 {
     (void)row;

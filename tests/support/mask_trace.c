@@ -89,7 +89,6 @@ static void keep_mask(void *user, const struct prism_attention_mask *m)
 static void keep_logits(void *user, size_t row, size_t n_rows, const float *logits)
 {
     struct trace *t = user;
-    assert_true(row + n_rows <= TRACE_TOKENS);
     memcpy(t->logits + row * t->n_vocab, logits, n_rows * t->n_vocab * sizeof *logits);
 }
 
@@ -111,6 +110,7 @@ void trace_feed(prism_context *c, struct trace *t, const int32_t *tokens, size_t
 {
     struct prism_prefill_params p = { .mask = keep_mask, .mask_user = t, .logits = logits ? keep_logits : NULL, .logits_user = t };
     struct prism_error err;
+    assert_true(n <= TRACE_TOKENS);
     must(prism_prefill(c, tokens, n, &p, &err), &err);
     if (logits)
         assert_sound(t->logits, n, t->n_vocab);

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -47,17 +46,36 @@ void assert_within(double distance, double bound, const char *what)
         fail_msg("%s: off by %.3g, bound %.3g", what, distance, bound);
 }
 
+static bool varies(const float *x, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        if (x[i] != x[0])
+            return true;
+    return false;
+}
+
+/* The first element that is not finite; n: there is none. */
+static size_t first_not_finite(const float *x, size_t n)
+{
+    size_t i = 0;
+    while (i < n && isfinite(x[i]))
+        i++;
+    return i;
+}
+
+bool is_sound(const float *x, size_t rows, size_t columns)
+{
+    bool sound = rows > 0 && columns > 1 && first_not_finite(x, rows * columns) == rows * columns;
+    for (size_t r = 0; r < rows; r++)
+        sound = sound && varies(x + r * columns, columns);
+    return sound;
+}
+
 void assert_sound(const float *x, size_t rows, size_t columns)
 {
-    assert_true(rows > 0 && columns > 1);
-    for (size_t r = 0; r < rows; r++, x += columns) {
-        bool varies = false;
-        for (size_t i = 0; i < columns; i++) {
-            if (!isfinite(x[i]))
-                fail_msg("row %zu: [%zu] is %g", r, i, (double)x[i]);
-            varies |= x[i] != x[0];
-        }
-        if (!varies)
-            fail_msg("row %zu: all values are %g", r, (double)x[0]);
-    }
+    size_t n = rows * columns, i = first_not_finite(x, n);
+    if (i < n)
+        fail_msg("row %zu: [%zu] is %g", i / columns, i % columns, (double)x[i]);
+    if (!is_sound(x, rows, columns))
+        fail_msg("a row has %g throughout, or there is none", n ? (double)x[0] : 0);
 }

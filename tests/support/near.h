@@ -2,6 +2,7 @@
 #ifndef PRISM_TESTS_NEAR_H
 #define PRISM_TESTS_NEAR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The larger one; infinity when either is a NaN (fmax drops it). For running maxima. */
@@ -17,7 +18,9 @@ double relative_distance(const float *got, const double *expected, size_t n);
 /* Fails the test unless distance <= bound; what: what was compared. */
 void assert_within(double distance, double bound, const char *what);
 
-/* Fails the test unless every value of rows x columns is finite and no row has one value throughout, as logits of a model never have. */
+/* Every value of rows x columns is finite, and no row has one value throughout, as logits of a model never have. */
+bool is_sound(const float *x, size_t rows, size_t columns);
+/* Fails the test otherwise, and says where. In the test's own thread only: a callback notes is_sound. */
 void assert_sound(const float *x, size_t rows, size_t columns);
 
 #endif

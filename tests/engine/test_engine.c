@@ -215,11 +215,9 @@ static void test_threads(void **state)
 }
 
 /* Pieces of any size, down to single tokens, continue the cache to the same logits (other kernels, so not the same bits). */
-static void test_continuation(void **state)
+static void check_continuation(const struct tiny_model *t)
 {
-    (void)state;
-    struct tiny_model t = tiny_llama();
-    prism_model *m = load(&t, "pieces.gguf");
+    prism_model *m = load(t, "pieces.gguf");
     int32_t tokens[N];
     size_t n_vocab = m->hp.n_vocab;
     static const size_t pieces[][4] = { { 64, 64, 22 }, { 1, 148, 1 }, { 100, 17, 16, 17 }, { 149, 1 }, { 5, 128, 17 } };
@@ -247,6 +245,15 @@ static void test_continuation(void **state)
     }
     free(expected);
     prism_model_free(m);
+}
+
+static void test_continuation(void **state)
+{
+    (void)state;
+    struct tiny_model t = tiny_llama();
+    check_continuation(&t);
+    t.untied = t.biases = true, t.n_ff = 192; /* few rows add biases by another way */
+    check_continuation(&t);
 }
 
 /* The last row alone (the usual prefill, which skips rows that nobody needs) equals the last row among all. */

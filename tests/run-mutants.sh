@@ -10,9 +10,8 @@
 # with that text in table, file or program. MUTANT_SECONDS: see limit.sh (120).
 set -u
 cd "$(dirname "$0")/.." || exit 1
-BUILD=$(realpath -m "${BUILD:-build}")
-root=$PWD work=$BUILD/mutants
-export BUILD MAKE=${MAKE:-make}
+export BUILD=${BUILD:-build} MAKE=${MAKE:-make}
+root=$PWD work=$(realpath -m "$BUILD")/mutants
 # the caller's variables, CC above all, but neither its jobs nor its directories
 MAKEFLAGS=$(sed -E 's/(^| )-?-j[0-9]*//g; s/--jobserver-[a-z]+=[^ ]*//g; s/(^| )(BUILD|T)=[^ ]*//g' <<<"${MAKEFLAGS:-}")
 export MAKEFLAGS
@@ -137,7 +136,7 @@ sort -u -o "$work/programs" "$work/programs"
 # ---- the copies ----
 
 mapfile -t programs <"$work/programs"
-$MAKE --no-print-directory -j"${JOBS:-$(nproc)}" BUILD="$BUILD" "${programs[@]/#/$BUILD/tests/}" build || exit 1
+$MAKE --no-print-directory -j"${JOBS:-$(nproc)}" -s BUILD="$BUILD" "${programs[@]/#/$BUILD/tests/}" build || exit 1
 
 : >"$work/items"
 while IFS= read -r line; do

@@ -143,7 +143,13 @@ void trace_judge(const struct trace *t, const prism_model *m, const struct prism
     assert_within(d, p->compute == PRISM_COMPUTE_F32 ? 1.4e-5 : TRACE_ERROR, "logits against the forward pass in double");
 }
 
-bool trace_same_masks(const struct trace *a, const struct trace *b) { return !memcmp(a->row, b->row, sizeof a->row); }
+bool trace_same_masks(const struct trace *a, const struct trace *b)
+{
+    size_t calls = 0;
+    for (size_t l = 0; l < TRACE_LAYERS; l++)
+        calls += a->calls[l] > 0 && b->calls[l] > 0;
+    return calls > 0 && !memcmp(a->row, b->row, sizeof a->row);
+}
 
 bool trace_same_logits(const struct trace *a, const struct trace *b, size_t from, size_t to)
 {

@@ -42,6 +42,7 @@ struct trace *trace_call(const prism_model *m, const struct prism_context_params
 void trace_judge(const struct trace *t, const prism_model *m, const struct prism_context_params *p, const int32_t *tokens, size_t from,
                  size_t to, size_t dense_from);
 
+/* Masks that both have in at least one layer, equal in all of them. */
 bool trace_same_masks(const struct trace *a, const struct trace *b);
 bool trace_same_logits(const struct trace *a, const struct trace *b, size_t from, size_t to); /* rows [from, to) */
 

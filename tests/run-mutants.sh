@@ -15,6 +15,7 @@ root=$PWD work=$(realpath -m "$BUILD")/mutants
 # the caller's variables, CC above all, but neither its jobs nor its directories
 MAKEFLAGS=$(sed -E 's/(^| )-?-j[0-9]*//g; s/--jobserver-[a-z]+=[^ ]*//g; s/(^| )(BUILD|T)=[^ ]*//g' <<<"${MAKEFLAGS:-}")
 export MAKEFLAGS
+export OMP_WAIT_POLICY=passive # the copies share the processors
 
 since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }'; }
 
@@ -67,7 +68,7 @@ restore() { # file
 }
 
 mutant() { # where, file, search, replacement, program
-    local start=$EPOCHREALTIME label="$2: $3 -> $4" what goals="build/tests/$5"
+    local start=$EPOCHREALTIME label="$2: ${3:0:60} -> ${4:0:60}" what goals="build/tests/$5"
     ! grep -qE '"tests/support/(child|screen|tool_check)\.h"' "tests/$5.c" || goals+=" build" # the tools as well
     touch stamp
     SEARCH=$3 REPLACE=$4 awk 'BEGIN { s = ENVIRON["SEARCH"] }

@@ -59,7 +59,7 @@ SUBMAKE_FLAGS = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all build demo run-demo test run-tests check-asan check-tsan check-arm check-avx512 check-hostile bench paper run-paper selectors run-selectors compare run-compare install uninstall clean
+.PHONY: help setup all build demo run-demo test run-tests check-asan check-tsan check-arm check-avx512 check-hostile check-mutants bench paper run-paper selectors run-selectors compare run-compare install uninstall clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -128,6 +128,9 @@ check-avx512: setup ## the tests of arch/ with the AVX-512 kernels translated to
 
 run-simde: $(filter $(BUILD)/tests/arch/%,$(TESTS))
 	@tests/run-tests.sh $^
+
+check-mutants: setup ## planted mistakes: each of tests/mutants must turn its test red; T=text limits them
+	@BUILD="$(BUILD)" MAKE="$(MAKE)" T="$(T)" tests/run-mutants.sh
 
 check-hostile: setup ## damaged and hostile model files alone
 	@$(MAKE) $(SUBMAKE_FLAGS) run-hostile

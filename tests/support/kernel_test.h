@@ -51,7 +51,7 @@ int kt_half_at(enum prism_type type, int number);
 /* What is being checked, printed by a failing judgement. */
 __attribute__((format(printf, 1, 2))) void kt_context(const char *format, ...);
 
-/* |got - exact| <= bound, and got is not a NaN. i, j: which element. */
+/* |got - exact| <= bound, which is finite, and none is a NaN. i, j: which element. */
 void kt_near(double got, double exact, double bound, size_t i, size_t j);
 
 /* The same bits; two NaN count as the same. */

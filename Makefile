@@ -59,7 +59,7 @@ SUBMAKE_FLAGS = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all build demo run-demo test run-tests check-asan check-tsan check-arm check-avx512 check-hostile check-mutants bench paper run-paper selectors run-selectors compare run-compare install uninstall clean
+.PHONY: help setup all build demo run-demo test run-tests check-asan check-tsan check-arm check-avx512 check-hostile check-mutants fuzz bench paper run-paper selectors run-selectors compare run-compare install uninstall clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -138,6 +138,21 @@ check-hostile: setup ## damaged and hostile model files alone
 run-hostile: $(filter %/test_hostile %/test_hostile_model,$(TESTS))
 	@tests/run-tests.sh $^
 
+# libFuzzer comes with clang. The corpus in tests/fuzz/corpus holds what once was found; what a run discovers stays below $(BUILD).
+SECONDS    ?= 60
+FUZZ_CC    ?= clang
+FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+
+fuzz: setup ## damaged models by libFuzzer, through loading, tokenizing and prefill; SECONDS=1800 for longer
+	@command -v clang >/dev/null || tools/apt-install.sh "make fuzz" clang
+	@$(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/fuzz CC="$(FUZZ_CC)" CFLAGS="-O1 -g" CFLAGS_EXTRA="$(FUZZ_FLAGS)" run-fuzz
+
+run-fuzz: $(BUILD)/fuzz_model $(BUILD)/make_seeds
+	@mkdir -p $(BUILD)/seeds $(BUILD)/found
+	@$(BUILD)/make_seeds $(BUILD)/seeds
+	@$(BUILD)/fuzz_model -max_total_time=$(SECONDS) -max_len=131072 -mutate_depth=2 -cross_over=0 -len_control=0 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 \
+	    -artifact_prefix=$(BUILD)/ $(BUILD)/found $(BUILD)/seeds $(wildcard tests/fuzz/corpus)
+
 bench: setup ## time every kernel at every level; T=attention limits it to kernels with that text in name, type or shape
 	@$(MAKE) $(SUBMAKE_FLAGS) $(BUILD)/prism-bench
 	@$(BUILD)/prism-bench kernels $(if $(T),"$(T)")
@@ -203,8 +218,17 @@ $(LIB): $(LIB_OBJ)
 $(TOOLS): $(BUILD)/%: $(BUILD)/tools/%.o $(TOOL_LIB) $(LIB)
 	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ $(LIBS) -o $@
 
+# The fuzzer's own code is not what it looks into.
+$(BUILD)/tests/fuzz/%.o: override CFLAGS_EXTRA := -O2 -fsanitize=address
+$(BUILD)/fuzz_model: $(patsubst %,$(BUILD)/tests/fuzz/%.o,fuzz_model mutate document) $(LIB)
+	$(Q)$(CC) $(C_ALL) -fsanitize=fuzzer $(LDFLAGS) $^ $(LIBS) -o $@
+
+# The writer of seeds has a main of its own, so only its own code comes without libFuzzer's.
+$(BUILD)/make_seeds: $(BUILD)/tests/fuzz/make_seeds.o $(TEST_LIB) $(LIB)
+	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
+
 $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
 
--include $(patsubst %.o,%.d,$(LIB_OBJ) $(TOOL_LIB) $(TEST_LIB) $(TOOLS:$(BUILD)/%=$(BUILD)/tools/%.o) $(TESTS:%=%.o))
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(TOOL_LIB) $(TEST_LIB) $(TOOLS:$(BUILD)/%=$(BUILD)/tools/%.o) $(TESTS:%=%.o) $(wildcard $(BUILD)/tests/fuzz/*.o))

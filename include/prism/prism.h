@@ -185,8 +185,8 @@ struct prism_context_params {
     enum prism_kv_type kv_type;    /* default: F16, with PRISM_COMPUTE_F32: F32 */
     int level;                     /* 0: best of the host; otherwise 1 + an index for prism_level_name */
     struct prism_attention_params attention;
-    uint32_t logits_rows;          /* rows that prism_prefill_params.logits gets at a time, at most one slab; 0: 16. More is faster where
-                                    * all logits of a prompt are wanted, and costs vocabulary * 4 bytes each */
+    uint32_t logits_rows;          /* rows of logits that are computed together for prism_prefill_params.logits, at most one slab; 0: 16. More
+                                    * is faster where all logits of a prompt are wanted, and costs vocabulary * 4 bytes each */
 };
 
 /* Names of the selectors, i in [0, prism_selector_count()); NULL for other i. */
@@ -233,7 +233,7 @@ struct prism_progress {
 typedef int prism_progress_fn(void *user, const struct prism_progress *progress);
 
 /* Logits of prompt rows [row, row + n_rows), rows counted from the start of this call; logits: [n_rows][n_vocab] fp32, natural
- * log scale, valid during the call. Called from several threads at once, each row exactly once. */
+ * log scale, valid during the call. Called from several threads at once; a prefill that succeeds has delivered each row exactly once. */
 typedef void prism_logits_fn(void *user, size_t row, size_t n_rows, const float *logits);
 
 /* The blocks that a selector chose in one layer: per head and query block u = first_block + row, bit v of the row says that key block

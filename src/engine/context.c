@@ -245,10 +245,9 @@ static bool is_cancelled(const struct prism_context *c) { return atomic_load_exp
 /* By the thread that called prism_prefill. Only at the end of a call all its work is done, whatever the estimate said. */
 static void report(struct prism_context *c, bool end)
 {
-    uint64_t done = end ? c->work_total : min_u64(atomic_load_explicit(&c->work_done, memory_order_relaxed), c->work_total - 1);
-
     if (!c->params || !c->params->progress || is_cancelled(c))
         return;
+    uint64_t done = end ? c->work_total : min_u64(atomic_load_explicit(&c->work_done, memory_order_relaxed), c->work_total - 1);
     struct prism_progress p = {
         .done = done, .total = c->work_total, .tokens_total = c->call_tokens, .elapsed_ms = prism_now_ms() - c->started_ms,
         .tokens_done = end ? c->call_tokens : (size_t)((double)done / (double)c->work_total * (double)c->call_tokens),

@@ -72,7 +72,7 @@ static enum prism_status tokenize_good(struct prism_error *err) { return tokeniz
 static enum prism_status tokenize_nothing(struct prism_error *err) { return tokenize(model, NULL, 0, 0, err); }
 static enum prism_status tokenize_no_model(struct prism_error *err) { return tokenize(NULL, "x", 1, 0, err); }
 static enum prism_status tokenize_null(struct prism_error *err) { return tokenize(model, NULL, 1, 0, err); }
-static enum prism_status tokenize_flags(struct prism_error *err) { return tokenize(model, "x", 1, 4, err); }
+static enum prism_status tokenize_flags(struct prism_error *err) { return tokenize(model, "x", 1, 1u << 31, err); }
 static enum prism_status tokenize_long(struct prism_error *err) { return tokenize(model, "x", ((size_t)1 << 30) + 1, 0, err); }
 static enum prism_status tokenize_wordless(struct prism_error *err) { return tokenize(wordless, "x", 1, 0, err); }
 

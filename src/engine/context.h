@@ -59,7 +59,7 @@ struct prism_context {
 
     /* one reservation, handed out by prism_context_layout */
     uint8_t *base;
-    uint64_t bytes;
+    uint64_t bytes, fixed_bytes;    /* fixed: at its beginning, what every call uses whole */
     uint8_t *k_cache, *v_cache;     /* [n_layer][n_head_kv][n_ctx][head_dim] */
     float *x;                       /* [n_ctx][n_embd] residual stream of the call */
     float *q;                       /* [n_ctx][n_head * head_dim] queries, then attention output */
@@ -71,9 +71,8 @@ struct prism_context {
     size_t w_panel_bytes;
     uint8_t *attn_panels;           /* packed keys, then values, of attn_heads kv heads */
     uint32_t attn_heads;
-    uint64_t k_head_bytes, v_head_bytes;
     uint8_t *thread_scratch;        /* [n_threads][thread_bytes] */
-    size_t thread_bytes;
+    size_t thread_bytes, thread_used; /* used: without what keeps threads apart */
     uint32_t *blocks;               /* 0, 1, 2, ...: the block list of dense attention, plan.block keys each */
     float *logits;                  /* [n_vocab] of the last token */
     float *logits_rows;             /* [logits_n][n_vocab] for the callback */
@@ -98,6 +97,9 @@ struct prism_context {
 
 /* Hands out (or, with a->base NULL, adds up) every buffer of c, whose model, kernels and plan parameters are set. */
 void prism_context_layout(struct prism_context *c, struct prism_arena *a);
+
+/* Before a call over n tokens from absolute position pos on touches the memory: huge pages where it fills whole ones. */
+void prism_context_advise(struct prism_context *c, size_t pos, size_t n);
 
 /* Run jobs of one phase on the team: time goes to `phase`, `work` units per job to the progress. Jobs are skipped once the call is
  * cancelled. Returns false then, and when a value was found not to be finite (finite.h). */

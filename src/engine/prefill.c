@@ -195,6 +195,7 @@ enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t 
     atomic_store(&c->fault, UINT64_MAX);
     c->logits_valid = false;
     c->length = call.span.pos;
+    prism_context_advise(c, call.span.pos, call.span.n);
     prism_selection_begin(c, call.span.n);
 
     prism_team_begin(c->team);

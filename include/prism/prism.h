@@ -137,6 +137,7 @@ PRISM_API size_t prism_utf8_push(struct prism_utf8 *s, const char *bytes, size_t
 typedef struct prism_context prism_context;
 
 #define PRISM_MAX_THREADS 512
+#define PRISM_MIN_STACK 65536      /* bytes of stack that a call of this library needs, on the thread that calls */
 #define PRISM_MAX_CONTEXT 16777216 /* tokens: no model was trained for more (a file that declares more is read as this, with a warning) */
 #define PRISM_MAX_TOKENS 1073741824 /* of the fields of prism_attention_params that count tokens, columns or diagonals: all there are */
 

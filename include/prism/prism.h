@@ -154,8 +154,12 @@ PRISM_API size_t prism_utf8_push(struct prism_utf8 *s, const char *bytes, size_t
 typedef struct prism_context prism_context;
 
 #define PRISM_MAX_THREADS 512
+#define PRISM_MIN_STACK 65536      /* bytes of stack that a call of this library needs, on the thread that calls */
+#define PRISM_MAX_CONTEXT 16777216 /* tokens: no model was trained for more (a file that declares more is read as this, with a warning) */
+#define PRISM_MAX_TOKENS 1073741824 /* of the fields of prism_attention_params that count tokens, columns or diagonals: all there are */
 
-/* Which key blocks attention computes while it prefills. Zero means the default for every field. Terms and rules: Prism, arXiv 2602.08426. */
+/* Which key blocks attention computes while it prefills. Zero means the default for every field. Terms and rules: Prism, arXiv 2602.08426.
+ * Counts of tokens (but for dense_tail), columns and diagonals: at most PRISM_MAX_TOKENS. NaN is in no range. */
 #define PRISM_NO_TAIL UINT32_MAX
 struct prism_attention_params {
     const char *selector;          /* a name of prism_selector_name, "dense", or NULL / "auto": Prism from 8192 tokens on. Read during the call */
@@ -170,23 +174,24 @@ struct prism_attention_params {
     uint32_t min_tokens;           /* below this many tokens in the cache everything is dense; default 0 ("auto": 8192) */
     uint32_t sink, window;         /* streaming: tokens; default 128, 2048 */
     uint32_t vertical, slash;      /* vertical-slash: columns and diagonals; default 1000, 6096 */
-    float gamma, tau;              /* flexprefill, gamma in (0, 1]; default 0.95, 0.1 */
+    float gamma, tau;              /* flexprefill, (0, 1]; default 0.95, 0.1 */
     uint32_t min_budget;           /* flexprefill: tokens; default 0 */
-    uint32_t stride;               /* xattention: a divisor of block; default 8 */
-    float threshold;               /* xattention: (0, 1]; default 0.9 */
+    uint32_t stride;               /* xattention: a divisor of block, default 8 */
+    float threshold;               /* xattention, (0, 1]: default 0.9 */
 };
 
 /* Zero means the default for every field. */
 struct prism_context_params {
-    uint32_t n_ctx;                /* tokens that the cache holds; 0: the length the model was trained with */
+    uint32_t n_ctx;                /* tokens that the cache holds, 1..PRISM_MAX_CONTEXT; 0: the length the model was trained with */
     uint32_t n_threads;            /* 1..PRISM_MAX_THREADS; 0: one per physical core that this process may use */
     bool bind_threads;             /* pin each thread to its core; the caller's own binding is restored after each call */
     enum prism_compute compute;
     enum prism_kv_type kv_type;    /* default: F16, with PRISM_COMPUTE_F32: F32 */
     int level;                     /* 0: best of the host; otherwise 1 + an index for prism_level_name */
     struct prism_attention_params attention;
-    uint32_t logits_rows;          /* rows of logits that are computed together for prism_prefill_params.logits, at most one slab; 0: 16. More
-                                    * is faster where all logits of a prompt are wanted, and costs vocabulary * 4 bytes each */
+    uint32_t logits_rows;          /* rows of logits that are computed together for prism_prefill_params.logits: 1..PRISM_MAX_CONTEXT, of which
+                                    * one slab (prism_plan.slab_tokens) is used; 0: 16. More is faster where all logits of a prompt are wanted,
+                                    * and costs vocabulary * 4 bytes each */
 };
 
 /* Names of the selectors, i in [0, prism_selector_count()); NULL for other i. */
@@ -261,8 +266,17 @@ struct prism_prefill_params {
 /* Append n >= 1 tokens to the context, at whatever length it has (continuation). tokens: ids in [0, n_vocab). params may be NULL. The result
  * has the same bits for any number of threads.
  * Errors: PRISM_E_ARG (a token id, n == 0, logits_from >= n, n_layers beyond the model's or with `logits`), PRISM_E_LENGTH (n tokens more than the
- * context holds), PRISM_E_CANCELLED, PRISM_E_NUMERIC. After each of them the context is as before the call: its length, its logits (whatever
- * the callbacks have received by then) and its statistics. */
+ * context holds), PRISM_E_CANCELLED, PRISM_E_NUMERIC. After each of them the context is as before the call: its tokens, its logits (whatever
+ * the callbacks have received by then) and its statistics.
+ *
+ * PRISM_E_NUMERIC: NaN or infinity turned up, in the weights or on the way, and the text says where: "logits", or the layer and the position
+ * in the context that is the first, as in "layer 3: keys of head 1 at position 57 exceed F16, which holds up to 65504: use a BF16 or F32
+ * cache". Values too large for the sums of their squares in fp32 count as well. No logits that are not finite are ever delivered.
+ *
+ * Models with rope_scaling "longrope" have one set of rotations for as many tokens as they were first trained with and one for more. Which
+ * it is depends on the tokens in the context at the end of the call, not on n_ctx: so do the logits. A call that comes to the other side of
+ * that length, also by way of prism_truncate, makes the keys and values of all tokens in the context anew, and takes as long as
+ * a prefill of them all (in the progress it is part of the work; the tokens counted there and by prism_stats are those of the call). */
 PRISM_API enum prism_status prism_prefill(prism_context *ctx, const int32_t *tokens, size_t n,
                                           const struct prism_prefill_params *params, struct prism_error *err);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "src/base/redzone.h"
 #include "src/base/size.h"
 #include "src/engine/finite.h"
 #include "src/engine/linear.h"
@@ -56,63 +57,98 @@ static struct kind_limits kind_limits(const struct prism_context *c, size_t n, s
     return l;
 }
 
-/* Threads do not share lines, nor neighbouring lines. */
-static size_t apart(size_t bytes) { return round_up(bytes, 256); }
+/* Adds to *bytes of the plan what was taken since `mark`. */
+static void account(const struct prism_arena *a, uint64_t mark, uint64_t *bytes) { *bytes += a->used - mark; }
 
-void prism_context_layout(struct prism_context *c, struct prism_arena *a)
+/* What has one size for calls of all lengths, and is used whole. */
+static void layout_fixed(struct prism_context *c, struct prism_arena *a)
 {
     const struct prism_hparams *hp = &c->model->hp;
     struct prism_plan *p = &c->plan;
-    uint64_t n_ctx = p->n_ctx, q_width = (uint64_t)hp->n_head * hp->head_dim, kv_width = (uint64_t)hp->n_head_kv * hp->head_dim;
-    size_t slab = (size_t)min_u64(PRISM_SLAB_TOKENS, n_ctx), k_max = max_size(max_size(hp->n_embd, q_width), hp->n_ff);
+    size_t q_width = (size_t)hp->n_head * hp->head_dim, kv_width = (size_t)hp->n_head_kv * hp->head_dim;
+    size_t slab = p->slab_tokens, k_max = max_size(max_size(hp->n_embd, q_width), hp->n_ff);
     struct kind_limits limits = kind_limits(c, slab, k_max, hp->n_embd, hp->n_ff);
     uint64_t mark = a->used;
 
-    p->slab_tokens = (uint32_t)slab;
-    c->k_cache = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * hp->head_dim * c->kv_elem);
-    c->v_cache = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * hp->head_dim * c->kv_elem);
-    p->kv_bytes = a->used - mark;
+    c->w_panels = prism_arena_take_each(a, p->n_threads, limits.piece_bytes, &c->w_panel_bytes);
+    account(a, mark, &p->panel_bytes);
 
     mark = a->used;
-    c->y_width = max_size(2 * (size_t)kv_width, hp->n_ff);
-    c->x = prism_arena_take(a, n_ctx * hp->n_embd, sizeof(float));
-    c->q = prism_arena_take(a, n_ctx * q_width, sizeof(float));
-    c->tokens = prism_arena_take(a, n_ctx, sizeof *c->tokens);
-    c->rope_cos = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
-    c->rope_sin = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
-    c->y = prism_arena_take(a, max_size(slab * c->y_width * sizeof(float), limits.next_bytes), 1);
+    c->y_width = max_size(2 * kv_width, hp->n_ff);
     c->a_panels = prism_arena_take(a, limits.a_bytes, 1);
+    c->y = prism_arena_take(a, max_size(slab * c->y_width * sizeof(float), limits.next_bytes), 1);
     c->layer_stats = prism_arena_take(a, hp->n_layer, sizeof *c->layer_stats);
     c->layer_call = prism_arena_take(a, hp->n_layer, sizeof *c->layer_call);
-    p->activation_bytes = a->used - mark;
-
-    mark = a->used;
-    c->w_panel_bytes = apart(limits.piece_bytes);
-    c->w_panels = prism_arena_take(a, p->n_threads, c->w_panel_bytes);
-    p->panel_bytes = a->used - mark;
-
-    mark = a->used;
-    uint64_t n_blocks = (n_ctx + p->block - 1) / p->block;
-    c->k_head_bytes = n_blocks * c->attention->k_block_bytes(hp->head_dim, p->block);
-    c->v_head_bytes = n_blocks * c->attention->v_block_bytes(hp->head_dim, p->block);
-    c->attn_heads = (uint32_t)min_u64(hp->n_head_kv, max_u64(1, attention_panel_target / (c->k_head_bytes + c->v_head_bytes)));
-    uint64_t rows_bytes = prism_attention_rows_bytes((size_t)min_u64(n_ctx, PRISM_FEW_TOKENS), hp->n_head, hp->head_dim, n_ctx);
-    c->attn_panels = prism_arena_take(a, max_u64(c->attn_heads * (c->k_head_bytes + c->v_head_bytes), rows_bytes), 1);
-    c->blocks = prism_arena_take(a, n_blocks, sizeof *c->blocks);
-    prism_selection_layout(c, a);
-    c->thread_bytes = max_size(max_size(prism_attention_scratch(c->attention, hp->head_dim, p->block, n_ctx), prism_selection_scratch(c)),
-                               PRISM_PACK_ROWS * k_max * sizeof(float));
-    c->thread_bytes = apart(c->thread_bytes);
-    c->thread_scratch = prism_arena_take(a, p->n_threads, c->thread_bytes);
-    p->attention_bytes = a->used - mark;
+    account(a, mark, &p->activation_bytes);
 
     mark = a->used;
     c->logits_n = min_size(slab, c->logits_n);
     c->logits = prism_arena_take(a, hp->n_vocab, sizeof(float));
     c->logits_next = prism_arena_take(a, hp->n_vocab, sizeof(float));
     c->logits_rows = prism_arena_take(a, c->logits_n * hp->n_vocab, sizeof(float));
-    p->logits_bytes = a->used - mark;
+    account(a, mark, &p->logits_bytes);
+
+    mark = a->used;
+    c->thread_used = max_size(max_size(prism_attention_scratch(c->attention, hp->head_dim, p->block, p->n_ctx), prism_selection_scratch(c)),
+                              max_size(PRISM_PACK_ROWS * k_max * sizeof(float), prism_gated_bytes()));
+    c->thread_scratch = prism_arena_take_each(a, p->n_threads, c->thread_used, &c->thread_bytes);
+    account(a, mark, &p->attention_bytes);
+}
+
+/* What grows with the tokens in the cache, or with those of a call: from its beginning, or from that of each head. */
+static void layout_growing(struct prism_context *c, struct prism_arena *a)
+{
+    const struct prism_hparams *hp = &c->model->hp;
+    struct prism_plan *p = &c->plan;
+    uint64_t n_ctx = p->n_ctx, q_width = (uint64_t)hp->n_head * hp->head_dim, mark = a->used;
+
+    c->k_cache = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * hp->head_dim * c->kv_elem);
+    c->v_cache = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * hp->head_dim * c->kv_elem);
+    account(a, mark, &p->kv_bytes);
+
+    mark = a->used;
+    c->x = prism_arena_take(a, n_ctx * hp->n_embd, sizeof(float));
+    c->q = prism_arena_take(a, n_ctx * q_width, sizeof(float));
+    c->tokens = prism_arena_take(a, n_ctx, sizeof *c->tokens);
+    c->rope_cos = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
+    c->rope_sin = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
+    account(a, mark, &p->activation_bytes);
+
+    mark = a->used;
+    uint64_t n_blocks = (n_ctx + p->block - 1) / p->block;
+    uint64_t head_bytes = prism_attention_head_bytes(c->attention, hp->head_dim, p->block, n_ctx);
+    c->attn_heads = (uint32_t)min_u64(hp->n_head_kv, max_u64(1, attention_panel_target / head_bytes));
+    uint64_t rows_bytes = prism_attention_rows_bytes((size_t)min_u64(n_ctx, PRISM_FEW_TOKENS), hp->n_head, hp->head_dim, n_ctx);
+    c->attn_panels = prism_arena_take(a, max_u64(c->attn_heads * head_bytes, rows_bytes), 1);
+    c->blocks = prism_arena_take(a, n_blocks, sizeof *c->blocks);
+    prism_selection_layout(c, a);
+    account(a, mark, &p->attention_bytes);
+}
+
+void prism_context_layout(struct prism_context *c, struct prism_arena *a)
+{
+    struct prism_plan *p = &c->plan;
+
+    p->slab_tokens = (uint32_t)min_u64(PRISM_SLAB_TOKENS, p->n_ctx);
+    p->kv_bytes = p->activation_bytes = p->panel_bytes = p->attention_bytes = p->logits_bytes = 0;
+    layout_fixed(c, a);
+    c->fixed_bytes = a->used;
+    layout_growing(c, a);
     p->total_bytes = a->used;
+}
+
+void prism_context_advise(struct prism_context *c, size_t pos, size_t n)
+{
+    const struct prism_hparams *hp = &c->model->hp;
+    size_t token = hp->head_dim * c->kv_elem, heads = (size_t)hp->n_layer * hp->n_head_kv;
+
+    prism_advise_huge(c->x, n * hp->n_embd * sizeof(float));
+    prism_advise_huge(c->q, n * hp->n_head * hp->head_dim * sizeof(float));
+    prism_advise_huge(c->attn_panels, c->attn_heads * prism_attention_head_bytes(c->attention, hp->head_dim, c->plan.block, pos + n));
+    for (size_t h = 0; n * token >= PRISM_HUGE_PAGE && h < heads; h++) {
+        prism_advise_huge(prism_kv_at(c, c->k_cache, 0, h, pos), n * token);
+        prism_advise_huge(prism_kv_at(c, c->v_cache, 0, h, pos), n * token);
+    }
 }
 
 /* Fills c (a zeroed context) up to the point where its memory can be laid out. */
@@ -120,18 +156,22 @@ static enum prism_status set_up(struct prism_context *c, const struct prism_mode
                                 struct prism_error *err)
 {
     struct prism_context_params params = given ? *given : (struct prism_context_params){ 0 };
-    int level = params.level ? prism_level_at(params.level > 0 ? params.level - 1 : -1) : (int)prism_level_best();
 
     if (!model)
         return prism_fail(err, PRISM_E_ARG, "context: the model is NULL");
     if (!model->layers)
         return prism_fail(err, PRISM_E_ARG, "%s: only the vocabulary was loaded", model->gguf->path);
+    int level = params.level ? prism_level_at(params.level > 0 ? params.level - 1 : -1) : (int)prism_level_best();
     if (level < 0)
         return prism_fail(err, PRISM_E_ARG, "level: expected 0..%d, found %d", prism_level_count(), params.level);
     if (!prism_level_runs_here((enum prism_level)level))
         return prism_fail(err, PRISM_E_UNSUPPORTED, "level %s: this processor does not have it", prism_level_label((enum prism_level)level));
     if (params.n_threads > PRISM_MAX_THREADS)
         return prism_fail(err, PRISM_E_ARG, "threads: expected 1..%d, found %u", PRISM_MAX_THREADS, params.n_threads);
+    if (params.n_ctx > PRISM_MAX_CONTEXT)
+        return prism_fail(err, PRISM_E_ARG, "n_ctx: expected 0..%d tokens, found %u", PRISM_MAX_CONTEXT, params.n_ctx);
+    if (params.logits_rows > PRISM_MAX_CONTEXT)
+        return prism_fail(err, PRISM_E_ARG, "logits_rows: expected 0..%d, found %u", PRISM_MAX_CONTEXT, params.logits_rows);
     if (params.compute != PRISM_COMPUTE_AUTO && params.compute != PRISM_COMPUTE_F32)
         return prism_fail(err, PRISM_E_ARG, "compute: expected auto or f32, found %d", (int)params.compute);
 
@@ -153,6 +193,9 @@ static enum prism_status set_up(struct prism_context *c, const struct prism_mode
         return s;
 
     c->plan.n_ctx = params.n_ctx ? params.n_ctx : model->hp.n_ctx_train;
+    uint32_t most = UINT32_MAX / model->hp.n_head - 2; /* attention numbers the tiles of all heads, of 32 tokens at least, in 32 bits */
+    if (c->plan.n_ctx / 32 > most)
+        return prism_fail(err, PRISM_E_ARG, "n_ctx: expected 1..%u tokens with %u heads, found %u", 32 * most, model->hp.n_head, c->plan.n_ctx);
     c->plan.n_threads = params.n_threads;
     c->plan.level = c->kernels->name;
     c->plan.compute = c->compute == PRISM_COMPUTE_F32 ? "f32" : "auto";
@@ -202,7 +245,7 @@ enum prism_status prism_context_create(const prism_model *model, const struct pr
     if (s == PRISM_OK) {
         prism_context_layout(c, &arena);
         c->bytes = arena.used;
-        c->base = prism_reserve(c->bytes);
+        c->base = prism_reserve(c->bytes, c->fixed_bytes);
         if (!c->base)
             s = prism_fail(err, PRISM_E_NOMEM, "context of %u tokens: %llu MiB could not be reserved", c->plan.n_ctx,
                            (unsigned long long)(c->bytes >> 20));
@@ -303,6 +346,7 @@ static void guarded_job(void *arg, size_t job, uint32_t thread)
 
     if (is_cancelled(g->c))
         return;
+    prism_unpoison(prism_thread_scratch(g->c, thread), g->c->thread_used); /* each kind of job cuts it into its own pieces */
     g->fn(g->arg, job, thread);
     if (g->work)
         atomic_fetch_add_explicit(&g->c->work_done, g->work, memory_order_relaxed);

@@ -33,9 +33,6 @@ struct prism_hparams {
     uint32_t rope_orig_ctx;         /* context before stretching */
 };
 
-/* Longer declared contexts are capped, with a warning: no model was trained for them and positions stay exact in fp32 counts. */
-#define PRISM_MAX_CONTEXT (1u << 24)
-
 struct prism_model {
     struct prism_gguf *gguf;
     struct prism_vocab *vocab;
@@ -46,7 +43,7 @@ struct prism_model {
     const float *output_norm, *output_bias;
     double *rope_freq;               /* [n_rot/2] radians per position, scaling and divisors applied */
     float rope_mag;                  /* YaRN magnitude, multiplies cos and sin */
-    double *rope_freq_short;         /* longrope only: used while n_ctx <= its original context; else NULL */
+    double *rope_freq_short;         /* longrope only: for up to rope_orig_ctx tokens in the cache; else NULL */
     uint32_t rope_orig_ctx;          /* as in hp */
     uint64_t n_params;               /* elements of all tensors */
     struct prism_owned *owned;       /* widened norms and biases */

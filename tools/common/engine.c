@@ -91,6 +91,19 @@ int engine_load(const struct engine_options *o, bool vocab_only, bool check_tens
     return PROCESS_OK;
 }
 
+int engine_open_context(const prism_model *model, const struct prism_context_params *params, struct prism_plan *plan, prism_context **ctx)
+{
+    struct prism_error err = { 0 };
+
+    if (prism_plan(model, params, plan, &err) != PRISM_OK || prism_context_create(model, params, ctx, &err) != PRISM_OK)
+        return process_error("%s", err.text);
+    uint32_t n = prism_threads(*ctx, NULL, 0);
+    if (n < plan->n_threads)
+        process_warning("%u threads: the system let %u start", plan->n_threads, n);
+    plan->n_threads = n;
+    return PROCESS_OK;
+}
+
 int engine_tokenize(const prism_model *model, const char *text, size_t len, unsigned flags, int32_t **tokens, size_t *n)
 {
     struct prism_error err = { 0 };

@@ -152,20 +152,6 @@ static void two_teams_at_once(void **state)
     }
 }
 
-static void inside_a_region_of_the_application(void **state)
-{
-    (void)state;
-    struct prism_team *teams[2] = { new_team(2, false), new_team(3, true) };
-    unsigned wrong = 0;
-
-#pragma omp parallel for num_threads(2) reduction(+ : wrong)
-    for (int i = 0; i < 2; i++)
-        wrong += wrong_jobs(teams[i], 100);
-    assert_int_equal(wrong, 0);
-    prism_team_free(teams[0]);
-    prism_team_free(teams[1]);
-}
-
 static void binding(void **state)
 {
     (void)state;
@@ -362,7 +348,6 @@ int main(void)
         cmocka_unit_test_teardown(each_job_once, check_affinity),
         cmocka_unit_test_teardown(jobs_run_side_by_side, check_affinity),
         cmocka_unit_test_teardown(two_teams_at_once, check_affinity),
-        cmocka_unit_test_teardown(inside_a_region_of_the_application, check_affinity),
         cmocka_unit_test_teardown(binding, check_affinity),
         cmocka_unit_test_teardown(caller_bound_from_begin_to_end, check_affinity),
         cmocka_unit_test_teardown(thousands_of_phases, check_affinity),

@@ -13,7 +13,11 @@
  *   Pointers. Models, contexts and places for results must not be NULL: functions that return a prism_status refuse it
  *   (PRISM_E_ARG), the others do not look. A text or array may be NULL when its length is 0.
  *   Threads. Functions without a context may be called from several threads at once, those of one context from one at a time.
- *   Callbacks run inside the call, must return, and must not use the context of the call.
+ *   The library's own threads sleep when there is nothing to do, block the application's signals, and have nothing to do with OpenMP.
+ *   After fork a child may use and free its contexts; their threads are started anew by its first call. (Not from a callback of this
+ *   library: a child forked there can only exec or exit.) A call needs PRISM_MIN_STACK bytes of stack beside what its callbacks need.
+ *   Callbacks run inside the call, must return, and must not use the context of the call; in the library's threads (prism_logits_fn)
+ *   they have 512 KiB of stack.
  *   Strings that are returned are constants of the library or, in prism_model_info, live as long as the model.
  *   Counts are elements, sizes ending in `_bytes` are bytes, times ending in `_ms` are milliseconds of wall time.
  */
@@ -111,8 +115,8 @@ struct prism_model_info {
 };
 
 /* Map a GGUF file (for a split model: its first part). params may be NULL. On success *out owns the mapping; free it with
- * prism_model_free after all its contexts. On failure *out is NULL. Takes milliseconds whatever the size of the file, which must be neither
- * changed nor cut short while the model lives.
+ * prism_model_free after all its contexts; until then the file must not shrink or change: reading a page that is gone is SIGBUS.
+ * On failure *out is NULL. Takes milliseconds whatever the size of the file.
  * Errors: PRISM_E_ARG (path is NULL), PRISM_E_IO, PRISM_E_FORMAT, PRISM_E_UNSUPPORTED, PRISM_E_NOMEM. */
 PRISM_API enum prism_status prism_model_load(const char *path, const struct prism_model_params *params, prism_model **out,
                                              struct prism_error *err);
@@ -183,8 +187,10 @@ struct prism_attention_params {
 /* Zero means the default for every field. */
 struct prism_context_params {
     uint32_t n_ctx;                /* tokens that the cache holds, 1..PRISM_MAX_CONTEXT; 0: the length the model was trained with */
-    uint32_t n_threads;            /* 1..PRISM_MAX_THREADS; 0: one per physical core that this process may use */
-    bool bind_threads;             /* pin each thread to its core; the caller's own binding is restored after each call */
+    uint32_t n_threads;            /* 1..PRISM_MAX_THREADS; 0: one per physical core that this process may use, by the affinity masks
+                                    * of all its threads, the cpuset and the CPU quota of its control group */
+    bool bind_threads;             /* pin each thread to its core; the caller's own binding is restored after each call. Contexts of
+                                    * one process get the cores that the fewest of them have */
     enum prism_compute compute;
     enum prism_kv_type kv_type;    /* default: F16, with PRISM_COMPUTE_F32: F32 */
     int level;                     /* 0: best of the host; otherwise 1 + an index for prism_level_name */
@@ -198,8 +204,9 @@ struct prism_context_params {
 PRISM_API int prism_selector_count(void);
 PRISM_API const char *prism_selector_name(int i);
 
-/* What a context will hold, computed before it exists. The bytes are all there is, beside a few KiB and the stacks of its threads, which start
- * when it is created: its functions allocate nothing later. */
+/* What a context will hold, computed before it exists. The bytes are all there is beside a few KiB of its own and the stacks of n_threads - 1
+ * threads (1 MiB of addresses each, of which some 50 KiB are touched): nothing is allocated after prism_context_create, except that
+ * a child of fork starts the threads again. */
 struct prism_plan {
     uint32_t n_ctx, n_threads;
     uint32_t slab_tokens;                 /* that go through the linear layers together */
@@ -219,7 +226,8 @@ PRISM_API enum prism_status prism_plan(const prism_model *model, const struct pr
                                        struct prism_plan *plan, struct prism_error *err);
 
 /* One reservation of plan.total_bytes, touched as it is used. params may be NULL and are not needed afterwards; the model must outlive the
- * context. On failure *out is NULL.
+ * context. Threads that the system refuses to start (ulimit -u) are no failure: the context works with those that there are, at least
+ * the caller's, and prism_threads tells. On failure *out is NULL.
  * Errors: those of prism_plan: PRISM_E_ARG, PRISM_E_UNSUPPORTED, PRISM_E_NOMEM. */
 PRISM_API enum prism_status prism_context_create(const prism_model *model, const struct prism_context_params *params,
                                                  prism_context **out, struct prism_error *err);
@@ -343,8 +351,8 @@ PRISM_API bool prism_get_layer_stats(const prism_context *ctx, uint32_t layer, s
 PRISM_API void prism_get_stats(const prism_context *ctx, struct prism_stats *stats);
 PRISM_API void prism_stats_reset(prism_context *ctx);
 
-/* Threads in use (fewer than asked for where the system refused some); core_of[i] (min(cap, threads) entries) receives the operating
- * system's number of the processor that thread i is bound to, read back from the system, or -1 when unbound. Runs the team once. */
+/* Threads in use, the caller's included; core_of[i] (min(cap, threads) entries) receives the operating system's number of the processor
+ * that thread i is bound to during a call, read back from the system, or -1 when unbound. Runs the team once. */
 PRISM_API uint32_t prism_threads(prism_context *ctx, int *core_of, size_t cap);
 
 /* What the threads of the context reach together in multiply-adds of a type ("f32", "i8", "i16" or "bf16") on registers alone with its level's

@@ -18,13 +18,14 @@ struct prism_cpus prism_cpus_only(int cpu)
 }
 
 /* Union of the processors of libgomp's places, if that runtime is in the process (it is looked for, not loaded) and the mask is
- * its first place: it then bound the thread there before main began, whatever the process might use. */
-static void widen_to_openmp_places(const struct prism_cpus *first_thread, struct prism_cpus *out)
+ * its first place: it then bound the thread there before main began, whatever the process might use. Otherwise nothing. */
+static void openmp_places(const struct prism_cpus *first_thread, struct prism_cpus *out)
 {
     void *gomp = dlopen("libgomp.so.1", RTLD_LAZY | RTLD_NOLOAD);
     int (*n_places)(void), (*n_procs)(int), *ids = gomp ? malloc(PRISM_MAX_CPUS * sizeof *ids) : NULL;
     void (*proc_ids)(int, int *);
 
+    memset(out, 0, sizeof *out);
     if (!gomp)
         return;
     *(void **)&n_places = dlsym(gomp, "omp_get_num_places");
@@ -34,22 +35,34 @@ static void widen_to_openmp_places(const struct prism_cpus *first_thread, struct
     for (int p = 0; known && p < n_places(); p++) {
         int n = n_procs(p);
         if (n < 1 || n > PRISM_MAX_CPUS)
-            break;
+            continue;
         proc_ids(p, ids);
-        struct prism_cpus place = prism_cpus_only(ids[0]);
-        for (int i = 1; i < n; i++)
-            CPU_SET_S((size_t)ids[i], sizeof place.set, place.set);
-        if (p == 0 && !CPU_EQUAL_S(sizeof place.set, place.set, first_thread->set))
+        for (int i = 0; i < n; i++)
+            CPU_SET_S((size_t)ids[i], sizeof out->set, out->set);
+        if (p == 0 && !CPU_EQUAL_S(sizeof out->set, out->set, first_thread->set)) {
+            memset(out, 0, sizeof *out);
             break;
-        CPU_OR_S(sizeof out->set, out->set, out->set, place.set);
+        }
     }
     free(ids);
     dlclose(gomp);
 }
 
+/* Only those of the set that there are and that the control group allows: tried on this thread, whose mask is put back. */
+static void keep_possible(struct prism_cpus *c)
+{
+    struct prism_cpus mine;
+
+    if (sched_getaffinity(0, sizeof mine.set, mine.set) || sched_setaffinity(0, sizeof c->set, c->set) ||
+        sched_getaffinity(0, sizeof c->set, c->set))
+        memset(c, 0, sizeof *c);
+    else
+        sched_setaffinity(0, sizeof mine.set, mine.set);
+}
+
 void prism_cpus_of_process(struct prism_cpus *out)
 {
-    struct prism_cpus one;
+    struct prism_cpus one, places;
     DIR *tasks = opendir("/proc/self/task");
 
     memset(out, 0, sizeof *out);
@@ -62,8 +75,13 @@ void prism_cpus_of_process(struct prism_cpus *out)
     }
     if (tasks)
         closedir(tasks);
-    if (sched_getaffinity(getpid(), sizeof one.set, one.set) == 0)
-        widen_to_openmp_places(&one, out);
+    if (sched_getaffinity(getpid(), sizeof one.set, one.set))
+        return;
+    openmp_places(&one, &places);
+    if (CPU_COUNT_S(sizeof places.set, places.set) == 0)
+        return;
+    keep_possible(&places);
+    CPU_OR_S(sizeof out->set, out->set, out->set, places.set);
 }
 
 int prism_cpus_rank(const struct prism_cpus *c, int cpu)

@@ -425,14 +425,16 @@ static void test_no_allocation(void **state)
     struct prism_error err;
 
     make_tokens(tokens, N, m->hp.n_vocab);
-    prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N + 1, .n_threads = 2 });
-    must(prism_prefill(c, tokens, N, NULL, &err), &err); /* OpenMP starts its threads here */
-    must(prism_truncate(c, 0, &err), &err);
-    long before = atomic_load(&allocations);
-    must(prism_prefill(c, tokens, N, NULL, &err), &err);
-    must(prism_decode(c, tokens[0], &err), &err);
-    assert_int_equal(atomic_load(&allocations) - before, 0);
-    prism_context_free(c);
+    for (int bind = 0; bind < 2; bind++) {
+        prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N + 10, .n_threads = 2, .bind_threads = bind });
+        long before = atomic_load(&allocations);
+        must(prism_prefill(c, tokens, N, NULL, &err), &err);
+        for (int i = 0; i < 10; i++)
+            must(prism_decode(c, tokens[i], &err), &err);
+        assert_int_equal(prism_threads(c, NULL, 0), 2);
+        assert_int_equal(atomic_load(&allocations) - before, 0);
+        prism_context_free(c);
+    }
     prism_model_free(m);
 }
 #else

@@ -30,6 +30,10 @@ int engine_context_params(const struct engine_options *o, struct prism_context_p
 /* Load --model; warnings go to stderr, one line each. PROCESS_ERROR after one line (also without --model). */
 int engine_load(const struct engine_options *o, bool vocab_only, bool check_tensors, prism_model **model);
 
+/* Plan and create a context, with threads bound only when they take all cores; a warning when the system refused some of its threads, plan->n_threads says how many there are.
+ * PROCESS_ERROR after one line. */
+int engine_open_context(const prism_model *model, const struct prism_context_params *params, struct prism_plan *plan, prism_context **ctx);
+
 /* All of a text as tokens, malloc'ed. PROCESS_ERROR after one line. */
 int engine_tokenize(const prism_model *model, const char *text, size_t len, unsigned flags, int32_t **tokens, size_t *n);
 

@@ -163,7 +163,8 @@ struct prism_attention_params {
 
 /* Zero means the default for every field. */
 struct prism_context_params {
-    uint32_t n_ctx;                /* tokens that the cache holds; 0: the length the model was trained with */
+    uint32_t n_ctx;                /* tokens that the cache holds; 0: the length the model was trained with. A model with a
+                                    * sliding window runs within that window: more is PRISM_E_UNSUPPORTED */
     uint32_t n_threads;            /* 1..PRISM_MAX_THREADS; 0: one per physical core that this process may use */
     bool bind_threads;             /* pin each thread to its core; the caller's own binding is restored after each call */
     enum prism_compute compute;

@@ -126,8 +126,10 @@ PRISM_API void prism_model_info(const prism_model *model, struct prism_model_inf
 /* ---- text ------------------------------------------------------------------------------------------------------- */
 
 enum prism_tokenize_flags {
-    PRISM_ADD_SPECIAL = 1,  /* put BOS (and EOS) where the model's metadata says so */
-    PRISM_PARSE_SPECIAL = 2 /* text such as "<|im_end|>" becomes the special token */
+    PRISM_ADD_SPECIAL = 1,   /* put BOS (and EOS) where the model's metadata says so */
+    PRISM_PARSE_SPECIAL = 2, /* text such as "<|im_end|>" becomes the special token */
+    PRISM_ADD_BOS = 4,       /* only BOS, where the metadata says so: for a text that is to be continued */
+    PRISM_ADD_EOS = 8        /* only EOS */
 };
 
 /* Split len bytes of UTF-8 (NUL bytes and invalid sequences allowed) into token ids. Writes min(cap, *n) ids and sets *n to
@@ -186,7 +188,8 @@ struct prism_attention_params {
 
 /* Zero means the default for every field. */
 struct prism_context_params {
-    uint32_t n_ctx;                /* tokens that the cache holds, 1..PRISM_MAX_CONTEXT; 0: the length the model was trained with */
+    uint32_t n_ctx;                /* tokens that the cache holds, 1..PRISM_MAX_CONTEXT; 0: the length the model was trained with. A model with a
+                                    * sliding window runs within that window: more is PRISM_E_UNSUPPORTED */
     uint32_t n_threads;            /* 1..PRISM_MAX_THREADS; 0: one per physical core that this process may use, by the affinity masks
                                     * of all its threads, the cpuset and the CPU quota of its control group */
     bool bind_threads;             /* pin each thread to its core; the caller's own binding is restored after each call. Contexts of
@@ -221,7 +224,7 @@ struct prism_plan {
 
 /* params may be NULL. On failure *plan is all zeros.
  * Errors: PRISM_E_ARG (a parameter out of its range; a model of which only the vocabulary was loaded), PRISM_E_UNSUPPORTED (a level that is not
- * on this host), PRISM_E_NOMEM. */
+ * on this host; a context beyond the model's sliding window), PRISM_E_NOMEM. */
 PRISM_API enum prism_status prism_plan(const prism_model *model, const struct prism_context_params *params,
                                        struct prism_plan *plan, struct prism_error *err);
 

@@ -196,6 +196,9 @@ static enum prism_status set_up(struct prism_context *c, const struct prism_mode
     uint32_t most = UINT32_MAX / model->hp.n_head - 2; /* attention numbers the tiles of all heads, of 32 tokens at least, in 32 bits */
     if (c->plan.n_ctx / 32 > most)
         return prism_fail(err, PRISM_E_ARG, "n_ctx: expected 1..%u tokens with %u heads, found %u", 32 * most, model->hp.n_head, c->plan.n_ctx);
+    if (model->hp.sliding_window && c->plan.n_ctx > model->hp.sliding_window)
+        return prism_fail(err, PRISM_E_UNSUPPORTED, "context of %u tokens: expected at most %u, the model's sliding window: windows are unsupported",
+                          c->plan.n_ctx, model->hp.sliding_window);
     c->plan.n_threads = params.n_threads;
     c->plan.level = c->kernels->name;
     c->plan.compute = c->compute == PRISM_COMPUTE_F32 ? "f32" : "auto";

@@ -23,7 +23,9 @@ struct prism_layer {
 };
 
 struct prism_hparams {
-    uint32_t n_layer, n_embd, n_head, n_head_kv, head_dim, n_rot, n_ff, n_vocab, n_ctx_train;
+    uint32_t n_layer, n_embd, n_head, n_head_kv, head_dim, n_rot, n_ff, n_vocab;
+    uint32_t n_ctx_train;           /* at most sliding_window, when there is one */
+    uint32_t sliding_window;        /* less than the trained length: longer contexts are unsupported; 0: none */
     float rms_eps, attn_scale;      /* attn_scale: 1/sqrt(head_dim) unless the file says otherwise */
     bool rope_interleaved;          /* NORM order (llama); else NEOX (qwen) */
     double rope_base;

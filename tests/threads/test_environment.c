@@ -58,7 +58,7 @@ static double cpu_ms(void)
     return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
 
-/* Waiting costs nothing: half a second in which a thread has no job is nearly all sleep. */
+/* Waiting costs nothing: a second in which a thread has no job is nearly all sleep. */
 static bool idle_sleeps(void)
 {
     struct prism_team *team;
@@ -68,10 +68,10 @@ static bool idle_sleeps(void)
         return false;
     prism_team_run(team, 2, two_jobs_meet, (void *)&arrived);
     double start = cpu_ms();
-    usleep(500000);
+    usleep(1000000);
     double ms = cpu_ms() - start;
     prism_team_free(team);
-    return ms < 100;
+    return ms < 10;
 }
 
 static int print_facts(void)

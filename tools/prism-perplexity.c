@@ -187,7 +187,6 @@ enum { LOGITS_BYTES = 64 << 20 };
 static int prepare(struct evaluation *e)
 {
     struct prism_context_params params;
-    struct prism_error err = { 0 };
     int status = engine_context_params(&e->opt->engine, &params);
 
     if (status == PROCESS_OK)
@@ -202,10 +201,7 @@ static int prepare(struct evaluation *e)
         process_warning("-c %zu is more than the %u tokens that the model was trained for", e->c, e->info.n_ctx_train);
     params.n_ctx = (uint32_t)e->c;
     params.logits_rows = LOGITS_BYTES / (e->info.n_vocab * sizeof(float));
-    if (prism_plan(e->model, &params, &e->plan, &err) != PRISM_OK ||
-        prism_context_create(e->model, &params, &e->ctx, &err) != PRISM_OK)
-        return process_error("%s", err.text);
-    return PROCESS_OK;
+    return engine_open_context(e->model, &params, &e->plan, &e->ctx);
 }
 
 /* On a terminal that shows both streams, the bar would overwrite the running line: it is drawn for the first chunk, then one

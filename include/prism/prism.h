@@ -13,7 +13,11 @@
  *   Pointers. Models, contexts and places for results must not be NULL: functions that return a prism_status refuse it
  *   (PRISM_E_ARG), the others do not look. A text or array may be NULL when its length is 0.
  *   Threads. Functions without a context may be called from several threads at once, those of one context from one at a time.
- *   Callbacks run inside the call, must return, and must not use the context of the call.
+ *   The library's own threads sleep when there is nothing to do, block the application's signals, and have nothing to do with OpenMP.
+ *   After fork a child may use and free its contexts; their threads are started anew by its first call. (Not from a callback of this
+ *   library: a child forked there can only exec or exit.) A call needs PRISM_MIN_STACK bytes of stack beside what its callbacks need.
+ *   Callbacks run inside the call, must return, and must not use the context of the call; in the library's threads (prism_logits_fn)
+ *   they have 512 KiB of stack.
  *   Strings that are returned are constants of the library or, in prism_model_info, live as long as the model.
  *   Counts are elements, sizes ending in `_bytes` are bytes, times ending in `_ms` are milliseconds of wall time.
  */
@@ -111,8 +115,8 @@ struct prism_model_info {
 };
 
 /* Map a GGUF file (for a split model: its first part). params may be NULL. On success *out owns the mapping; free it with
- * prism_model_free after all its contexts. On failure *out is NULL. Takes milliseconds whatever the size of the file, which must be neither
- * changed nor cut short while the model lives.
+ * prism_model_free after all its contexts; until then the file must not shrink or change: reading a page that is gone is SIGBUS.
+ * On failure *out is NULL. Takes milliseconds whatever the size of the file.
  * Errors: PRISM_E_ARG (path is NULL), PRISM_E_IO, PRISM_E_FORMAT, PRISM_E_UNSUPPORTED, PRISM_E_NOMEM. */
 PRISM_API enum prism_status prism_model_load(const char *path, const struct prism_model_params *params, prism_model **out,
                                              struct prism_error *err);
@@ -156,6 +160,7 @@ PRISM_API size_t prism_utf8_push(struct prism_utf8 *s, const char *bytes, size_t
 typedef struct prism_context prism_context;
 
 #define PRISM_MAX_THREADS 512
+#define PRISM_MIN_STACK 65536      /* bytes of stack that a call of this library needs, on the thread that calls */
 #define PRISM_MAX_CONTEXT 16777216 /* tokens: no model was trained for more (a file that declares more is read as this, with a warning) */
 #define PRISM_MAX_TOKENS 1073741824 /* of the fields of prism_attention_params that count tokens, columns or diagonals: all there are */
 
@@ -183,24 +188,28 @@ struct prism_attention_params {
 
 /* Zero means the default for every field. */
 struct prism_context_params {
-    uint32_t n_ctx;                /* tokens that the cache holds, 1..PRISM_MAX_CONTEXT; 0: the length the model was trained with */
-    uint32_t n_threads;            /* 1..PRISM_MAX_THREADS; 0: one per physical core that this process may use */
-    bool bind_threads;             /* pin each thread to its core; the caller's own binding is restored after each call */
+    uint32_t n_ctx;                /* tokens that the cache holds, 1..PRISM_MAX_CONTEXT; 0: the length the model was trained with. A model with a
+                                    * sliding window runs within that window: more is PRISM_E_UNSUPPORTED */
+    uint32_t n_threads;            /* 1..PRISM_MAX_THREADS; 0: one per physical core that this process may use, by the affinity masks
+                                    * of all its threads, the cpuset and the CPU quota of its control group */
+    bool bind_threads;             /* pin each thread to its core; the caller's own binding is restored after each call. Contexts of
+                                    * one process get the cores that the fewest of them have */
     enum prism_compute compute;
     enum prism_kv_type kv_type;    /* default: F16, with PRISM_COMPUTE_F32: F32 */
     int level;                     /* 0: best of the host; otherwise 1 + an index for prism_level_name */
     struct prism_attention_params attention;
-    uint32_t logits_rows;          /* rows that prism_prefill_params.logits gets at a time: 1..PRISM_MAX_CONTEXT, of which one slab
-                                    * (prism_plan.slab_tokens) is used; 0: 16. More is faster where all logits of a prompt are wanted, and
-                                    * costs vocabulary * 4 bytes each */
+    uint32_t logits_rows;          /* rows of logits that are computed together for prism_prefill_params.logits: 1..PRISM_MAX_CONTEXT, of which
+                                    * one slab (prism_plan.slab_tokens) is used; 0: 16. More is faster where all logits of a prompt are wanted,
+                                    * and costs vocabulary * 4 bytes each */
 };
 
 /* Names of the selectors, i in [0, prism_selector_count()); NULL for other i. */
 PRISM_API int prism_selector_count(void);
 PRISM_API const char *prism_selector_name(int i);
 
-/* What a context will hold, computed before it exists. The bytes are all there is, beside a few KiB and the stacks of its threads, which start
- * when it is created: its functions allocate nothing later. */
+/* What a context will hold, computed before it exists. The bytes are all there is beside a few KiB of its own and the stacks of n_threads - 1
+ * threads (1 MiB of addresses each, of which some 50 KiB are touched): nothing is allocated after prism_context_create, except that
+ * a child of fork starts the threads again. */
 struct prism_plan {
     uint32_t n_ctx, n_threads;
     uint32_t slab_tokens;                 /* that go through the linear layers together */
@@ -215,12 +224,13 @@ struct prism_plan {
 
 /* params may be NULL. On failure *plan is all zeros.
  * Errors: PRISM_E_ARG (a parameter out of its range; a model of which only the vocabulary was loaded), PRISM_E_UNSUPPORTED (a level that is not
- * on this host), PRISM_E_NOMEM. */
+ * on this host; a context beyond the model's sliding window), PRISM_E_NOMEM. */
 PRISM_API enum prism_status prism_plan(const prism_model *model, const struct prism_context_params *params,
                                        struct prism_plan *plan, struct prism_error *err);
 
 /* One reservation of plan.total_bytes, touched as it is used. params may be NULL and are not needed afterwards; the model must outlive the
- * context. On failure *out is NULL.
+ * context. Threads that the system refuses to start (ulimit -u) are no failure: the context works with those that there are, at least
+ * the caller's, and prism_threads tells. On failure *out is NULL.
  * Errors: those of prism_plan: PRISM_E_ARG, PRISM_E_UNSUPPORTED, PRISM_E_NOMEM. */
 PRISM_API enum prism_status prism_context_create(const prism_model *model, const struct prism_context_params *params,
                                                  prism_context **out, struct prism_error *err);
@@ -239,7 +249,7 @@ struct prism_progress {
 typedef int prism_progress_fn(void *user, const struct prism_progress *progress);
 
 /* Logits of prompt rows [row, row + n_rows), rows counted from the start of this call; logits: [n_rows][n_vocab] fp32, natural
- * log scale, valid during the call. Called from several threads at once, each row exactly once. */
+ * log scale, valid during the call. Called from several threads at once; a prefill that succeeds has delivered each row exactly once. */
 typedef void prism_logits_fn(void *user, size_t row, size_t n_rows, const float *logits);
 
 /* The blocks that a selector chose in one layer: per head and query block u = first_block + row, bit v of the row says that key block
@@ -267,7 +277,7 @@ struct prism_prefill_params {
 /* Append n >= 1 tokens to the context, at whatever length it has (continuation). tokens: ids in [0, n_vocab). params may be NULL. The result
  * has the same bits for any number of threads.
  * Errors: PRISM_E_ARG (a token id, n == 0, logits_from >= n, n_layers beyond the model's or with `logits`), PRISM_E_LENGTH (n tokens more than the
- * context holds), PRISM_E_CANCELLED, PRISM_E_NUMERIC. After each of them the context is as before the call: its length, its logits (whatever
+ * context holds), PRISM_E_CANCELLED, PRISM_E_NUMERIC. After each of them the context is as before the call: its tokens, its logits (whatever
  * the callbacks have received by then) and its statistics.
  *
  * PRISM_E_NUMERIC: NaN or infinity turned up, in the weights or on the way, and the text says where: "logits", or the layer and the position
@@ -344,8 +354,8 @@ PRISM_API bool prism_get_layer_stats(const prism_context *ctx, uint32_t layer, s
 PRISM_API void prism_get_stats(const prism_context *ctx, struct prism_stats *stats);
 PRISM_API void prism_stats_reset(prism_context *ctx);
 
-/* Threads in use (fewer than asked for where the system refused some); core_of[i] (min(cap, threads) entries) receives the operating
- * system's number of the processor that thread i is bound to, read back from the system, or -1 when unbound. Runs the team once. */
+/* Threads in use, the caller's included; core_of[i] (min(cap, threads) entries) receives the operating system's number of the processor
+ * that thread i is bound to during a call, read back from the system, or -1 when unbound. Runs the team once. */
 PRISM_API uint32_t prism_threads(prism_context *ctx, int *core_of, size_t cap);
 
 /* What the threads of the context reach together in multiply-adds of a type ("f32", "i8", "i16" or "bf16") on registers alone with its level's

@@ -61,7 +61,7 @@ struct prism_context {
 
     /* one reservation, handed out by prism_context_layout */
     uint8_t *base;
-    uint64_t bytes;
+    uint64_t bytes, fixed_bytes;    /* fixed: at its beginning, what every call uses whole */
     uint8_t *k_cache, *v_cache;     /* [n_layer][n_head_kv][n_ctx][head_dim] */
     float *x;                       /* [n_ctx][n_embd] residual stream of the call */
     float *q;                       /* [n_ctx][n_head * head_dim] queries, then attention output */
@@ -73,9 +73,8 @@ struct prism_context {
     size_t w_panel_bytes;
     uint8_t *attn_panels;           /* packed keys, then values, of attn_heads kv heads */
     uint32_t attn_heads;
-    uint64_t k_head_bytes, v_head_bytes;
     uint8_t *thread_scratch;        /* [n_threads][thread_bytes] */
-    size_t thread_bytes;
+    size_t thread_bytes, thread_used; /* used: without what keeps threads apart */
     uint32_t *blocks;               /* 0, 1, 2, ...: the block list of dense attention, plan.block keys each */
     float *logits;                  /* [n_vocab] of the last token */
     float *logits_next;             /* [n_vocab] that the running call makes: they change places when it succeeds */
@@ -109,6 +108,9 @@ int prism_level_at(int index);
 
 /* Hands out (or, with a->base NULL, adds up) every buffer of c, whose model, kernels and plan parameters are set. */
 void prism_context_layout(struct prism_context *c, struct prism_arena *a);
+
+/* Before a call over n tokens from absolute position pos on touches the memory: huge pages where it fills whole ones. */
+void prism_context_advise(struct prism_context *c, size_t pos, size_t n);
 
 /* Before and after the phases of a call: the clock and the progress, whose units are `work`. When the phases are done, the end tells the
  * progress so, which is the last chance to cancel; returns whether the call succeeds. */

@@ -146,7 +146,7 @@ static bool select_and_attend(struct prism_context *c, size_t index, struct pris
         .k = prism_kv_at(c, c->k_cache, index, 0, 0), .v = prism_kv_at(c, c->v_cache, index, 0, 0),
         .kv_head_bytes = (size_t)c->plan.n_ctx * hp->head_dim * c->kv_elem, .format = c->kv_format,
         .block = c->plan.block, .blocks = c->blocks, .order = c->selection.order,
-        .panels = c->attn_panels, .heads_at_once = c->attn_heads, .k_head_bytes = c->k_head_bytes, .v_head_bytes = c->v_head_bytes,
+        .panels = c->attn_panels, .heads_at_once = c->attn_heads,
         .scratch = c->thread_scratch, .scratch_bytes = c->thread_bytes,
     };
     if (prism_selection_active(c, index, span, a.n_rows)) {

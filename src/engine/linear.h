@@ -48,6 +48,9 @@ size_t prism_piece_cols(const struct prism_linear *kind, size_t k);
 /* Bytes that a thread needs for the pieces of products with up to k activations by this kind. */
 size_t prism_piece_bytes(const struct prism_linear *kind, size_t k);
 
+/* Bytes of scratch that a thread needs for a piece of a gated product. */
+size_t prism_gated_bytes(void);
+
 /* n <= PRISM_MAX_KINDS products of the same n_rows rows of k activations. Up to PRISM_FEW_TOKENS rows the weights are read as they are stored
  * (stored.c). Returns false when cancelled. */
 bool prism_products(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,

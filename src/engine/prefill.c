@@ -206,6 +206,7 @@ enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t 
     prism_context_begin(c, params, n, prism_layers_work(c, call.n_layers, call.span, call.first_needed) +
                                           2.0 * (double)call.n_logits * c->model->hp.n_embd * c->model->hp.n_vocab);
     c->length = call.span.pos;
+    prism_context_advise(c, call.span.pos, call.span.n);
     prism_selection_begin(c, call.span.n);
     prism_team_begin(c->team);
     bool done = run(&call);

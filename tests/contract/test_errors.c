@@ -72,7 +72,7 @@ static enum prism_status tokenize_good(struct prism_error *err) { return tokeniz
 static enum prism_status tokenize_nothing(struct prism_error *err) { return tokenize(model, NULL, 0, 0, err); }
 static enum prism_status tokenize_no_model(struct prism_error *err) { return tokenize(NULL, "x", 1, 0, err); }
 static enum prism_status tokenize_null(struct prism_error *err) { return tokenize(model, NULL, 1, 0, err); }
-static enum prism_status tokenize_flags(struct prism_error *err) { return tokenize(model, "x", 1, 4, err); }
+static enum prism_status tokenize_flags(struct prism_error *err) { return tokenize(model, "x", 1, 1u << 31, err); }
 static enum prism_status tokenize_long(struct prism_error *err) { return tokenize(model, "x", ((size_t)1 << 30) + 1, 0, err); }
 static enum prism_status tokenize_wordless(struct prism_error *err) { return tokenize(wordless, "x", 1, 0, err); }
 
@@ -117,6 +117,8 @@ BOTH(threads, model, .n_threads = PRISM_MAX_THREADS + 1)
 BOTH(level, model, .level = prism_level_count() + 1)
 BOTH(negative_level, model, .level = -1)
 BOTH(lowest_level, model, .level = INT32_MIN)
+BOTH(n_ctx, model, .n_ctx = PRISM_MAX_CONTEXT + 1)
+BOTH(logits_rows, model, .n_ctx = N_CTX, .logits_rows = PRISM_MAX_CONTEXT + 1)
 BOTH(compute, model, .compute = (enum prism_compute)7)
 BOTH(kv_type, model, .kv_type = (enum prism_kv_type)9)
 BOTH(selector, model, .attention = { .selector = "guess" })
@@ -128,6 +130,8 @@ BOTH(low_dim, model, .attention = { .low_dim = 1000 })
 BOTH(gamma, model, .attention = { .gamma = -1 })
 BOTH(threshold, model, .attention = { .threshold = 2 })
 BOTH(stride, model, .attention = { .stride = 7 })
+BOTH(tau, model, .attention = { .tau = 2 })
+BOTH(window, model, .attention = { .window = PRISM_MAX_TOKENS + 1u })
 
 static enum prism_status plan_nowhere(struct prism_error *err) { return prism_plan(model, NULL, NULL, err); }
 static enum prism_status create_nowhere(struct prism_error *err) { return prism_context_create(model, NULL, NULL, err); }
@@ -197,7 +201,8 @@ static const struct error_row rows[] = {
     { "prism_context_create", PRISM_E_ARG, create_nowhere },
     BOTH_ARG(no_model), BOTH_ARG(words_only), BOTH_ARG(threads), BOTH_ARG(level), BOTH_ARG(negative_level), BOTH_ARG(lowest_level),
     BOTH_ARG(compute), BOTH_ARG(kv_type), BOTH_ARG(selector), BOTH_ARG(block), BOTH_ARG(p_high), BOTH_ARG(p_low), BOTH_ARG(high_dim),
-    BOTH_ARG(low_dim), BOTH_ARG(gamma), BOTH_ARG(threshold), BOTH_ARG(stride),
+    BOTH_ARG(low_dim), BOTH_ARG(gamma), BOTH_ARG(threshold), BOTH_ARG(stride), BOTH_ARG(n_ctx), BOTH_ARG(logits_rows), BOTH_ARG(tau),
+    BOTH_ARG(window),
     { "prism_plan", PRISM_E_UNSUPPORTED, plan_absent_level },
     { "prism_context_create", PRISM_E_UNSUPPORTED, create_absent_level },
     { "prism_plan", PRISM_E_NOMEM, plan_no_memory },

@@ -32,6 +32,13 @@ void *mmap(void *addr, size_t n, int prot, int flags, int fd, off_t offset)
     return (void *)syscall(SYS_mmap, addr, n, prot, flags, fd, offset);
 }
 
+/* What is cut off to align the rest. */
+int munmap(void *addr, size_t n)
+{
+    mapped_bytes -= n;
+    return (int)syscall(SYS_munmap, addr, n);
+}
+
 static prism_model *model;
 static int32_t *tokens;
 static size_t n_vocab;
@@ -52,7 +59,7 @@ static void test_reservation(void **state)
             mapped_bytes = mappings = 0;
             prism_context *c = trace_context(model, &p);
             assert_int_equal(mappings, 1);
-            assert_int_equal(mapped_bytes, plan.total_bytes);
+            assert_true(mapped_bytes >= plan.total_bytes && mapped_bytes - plan.total_bytes < 4096); /* whole pages */
             assert_int_equal(prism_prefill(c, tokens, N, NULL, NULL), PRISM_OK);
             assert_int_equal(mappings, 1);
             prism_context_free(c);

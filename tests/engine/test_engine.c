@@ -435,19 +435,21 @@ static void test_no_allocation(void **state)
     (void)state;
     struct tiny_model t = tiny_qwen3();
     prism_model *m = load(&t, "allocation.gguf");
-    int32_t tokens[N + 1];
+    int32_t tokens[N + 10];
     struct prism_error err;
 
-    make_tokens(tokens, N + 1, m->hp.n_vocab);
-    prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N + 1, .n_threads = 2 });
-    must(prism_prefill(c, tokens, N, NULL, &err), &err); /* OpenMP starts its threads here */
-    must(prism_truncate(c, 0, &err), &err);
-    long before = atomic_load(&allocations);
-    must(prism_prefill(c, tokens, N, NULL, &err), &err);
-    must(prism_decode(c, tokens[N], &err), &err);
-    assert_int_equal(atomic_load(&allocations) - before, 0);
-    judge(m, tokens, N, 1, prism_logits(c), AUTO_ERROR + F16_CACHE_ERROR, "the token after the prefill");
-    prism_context_free(c);
+    make_tokens(tokens, N + 10, m->hp.n_vocab);
+    for (int bind = 0; bind < 2; bind++) {
+        prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N + 10, .n_threads = 2, .bind_threads = bind });
+        long before = atomic_load(&allocations);
+        must(prism_prefill(c, tokens, N, NULL, &err), &err);
+        for (int i = 0; i < 10; i++)
+            must(prism_decode(c, tokens[N + i], &err), &err);
+        assert_int_equal(prism_threads(c, NULL, 0), 2);
+        assert_int_equal(atomic_load(&allocations) - before, 0);
+        judge(m, tokens, N + 9, 1, prism_logits(c), AUTO_ERROR + F16_CACHE_ERROR, "the last token");
+        prism_context_free(c);
+    }
     prism_model_free(m);
 }
 #else

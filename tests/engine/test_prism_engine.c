@@ -270,8 +270,8 @@ static void test_no_allocation(void **state)
         p.attention.selector = prism_selector_name(i), p.n_threads = 2;
         prism_context *c = trace_context(m, &p);
         struct trace *t = trace_new(m);
-        trace_feed(c, t, tokens, 100, true); /* OpenMP starts its threads here */
         long before = atomic_load(&allocations);
+        trace_feed(c, t, tokens, 100, true);
         trace_feed(c, t, tokens + 100, N - 101, true);
         must(prism_decode(c, tokens[0], &err), &err);
         must(prism_truncate(c, 333, &err), &err);

@@ -58,7 +58,7 @@ static double cpu_ms(void)
     return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
 
-/* Waiting costs nothing: half a second in which a thread has no job is nearly all sleep. */
+/* Waiting costs nothing: a second in which a thread has no job is nearly all sleep. */
 static bool idle_sleeps(void)
 {
     struct prism_team *team;
@@ -68,10 +68,10 @@ static bool idle_sleeps(void)
         return false;
     prism_team_run(team, 2, two_jobs_meet, (void *)&arrived);
     double start = cpu_ms();
-    usleep(500000);
+    usleep(1000000);
     double ms = cpu_ms() - start;
     prism_team_free(team);
-    return ms < 100;
+    return ms < 10;
 }
 
 static int print_facts(void)
@@ -79,11 +79,12 @@ static int print_facts(void)
     struct prism_placement p;
     struct prism_team *team;
     int before = n_allowed(), core[2];
-    bool sleeps = idle_sleeps(); /* before OpenMP has threads that might not */
-    int openmp = openmp_processors();
 
+    /* First, while OpenMP has no threads: they would show more processors than the first one, and might not sleep. */
     if (prism_placement_read(NULL, 0, &p, NULL) != PRISM_OK)
         return 1;
+    bool sleeps = idle_sleeps();
+    int openmp = openmp_processors();
     printf("cores %u, default %u, processors", p.n_cores, p.n_default);
     for (uint32_t i = 0; i < p.n_processors; i++)
         printf(" %d", p.core[i]);
@@ -102,6 +103,33 @@ static int print_facts(void)
 }
 
 /* ---- the tests ---- */
+
+static void count_job(void *arg, size_t job, uint32_t thread)
+{
+    (void)thread;
+    ((_Atomic unsigned *)arg)[job]++;
+}
+
+/* Each thread of a region uses a team of its own. */
+static void inside_a_region_of_the_application(void **state)
+{
+    (void)state;
+    enum { TEAMS = 3, JOBS = 100 };
+    struct prism_team *teams[TEAMS];
+    static _Atomic unsigned runs[TEAMS][JOBS];
+
+    for (uint32_t i = 0; i < TEAMS; i++)
+        assert_int_equal(prism_team_create(1 + i, i % 2, &teams[i], NULL), PRISM_OK);
+#pragma omp parallel for num_threads(TEAMS)
+    for (int i = 0; i < TEAMS; i++)
+        prism_team_run(teams[i], JOBS, count_job, (void *)runs[i]);
+    for (uint32_t i = 0; i < TEAMS; i++) {
+        assert_int_equal(prism_team_size(teams[i]), 1 + i);
+        for (int j = 0; j < JOBS; j++)
+            assert_int_equal(runs[i][j], 1);
+        prism_team_free(teams[i]);
+    }
+}
 
 /* Runs the child with the settings ("NAME=value", NULL ends) and returns its two lines. */
 static void facts(const char *const *settings, char *line, char *restored, size_t cap)
@@ -194,6 +222,7 @@ static void a_mask_of_the_process_holds(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(inside_a_region_of_the_application),
         cmocka_unit_test(variables_change_nothing),
         cmocka_unit_test(a_mask_of_the_process_holds),
     };

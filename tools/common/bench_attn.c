@@ -152,17 +152,15 @@ static int subject_params(const struct bench *b, const struct subject *s, size_t
 
 static int open_contexts(struct bench *b, size_t n)
 {
-    struct prism_error err = { 0 };
-
     for (size_t i = 0; i < b->n_subjects; i++) {
         struct subject *s = &b->subject[i];
         struct prism_context_params params;
         int status = subject_params(b, s, n, &params);
         if (status != PROCESS_OK)
             return status;
-        if (prism_plan(b->model, &params, &s->plan, &err) != PRISM_OK ||
-            prism_context_create(b->model, &params, &s->ctx, &err) != PRISM_OK)
-            return process_error("%s", err.text);
+        status = engine_open_context(b->model, &params, &s->plan, &s->ctx);
+        if (status != PROCESS_OK)
+            return status;
     }
     return PROCESS_OK;
 }

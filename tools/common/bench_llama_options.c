@@ -47,7 +47,7 @@ static const struct cli_option rows[] = {
     { .kind = CLI_FLAG, .names = "--no-warmup", .offset = AT(no_warmup),
       .help = "no run that is not timed before the others" },
     { .kind = CLI_INT, .names = "--delay", .arg = "SECONDS", .offset = AT(delay_s), .max = 86400, .help = "pause before each test" },
-    { .kind = CLI_FLAG, .names = "--no-bind", .offset = AT(no_bind), .help = "do not pin threads to cores" },
+    { .kind = CLI_FLAG, .names = "--no-bind", .offset = AT(no_bind), .help = "do not pin threads to cores; fewer threads than cores\nnever are" },
 
     { .kind = CLI_HEADING, .help = "Output" },
     { .kind = CLI_CHOICE, .names = "-o, --output", .arg = "FORMAT", .offset = AT(format), .choices = BENCH_FORMATS,

@@ -63,7 +63,6 @@ void bench_run_close(struct bench_run *r)
 int bench_run_open(struct bench_run *r)
 {
     struct prism_context_params params;
-    struct prism_error err = { 0 };
 
     show_progress(r, "starting");
     int status = load(r);
@@ -76,8 +75,9 @@ int bench_run_open(struct bench_run *r)
     r->tokens = malloc(params.n_ctx * sizeof *r->tokens);
     if (!r->tokens)
         return process_error("out of memory");
-    if (prism_plan(r->model, &params, &r->plan, &err) != PRISM_OK || prism_context_create(r->model, &params, &r->ctx, &err) != PRISM_OK)
-        return process_error("%s", err.text);
+    status = engine_open_context(r->model, &params, &r->plan, &r->ctx);
+    if (status != PROCESS_OK)
+        return status;
     if (r->opt->verbose)
         fprintf(stderr, "prism-bench: benchmark %zu/%zu: level %s, compute %s, selector %s, attention in %s, %u threads, %.1f MiB\n", r->number,
                 r->n_tests, r->plan.level, r->plan.compute, r->plan.selector, r->plan.attention_type, r->plan.n_threads,

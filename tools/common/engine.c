@@ -20,7 +20,7 @@ const struct cli_option engine_rows[] = {
       .initial = "one per physical core", .help = "threads" },
     { .kind = CLI_INT, .names = "-tb, --threads-batch", .arg = "N", .offset = AT(n_threads_batch), .min = 1, .max = PRISM_MAX_THREADS,
       .initial = "that of -t", .help = "the same: one number serves prompt and generation" },
-    { .kind = CLI_FLAG, .names = "--no-bind", .offset = AT(no_bind), .help = "do not pin threads to cores" },
+    { .kind = CLI_FLAG, .names = "--no-bind", .offset = AT(no_bind), .help = "do not pin threads to cores; fewer threads than\ncores never are" },
     { .kind = CLI_TEXT, .names = "--cpu-level", .arg = "NAME", .offset = AT(cpu_level), .initial = "best of this machine",
       .help = "kernels to use: generic, avx2, ...;\nan unknown name lists them" },
     { .kind = CLI_CHOICE, .names = "--compute", .arg = "auto|f32", .offset = AT(compute), .choices = "auto f32",
@@ -115,6 +115,26 @@ int engine_check_logits(const float *logits, size_t n_vocab, const struct prism_
             return engine_error(&err, plan);
         }
     }
+    return PROCESS_OK;
+}
+
+int engine_open_context(const prism_model *model, const struct prism_context_params *params, struct prism_plan *plan, prism_context **ctx)
+{
+    struct prism_context_params p = *params;
+    struct prism_error err = { 0 };
+
+    p.n_threads = 0;
+    if (prism_plan(model, &p, plan, &err) != PRISM_OK)
+        return process_error("%s", err.text);
+    /* Two programs of a few threads each would be bound to the same first cores, and leave the others idle. */
+    p.bind_threads = params->bind_threads && (!params->n_threads || params->n_threads >= plan->n_threads);
+    p.n_threads = params->n_threads;
+    if (prism_plan(model, &p, plan, &err) != PRISM_OK || prism_context_create(model, &p, ctx, &err) != PRISM_OK)
+        return process_error("%s", err.text);
+    uint32_t n = prism_threads(*ctx, NULL, 0);
+    if (n < plan->n_threads)
+        process_warning("%u threads: the system let %u start", plan->n_threads, n);
+    plan->n_threads = n;
     return PROCESS_OK;
 }
 

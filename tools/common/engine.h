@@ -36,6 +36,10 @@ int engine_error(const struct prism_error *err, const struct prism_plan *plan);
 /* Logits that are all finite. Otherwise PROCESS_ERROR after such a line. */
 int engine_check_logits(const float *logits, size_t n_vocab, const struct prism_plan *plan);
 
+/* Plan and create a context, with threads bound only when they take all cores. A warning when the system refused some of its threads:
+ * plan->n_threads says how many there are. PROCESS_ERROR after one line. */
+int engine_open_context(const prism_model *model, const struct prism_context_params *params, struct prism_plan *plan, prism_context **ctx);
+
 /* All of a text as tokens, malloc'ed. PROCESS_ERROR after one line. */
 int engine_tokenize(const prism_model *model, const char *text, size_t len, unsigned flags, int32_t **tokens, size_t *n);
 

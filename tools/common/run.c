@@ -51,7 +51,6 @@ static int choose_context(const struct run *r, uint32_t *n_ctx)
 static int prepare(struct run *r)
 {
     struct prism_context_params params;
-    struct prism_error err = { 0 };
     double start = process_now_ms();
     int status = engine_load(&r->opt->engine, false, &r->model);
 
@@ -79,9 +78,9 @@ static int prepare(struct run *r)
     if (status != PROCESS_OK)
         return status;
     start = process_now_ms();
-    if (prism_plan(r->model, &params, &r->plan, &err) != PRISM_OK ||
-        prism_context_create(r->model, &params, &r->ctx, &err) != PRISM_OK)
-        return process_error("%s", err.text);
+    status = engine_open_context(r->model, &params, &r->plan, &r->ctx);
+    if (status != PROCESS_OK)
+        return status;
     r->load_ms += process_now_ms() - start;
     if (r->opt->attn_map) {
         struct attn_map_subject subject = { &r->info, &r->plan, &r->opt->engine.attention, r->n_tokens };

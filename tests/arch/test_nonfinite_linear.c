@@ -73,7 +73,8 @@ static void make(struct product *p)
         p->rows = 7; /* 4, 2 and 1 at a time */
         p->cols = 5;
     }
-    p->k = round_up(p->l ? 96 : 288, max_size(block, p->l ? p->l->k_step : p->g ? GROUP : 1)) + (p->gemv && block == 1 ? 5 : 0);
+    const size_t step = max_size(block, p->l ? p->l->k_step : p->g ? GROUP : 1);
+    p->k = round_up(p->l ? 96 : 288, step) + (step < 4 ? 4 + step : 0); /* with a tail where there may be one */
     p->row_bytes = prism_row_bytes(p->type, p->k);
     p->x = kt_floats(p->rows * p->k);
     p->w = kt_alloc(p->cols * p->row_bytes, 4);

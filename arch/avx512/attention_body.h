@@ -102,6 +102,17 @@ static size_t value_bytes(enum prism_kv_format format)
     return format == PRISM_KVF_F32 ? 4 : 2;
 }
 
+/* Of d values at x: what the factors of queries and keys are made of. */
+static float sum_of_squares(const char *x, enum prism_kv_format format, size_t d)
+{
+    __m512 sum = _mm512_setzero_ps();
+    for (size_t i = 0; i < d; i += 16) {
+        const __m512 v = vec_load_stored(x + i * value_bytes(format), format, d - i < 16 ? d - i : 16);
+        sum = _mm512_fmadd_ps(v, v, sum);
+    }
+    return _mm512_reduce_add_ps(sum);
+}
+
 /* r[l], lane j: word i + l of row j of src, whose d values are multiplied by factor[j]; zeros past d and past the last row. */
 PRISM_INLINE void transposed_words(__m512 r[16], const char *src, size_t row_bytes, enum prism_kv_format format, size_t rows, size_t d, size_t i,
                                    const float *factor)

@@ -15,16 +15,21 @@ static size_t v_block_bytes(size_t d, size_t block)
     return block * pad_16(d) / PER_WORD * sizeof(float);
 }
 
+/* No logit may be -infinity, which has no weight: whatever passes this norm, infinity and NaN too, becomes NaN as a whole. The products of what
+ * does not pass 2^126 in any sum of them (Cauchy and Schwarz). */
+#define LARGEST_SQUARE 0x1p126f
+
 static float query_factor(const struct state *st, const struct prism_attn_tile *t, size_t r)
 {
-    (void)st, (void)r;
-    return t->scale * 0x1.715476p0f;
+    const float factor = t->scale * 0x1.715476p0f, square = sum_of_squares((const char *)(t->q + r * t->ldq), PRISM_KVF_F32, t->d);
+    (void)st;
+    return square * factor * factor < LARGEST_SQUARE ? factor : NAN;
 }
 
 static float key_factor(float *numbers, size_t key, const char *x, enum prism_kv_format format, size_t d)
 {
-    (void)numbers, (void)key, (void)x, (void)format, (void)d;
-    return 1;
+    (void)numbers, (void)key;
+    return sum_of_squares(x, format, d) < LARGEST_SQUARE ? 1 : NAN;
 }
 
 static void pack_v(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
@@ -52,23 +57,10 @@ PRISM_INLINE void tile_store(const struct tile *t, float *c, size_t ldc)
     pair_put(c + 7 * ldc, t->c7, false);
 }
 
-PRISM_INLINE void put_row(float *s, struct pair c)
-{
-    _mm512_store_ps(s, vec_finite_or_nan(c.x));
-    _mm512_store_ps(s + 16, vec_finite_or_nan(c.y));
-}
-
 PRISM_INLINE void put_scores(float *s, const struct tile *t, const float *numbers)
 {
     (void)numbers;
-    put_row(s, t->c0);
-    put_row(s + TILE_ROWS, t->c1);
-    put_row(s + 2 * TILE_ROWS, t->c2);
-    put_row(s + 3 * TILE_ROWS, t->c3);
-    put_row(s + 4 * TILE_ROWS, t->c4);
-    put_row(s + 5 * TILE_ROWS, t->c5);
-    put_row(s + 6 * TILE_ROWS, t->c6);
-    put_row(s + 7 * TILE_ROWS, t->c7);
+    tile_store(t, s, TILE_ROWS);
 }
 
 static __attribute__((noinline)) void softmax_16(const struct state *st, const struct job *j, size_t r, size_t n)

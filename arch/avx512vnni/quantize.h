@@ -21,10 +21,11 @@ PRISM_INLINE struct group load_group(const float *x)
     return (struct group){ _mm512_loadu_ps(x), _mm512_loadu_ps(x + 16) };
 }
 
-/* The larger of magnitudes, compared as integers: a NaN, which vmaxps drops when it is the first operand, is above infinity then. */
+/* The larger of magnitudes, compared as integers: a NaN, which vmaxps drops when it is the first operand, is above infinity then (as SIMDe leaves
+ * it its sign, unsigned ones). */
 PRISM_INLINE __m512 larger(__m512 x, __m512 y)
 {
-    return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(x), _mm512_castps_si512(y)));
+    return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_castps_si512(x), _mm512_castps_si512(y)));
 }
 
 /* In whose lanes the largest magnitude of the group is found. */

@@ -73,7 +73,8 @@ static void make(struct product *p)
         p->rows = 7; /* 4, 2 and 1 at a time */
         p->cols = 5;
     }
-    p->k = round_up(p->l ? 96 : 288, max_size(block, p->l ? p->l->k_step : p->g ? GROUP : 1)) + (p->gemv && block == 1 ? 5 : 0);
+    const size_t step = max_size(block, p->l ? p->l->k_step : p->g ? GROUP : 1);
+    p->k = round_up(p->l ? 96 : 288, step) + (step < 4 ? 4 + step : 0); /* with a tail where there may be one */
     p->row_bytes = prism_row_bytes(p->type, p->k);
     p->x = kt_floats(p->rows * p->k);
     p->w = kt_alloc(p->cols * p->row_bytes, 4);
@@ -145,10 +146,11 @@ static void check_weight(struct product *p, size_t col, uint8_t *at, size_t byte
     pack_cols(p, col);
 }
 
-/* NaN with the payload of one bit, infinities, in the formats of F32, F16 and BF16. */
+/* kt_poison in the formats of F32, F16 and BF16, NaN with a payload of one bit. */
 static uint32_t stored_poison(enum prism_type type, int n)
 {
-    static const uint32_t f32[] = { 0x7f800001, 0x7f800000, 0xff800000 }, f16[] = { 0x7c01, 0x7c00, 0xfc00 }, bf16[] = { 0xff81, 0x7f80, 0xff80 };
+    static const uint32_t f32[] = { 0x7f800001, 0x7f800000, 0xff800000, 0xffc00000 }, f16[] = { 0x7c01, 0x7c00, 0xfc00, 0xfe00 };
+    static const uint32_t bf16[] = { 0x7f81, 0x7f80, 0xff80, 0xffc0 };
     return (type == PRISM_F32 ? f32 : type == PRISM_BF16 ? bf16 : f16)[n];
 }
 

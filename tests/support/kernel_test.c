@@ -166,7 +166,7 @@ static const int half_at[PRISM_N_TYPES][2] = {
     [PRISM_Q6_K] = { 208, -1 }, [PRISM_IQ4_NL] = { 0, -1 }, [PRISM_IQ4_XS] = { 0, -1 },   [PRISM_MXFP4] = { -1, -1 },
 };
 
-const float kt_poison[KT_N_POISONS] = { NAN, INFINITY, -INFINITY };
+const float kt_poison[KT_N_POISONS] = { NAN, INFINITY, -INFINITY, -NAN };
 
 int kt_half_at(enum prism_type type, int number) { return half_at[type][number]; }
 

@@ -39,8 +39,8 @@ void kt_fill(float *x, size_t n, enum kt_values values);
 /* n values of stored weights: random bits, scales of either sign and magnitude about 1/64 so that the values are near 1. */
 void kt_fill_blocks(void *x, enum prism_type type, size_t n);
 
-/* What must not become a number: NaN, +infinity, -infinity. */
-enum { KT_N_POISONS = 3 };
+/* What must not become a number: NaN, +infinity, -infinity, a NaN with a sign. */
+enum { KT_N_POISONS = 4 };
 extern const float kt_poison[KT_N_POISONS];
 
 /* Where the halves that scale a block of the type lie in it: number 0 or 1, -1: there is none. */

@@ -245,6 +245,30 @@ static void not_finite(void **state)
     child_free(&c);
 }
 
+/* Half of the tokens have no embedding: the text goes on until one of them is drawn. Its line ends before the error's. */
+static void not_finite_after_a_while(void **state)
+{
+    struct tiny_model m = tiny_llama();
+    struct child c;
+
+    (void)state;
+    m.type = m.output_type = PRISM_F32;
+    m.untied = true;
+    struct gb *g = tiny_build(&m);
+    struct gb_tensor *t = gb_tensor(g, "token_embd.weight");
+    for (size_t i = t->n_bytes / 2; i < t->n_bytes; i += sizeof(float))
+        memcpy(t->data + i, &(float){ NAN }, sizeof(float));
+    const char *path = gb_write(g, "later.gguf");
+    gb_free(g);
+    RUN(&c, "prism-run", "-m", path, "-p", "AB", "-n", "200", "-s", "1", "-t", "1", "--temp", "100", "--top-k", "0", "--top-p", "1", "--min-p",
+        "0", "--ignore-eos");
+    assert_int_equal(c.status, 1);
+    assert_int_equal(child_error_lines(&c), 1);
+    assert_true(c.n_out > 1);
+    assert_int_equal(c.out[c.n_out - 1], '\n');
+    child_free(&c);
+}
+
 /* Values of 70000 are no half floats: one line says so and what to do, and that helps. */
 static void too_large_for_the_cache(void **state)
 {
@@ -274,7 +298,7 @@ int main(void)
         cmocka_unit_test(one_newline_is_dropped),     cmocka_unit_test(one_prompt_only),
         cmocka_unit_test(no_end_of_text_in_a_prompt), cmocka_unit_test(two_beginnings_are_told),
         cmocka_unit_test(long_tokens_are_whole),      cmocka_unit_test(not_finite),
-        cmocka_unit_test(too_large_for_the_cache),
+        cmocka_unit_test(not_finite_after_a_while),   cmocka_unit_test(too_large_for_the_cache),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

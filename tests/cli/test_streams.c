@@ -103,13 +103,16 @@ static void no_text_in_other_files(void **state)
 {
     static const char table[] = "length,selector,block,p,density,attention_ms,select_ms,speedup,ppl,ppl_dense,delta_ppl,paper_speedup\n"
                                 "8192,prism,128,0.95,0.5,50,1,1.9,20.1,20,0.1,1.05\n";
+    static char prompt[40 * 8 + 1];
     char csv[512];
-    const char *map[] = { "prism-run", "-m", model, "-f", "models/prompts/secret-1.txt", "-n", "2", "--temp", "0", "-t", "1", "--attn",
+    const char *map[] = { "prism-run", "-m", model, "-p", prompt, "--prism-block", "32", "-n", "2", "--temp", "0", "-t", "1", "--attn",
                           "prism", "--prism-min-tokens", "1", "--attn-map", "", NULL };
     const char *chart[] = { "prism-bench", "chart", "-f", csv, "-o", "", NULL };
     const char *convert[] = { "make-model", "--convert", model, "--type", "Q4_0", "-o", "", NULL };
 
     (void)state;
+    for (size_t i = 0; i < 40; i++)
+        memcpy(prompt + 8 * i, "the sea ", 8);
     snprintf(csv, sizeof csv, "%s", tmp("table.csv"));
     FILE *f = fopen(csv, "w");
     assert_non_null(f);

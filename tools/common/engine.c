@@ -105,17 +105,16 @@ int engine_error(const struct prism_error *err, const struct prism_plan *plan)
     return process_error("%s%s", err->text, narrow ? "; if keys or values are too large for the F16 cache, -ctk bf16 or -ctk f32 helps" : "");
 }
 
-int engine_check_logits(const float *logits, size_t n_vocab, const struct prism_plan *plan)
+bool engine_logits_finite(const float *logits, size_t n_vocab, struct prism_error *err)
 {
-    struct prism_error err = { .status = PRISM_E_NUMERIC };
-
     for (size_t i = 0; i < n_vocab; i++) {
-        if (!isfinite(logits[i])) {
-            snprintf(err.text, sizeof err.text, "logits: expected finite numbers, found %f for token %zu", (double)logits[i], i);
-            return engine_error(&err, plan);
-        }
+        if (isfinite(logits[i]))
+            continue;
+        err->status = PRISM_E_NUMERIC;
+        snprintf(err->text, sizeof err->text, "logits: expected finite numbers, found %f for token %zu", (double)logits[i], i);
+        return false;
     }
-    return PROCESS_OK;
+    return true;
 }
 
 int engine_open_context(const prism_model *model, const struct prism_context_params *params, struct prism_plan *plan, prism_context **ctx)

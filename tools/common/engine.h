@@ -33,8 +33,8 @@ int engine_load(const struct engine_options *o, bool vocab_only, prism_model **m
 /* One line for a call of the library that failed, with what to do where values were beyond the cache's type; PROCESS_ERROR. */
 int engine_error(const struct prism_error *err, const struct prism_plan *plan);
 
-/* Logits that are all finite. Otherwise PROCESS_ERROR after such a line. */
-int engine_check_logits(const float *logits, size_t n_vocab, const struct prism_plan *plan);
+/* Whether logits are numbers to draw from; if not, *err tells which is none. */
+bool engine_logits_finite(const float *logits, size_t n_vocab, struct prism_error *err);
 
 /* Plan and create a context, with threads bound only when they take all cores. A warning when the system refused some of its threads:
  * plan->n_threads says how many there are. PROCESS_ERROR after one line. */

@@ -70,21 +70,28 @@ static void sampler_free(struct sampler *s)
     free(s->scratch);
 }
 
-/* PROCESS_ERROR after one line when the logits are no numbers to draw from. */
-static int sampler_draw(struct sampler *s, const struct generation *g, int32_t *token)
+/* False: the logits are no numbers to draw from. */
+static bool sampler_draw(struct sampler *s, const struct generation *g, int32_t *token, struct prism_error *err)
 {
     const float *logits = prism_logits(g->ctx);
-    int status = engine_check_logits(logits, s->n_vocab, g->plan);
 
-    if (status != PROCESS_OK)
-        return status;
+    if (!engine_logits_finite(logits, s->n_vocab, err))
+        return false;
     if (s->logits) {
         for (size_t i = 0; i < s->n_vocab; i++)
             s->logits[i] = prism_token_is_eog(g->model, (int32_t)i) ? -INFINITY : logits[i];
         logits = s->logits;
     }
     *token = prism_sample(&s->params, logits, s->n_vocab, s->scratch);
-    return PROCESS_OK;
+    return true;
+}
+
+/* The text ends here, and with it its line. */
+static int broken_off(const struct generation *g, const struct prism_error *err)
+{
+    if (g->n_tokens > 0 && fputc('\n', g->out) != EOF)
+        fflush(g->out);
+    return engine_error(err, g->plan);
 }
 
 /* The loop proper, for at most `limit` tokens. */
@@ -94,15 +101,14 @@ static int run_loop(struct generation *g, size_t limit, struct sampler *sampler,
 
     while (g->n_tokens < limit) {
         int32_t token;
-        int status = sampler_draw(sampler, g, &token);
-        if (status != PROCESS_OK)
-            return status;
+        if (!sampler_draw(sampler, g, &token, &err))
+            return broken_off(g, &err);
         if (!g->ignore_eos && prism_token_is_eog(g->model, token)) {
             g->stop = GENERATE_END;
             break;
         }
         g->tokens[g->n_tokens++] = token;
-        status = stream_token(stream, g, token);
+        int status = stream_token(stream, g, token);
         if (status != PROCESS_OK)
             return status;
         if (process_interrupted()) {
@@ -110,7 +116,7 @@ static int run_loop(struct generation *g, size_t limit, struct sampler *sampler,
             break;
         }
         if (g->n_tokens < limit && prism_decode(g->ctx, token, &err) != PRISM_OK)
-            return engine_error(&err, g->plan);
+            return broken_off(g, &err);
     }
     return stream_bytes(stream, "", 0, true);
 }

@@ -1,8 +1,8 @@
 /* attention_body.h - prefill attention of the AVX-512 levels: one query tile of one head against a list of key blocks, exact
- * online softmax (Milakov & Gimelshein 2018; tiling as in Dao et al. 2022, FlashAttention), on 32-bit words of one fp32, two bf16 or two
+ * online softmax (Milakov & Gimelshein 2018; tiling as in Dao et al. 2022, FlashAttention), on 32-bit words of one fp32 or two
  * int16. Here is what the families share: layouts, packing of keys and queries, the product of keys and queries, the walk over the blocks.
- * A family first includes its level's words.h, then defines what is declared under "the family's part" (attention_float.h does for both
- * kinds of floats, arch/avx512vnni/attention_i16.c for integers).
+ * A family first includes its level's words.h, then defines what is declared under "the family's part" (attention_float.h does for
+ * floats, arch/avx512vnni/attention_i16.c for integers).
  *
  * The scores are computed transposed, S[key][row]: keys are the broadcast operand, 32 query rows the vector. So the softmax runs
  * down the keys for 16 rows at a time without any horizontal step, and P, in place, is already the broadcast operand of P.V.

@@ -1,4 +1,4 @@
-/* attention_float.h - attention_body.h for words of floats, fp32 or bf16: P = 2^(S - max), the running maximum's. Queries are multiplied by
+/* attention_float.h - attention_body.h for words of one fp32: P = 2^(S - max), the running maximum's. Queries are multiplied by
  * scale * log2(e). */
 #ifndef PRISM_AVX512_ATTENTION_FLOAT_H
 #define PRISM_AVX512_ATTENTION_FLOAT_H
@@ -52,10 +52,23 @@ PRISM_INLINE void tile_store(const struct tile *t, float *c, size_t ldc)
     pair_put(c + 7 * ldc, t->c7, false);
 }
 
+PRISM_INLINE void put_row(float *s, struct pair c)
+{
+    _mm512_store_ps(s, vec_finite_or_nan(c.x));
+    _mm512_store_ps(s + 16, vec_finite_or_nan(c.y));
+}
+
 PRISM_INLINE void put_scores(float *s, const struct tile *t, const float *numbers)
 {
     (void)numbers;
-    tile_store(t, s, TILE_ROWS);
+    put_row(s, t->c0);
+    put_row(s + TILE_ROWS, t->c1);
+    put_row(s + 2 * TILE_ROWS, t->c2);
+    put_row(s + 3 * TILE_ROWS, t->c3);
+    put_row(s + 4 * TILE_ROWS, t->c4);
+    put_row(s + 5 * TILE_ROWS, t->c5);
+    put_row(s + 6 * TILE_ROWS, t->c6);
+    put_row(s + 7 * TILE_ROWS, t->c7);
 }
 
 static __attribute__((noinline)) void softmax_16(const struct state *st, const struct job *j, size_t r, size_t n)

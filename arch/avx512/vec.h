@@ -95,6 +95,9 @@ PRISM_INLINE __m512 vec_exp2_neg(__m512 x)
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(t), 23)));
 }
 
+/* x, and NaN in the place of an infinity: as a logit -infinity would have no weight. */
+PRISM_INLINE __m512 vec_finite_or_nan(__m512 x) { return _mm512_fmadd_ps(x, _mm512_setzero_ps(), x); }
+
 /* r[i][j] <-> r[j][i]: pairs, quads (unpack), then 128-bit lanes twice (shuffle): 64 instructions. */
 PRISM_INLINE void vec_transpose_16(__m512 r[16])
 {

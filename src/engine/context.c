@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "src/base/size.h"
+#include "src/engine/finite.h"
 #include "src/engine/linear.h"
 #include "src/engine/selection.h"
 
@@ -76,11 +77,13 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     c->y_width = max_size(2 * (size_t)kv_width, hp->n_ff);
     c->x = prism_arena_take(a, n_ctx * hp->n_embd, sizeof(float));
     c->q = prism_arena_take(a, n_ctx * q_width, sizeof(float));
+    c->tokens = prism_arena_take(a, n_ctx, sizeof *c->tokens);
     c->rope_cos = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
     c->rope_sin = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
     c->y = prism_arena_take(a, max_size(slab * c->y_width * sizeof(float), limits.next_bytes), 1);
     c->a_panels = prism_arena_take(a, limits.a_bytes, 1);
     c->layer_stats = prism_arena_take(a, hp->n_layer, sizeof *c->layer_stats);
+    c->layer_call = prism_arena_take(a, hp->n_layer, sizeof *c->layer_call);
     p->activation_bytes = a->used - mark;
 
     mark = a->used;
@@ -106,6 +109,7 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     mark = a->used;
     c->logits_n = min_size(slab, c->logits_n);
     c->logits = prism_arena_take(a, hp->n_vocab, sizeof(float));
+    c->logits_next = prism_arena_take(a, hp->n_vocab, sizeof(float));
     c->logits_rows = prism_arena_take(a, c->logits_n * hp->n_vocab, sizeof(float));
     p->logits_bytes = a->used - mark;
     p->total_bytes = a->used;
@@ -116,16 +120,22 @@ static enum prism_status set_up(struct prism_context *c, const struct prism_mode
                                 struct prism_error *err)
 {
     struct prism_context_params params = given ? *given : (struct prism_context_params){ 0 };
-    int level = params.level ? params.level - 1 : (int)prism_level_best();
+    int level = params.level ? prism_level_at(params.level > 0 ? params.level - 1 : -1) : (int)prism_level_best();
 
+    if (!model)
+        return prism_fail(err, PRISM_E_ARG, "context: the model is NULL");
     if (!model->layers)
         return prism_fail(err, PRISM_E_ARG, "%s: only the vocabulary was loaded", model->gguf->path);
-    if (level < 0 || level >= PRISM_N_LEVELS)
-        return prism_fail(err, PRISM_E_ARG, "level: expected 0..%d, found %d", PRISM_N_LEVELS, params.level);
+    if (level < 0)
+        return prism_fail(err, PRISM_E_ARG, "level: expected 0..%d, found %d", prism_level_count(), params.level);
     if (!prism_level_runs_here((enum prism_level)level))
         return prism_fail(err, PRISM_E_UNSUPPORTED, "level %s: this processor does not have it", prism_level_label((enum prism_level)level));
     if (params.n_threads > PRISM_MAX_THREADS)
         return prism_fail(err, PRISM_E_ARG, "threads: expected 1..%d, found %u", PRISM_MAX_THREADS, params.n_threads);
+    if (params.n_ctx > PRISM_MAX_CONTEXT)
+        return prism_fail(err, PRISM_E_ARG, "n_ctx: expected 0..%d tokens, found %u", PRISM_MAX_CONTEXT, params.n_ctx);
+    if (params.logits_rows > PRISM_MAX_CONTEXT)
+        return prism_fail(err, PRISM_E_ARG, "logits_rows: expected 0..%d, found %u", PRISM_MAX_CONTEXT, params.logits_rows);
     if (params.compute != PRISM_COMPUTE_AUTO && params.compute != PRISM_COMPUTE_F32)
         return prism_fail(err, PRISM_E_ARG, "compute: expected auto or f32, found %d", (int)params.compute);
 
@@ -147,6 +157,12 @@ static enum prism_status set_up(struct prism_context *c, const struct prism_mode
         return s;
 
     c->plan.n_ctx = params.n_ctx ? params.n_ctx : model->hp.n_ctx_train;
+    uint32_t most = UINT32_MAX / model->hp.n_head - 2; /* attention numbers the tiles of all heads, of 32 tokens at least, in 32 bits */
+    if (c->plan.n_ctx / 32 > most)
+        return prism_fail(err, PRISM_E_ARG, "n_ctx: expected 1..%u tokens with %u heads, found %u", 32 * most, model->hp.n_head, c->plan.n_ctx);
+    if (model->hp.sliding_window && c->plan.n_ctx > model->hp.sliding_window)
+        return prism_fail(err, PRISM_E_UNSUPPORTED, "context of %u tokens: expected at most %u, the model's sliding window: windows are unsupported",
+                          c->plan.n_ctx, model->hp.sliding_window);
     c->plan.n_threads = params.n_threads;
     c->plan.level = c->kernels->name;
     c->plan.compute = c->compute == PRISM_COMPUTE_F32 ? "f32" : "auto";
@@ -167,6 +183,9 @@ enum prism_status prism_plan(const prism_model *model, const struct prism_contex
     enum prism_status s;
 
     prism_error_clear(err);
+    if (!plan)
+        return prism_fail(err, PRISM_E_ARG, "plan: there is nowhere to put it (NULL)");
+    *plan = (struct prism_plan){ 0 };
     s = set_up(&c, model, params, err);
     if (s == PRISM_OK) {
         prism_context_layout(&c, &(struct prism_arena){ 0 });
@@ -178,12 +197,15 @@ enum prism_status prism_plan(const prism_model *model, const struct prism_contex
 enum prism_status prism_context_create(const prism_model *model, const struct prism_context_params *params, prism_context **out,
                                        struct prism_error *err)
 {
-    struct prism_context *c = calloc(1, sizeof *c);
     struct prism_arena arena = { 0 };
+    struct prism_context *c;
     enum prism_status s;
 
-    *out = NULL;
     prism_error_clear(err);
+    if (!out)
+        return prism_fail(err, PRISM_E_ARG, "context: there is nowhere to put it (NULL)");
+    *out = NULL;
+    c = calloc(1, sizeof *c);
     if (!c)
         return prism_fail(err, PRISM_E_NOMEM, "context: out of memory");
     s = set_up(c, model, params, err);
@@ -201,6 +223,7 @@ enum prism_status prism_context_create(const prism_model *model, const struct pr
         prism_context_free(c);
         return s;
     }
+    c->plan.n_threads = prism_team_size(c->team); /* fewer than asked for when the system refused some */
     prism_context_layout(c, &(struct prism_arena){ .base = c->base, .capacity = c->bytes });
     for (uint32_t b = 0; b < (c->plan.n_ctx + c->plan.block - 1) / c->plan.block; b++)
         c->blocks[b] = b;
@@ -227,61 +250,103 @@ struct guarded_job {
     uint64_t work;
 };
 
-/* Thread 0 is the thread that called prism_prefill: it reports, at most every 50 ms. */
-static void report(struct prism_context *c)
-{
-    double now = prism_now_ms();
+static bool is_cancelled(const struct prism_context *c) { return atomic_load_explicit(&c->cancelled, memory_order_relaxed); }
 
-    if (!c->params || !c->params->progress || now - c->reported_ms < 50)
+/* By the thread that called prism_prefill. Only at the end of a call all its work is done, whatever the estimate said. */
+static void report(struct prism_context *c, bool end)
+{
+    uint64_t done = end ? c->work_total : min_u64(atomic_load_explicit(&c->work_done, memory_order_relaxed), c->work_total - 1);
+
+    if (!c->params || !c->params->progress || is_cancelled(c))
         return;
-    c->reported_ms = now;
-    double done = (double)atomic_load_explicit(&c->work_done, memory_order_relaxed);
-    double part = c->work_total > 0 ? done / c->work_total : 0;
     struct prism_progress p = {
-        .done = (uint64_t)done, .total = (uint64_t)c->work_total,
-        .tokens_done = (size_t)((part < 1 ? part : 1) * (double)c->call_tokens), .tokens_total = c->call_tokens,
-        .elapsed_ms = now - c->started_ms,
+        .done = done, .total = c->work_total, .tokens_total = c->call_tokens, .elapsed_ms = prism_now_ms() - c->started_ms,
+        .tokens_done = end ? c->call_tokens : (size_t)((double)done / (double)c->work_total * (double)c->call_tokens),
     };
     if (c->params->progress(c->params->progress_user, &p))
         atomic_store_explicit(&c->cancelled, true, memory_order_relaxed);
+}
+
+void prism_context_begin(struct prism_context *c, const struct prism_prefill_params *params, size_t n_tokens, double work)
+{
+    c->params = params;
+    c->call_tokens = n_tokens;
+    c->work_total = max_u64(1, (uint64_t)work);
+    c->started_ms = prism_now_ms();
+    atomic_store(&c->work_done, 0);
+    atomic_store(&c->cancelled, false);
+    atomic_store(&c->fault, UINT64_MAX);
+    memset(c->call_ms, 0, sizeof c->call_ms);
+    memset(c->layer_call, 0, c->model->hp.n_layer * sizeof *c->layer_call);
+}
+
+bool prism_context_end(struct prism_context *c, bool done)
+{
+    if (done)
+        report(c, true);
+    c->params = NULL;
+    return done && !is_cancelled(c);
+}
+
+void prism_context_count(struct prism_context *c, size_t n_tokens)
+{
+    struct prism_stats *s = &c->stats;
+    double all = prism_now_ms() - c->started_ms, linear = c->call_ms[PRISM_PHASE_LINEAR], attention = c->call_ms[PRISM_PHASE_ATTENTION];
+    double select = c->call_ms[PRISM_PHASE_SELECT], other = all - linear - attention - select;
+
+    if (n_tokens == 1) {
+        s->decode_tokens++, s->decode_ms += all;
+        s->decode_linear_ms += linear, s->decode_attention_ms += attention, s->decode_select_ms += select, s->decode_other_ms += other;
+    } else {
+        s->prefill_tokens += n_tokens, s->prefill_ms += all;
+        s->linear_ms += linear, s->attention_ms += attention, s->select_ms += select, s->other_ms += other;
+    }
+    for (uint32_t i = 0; i < c->model->hp.n_layer; i++) {
+        c->layer_stats[i].attention_ms += c->layer_call[i].attention_ms;
+        c->layer_stats[i].select_ms += c->layer_call[i].select_ms;
+    }
+    prism_selection_count(c);
 }
 
 static void guarded_job(void *arg, size_t job, uint32_t thread)
 {
     struct guarded_job *g = arg;
 
-    if (atomic_load_explicit(&g->c->cancelled, memory_order_relaxed))
+    if (is_cancelled(g->c))
         return;
     g->fn(g->arg, job, thread);
     if (g->work)
         atomic_fetch_add_explicit(&g->c->work_done, g->work, memory_order_relaxed);
     if (thread == 0)
-        report(g->c);
+        report(g->c, false);
 }
 
 bool prism_context_run(struct prism_context *c, enum prism_phase phase, size_t n_jobs, double work, prism_job_fn *fn, void *arg)
 {
     struct guarded_job g = { c, fn, arg, (uint64_t)work };
-    double *ms[PRISM_N_PHASES] = { &c->stats.linear_ms, &c->stats.attention_ms, &c->stats.select_ms,
-                                    &c->stats.other_ms };
     double start = prism_now_ms();
 
     prism_team_run(c->team, n_jobs, guarded_job, &g);
-    *ms[phase] += prism_now_ms() - start;
-    return !atomic_load_explicit(&c->cancelled, memory_order_relaxed);
+    c->call_ms[phase] += prism_now_ms() - start;
+    report(c, false); /* the other threads may have taken all the jobs */
+    return !is_cancelled(c) && !prism_has_fault(c);
 }
 
 /* ---- small accessors ---- */
 
-const float *prism_logits(const prism_context *c) { return c->logits_valid ? c->logits : NULL; }
+const float *prism_logits(const prism_context *c) { return c && c->logits_valid ? c->logits : NULL; }
 
-size_t prism_length(const prism_context *c) { return c->length; }
+size_t prism_length(const prism_context *c) { return c ? c->length : 0; }
 
 enum prism_status prism_truncate(prism_context *c, size_t n, struct prism_error *err)
 {
     prism_error_clear(err);
+    if (!c)
+        return prism_fail(err, PRISM_E_ARG, "truncate: the context is NULL");
     if (n > c->length)
         return prism_fail(err, PRISM_E_ARG, "truncate: expected 0..%zu, found %zu", c->length, n);
+    if (n == c->length)
+        return PRISM_OK; /* nothing to forget: the logits stay */
     c->length = n;
     c->logits_valid = false;
     prism_selection_truncate(c);

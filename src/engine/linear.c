@@ -21,8 +21,12 @@ void prism_norm_rows(struct prism_context *c, void *arg, size_t row, size_t n_ro
     const struct prism_norm_rows *s = arg;
     size_t n = c->model->hp.n_embd;
 
-    for (size_t r = 0; r < n_rows; r++)
-        c->kernels->rms_norm(out + r * n, s->x + (row + r) * n, s->weight, n, c->model->hp.rms_eps);
+    for (size_t r = 0; r < n_rows; r++) {
+        const float *x = s->x + (row + r) * n;
+        if (!prism_is_tame(x, n)) /* a sum of squares that overflows would become a row of zeros */
+            prism_note_fault(c, s->fault, s->pos + row + r, 0);
+        c->kernels->rms_norm(out + r * n, x, s->weight, n, c->model->hp.rms_eps);
+    }
 }
 
 /* The kinds that n products need, and their panels one after the other in c->a_panels. */

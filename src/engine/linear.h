@@ -6,7 +6,7 @@
 #ifndef PRISM_ENGINE_LINEAR_H
 #define PRISM_ENGINE_LINEAR_H
 
-#include "src/engine/context.h"
+#include "src/engine/finite.h"
 
 /* One product y[rows][m->rows] (+)= x . m^T; with `up`, gated: y = silu(x . m^T + bias) * (x . up^T + up_bias). */
 struct prism_product {
@@ -33,9 +33,12 @@ struct prism_rows {
     uint8_t *panels;         /* not NULL: the rows packed for the kind of the only product; the other fields are unused */
 };
 
-/* A source of rows: those of the residual stream at x, n_embd wide, normalised. arg: a struct prism_norm_rows. */
+/* A source of rows: those of the residual stream at x, n_embd wide, normalised. arg: a struct prism_norm_rows. A row that is not finite is
+ * noted as `fault` at its position. */
 struct prism_norm_rows {
     const float *x, *weight;
+    size_t pos;              /* absolute position of row 0 */
+    enum prism_fault fault;
 };
 prism_rows_fn prism_norm_rows;
 

@@ -42,6 +42,8 @@ static void check_attention(const struct prism_attention *a)
     assert_true(a->name && (a->tile_rows == 32 || a->tile_rows == 64));
     assert_true(a->k_block_bytes && a->v_block_bytes && a->tile_scratch && a->pack_k && a->pack_v && a->tile);
     assert_true(a->err > 0);
+    /* Nothing coarser than steps of 1/32767 of a key's norm: keys may have outliers (tests/engine/test_key_outliers.c). */
+    assert_true(!strcmp(a->name, "f32") || !strcmp(a->name, "i16"));
 }
 
 static void test_tables(void **state)

@@ -312,8 +312,8 @@ static void interrupted(void **state)
     write_old_file();
     setenv("OMP_NUM_THREADS", "1", 1);
     pid_t pid = child_start(&c, (const char *const[]){ LONG_RUN, output("out.gguf"), NULL }, "", 0, -1);
-    for (int i = 0; i < 2000 && files_in_output_dir() < 2; i++)
-        usleep(5000);
+    while (files_in_output_dir() < 2 && !child_ended(pid))
+        usleep(1000);
     assert_int_equal(files_in_output_dir(), 2);
     kill(pid, SIGINT);
     child_finish(&c, pid);

@@ -5,6 +5,7 @@
 #ifndef PRISM_TESTS_CHILD_H
 #define PRISM_TESTS_CHILD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -37,5 +38,14 @@ void child_free(struct child *c);
 
 /* Number of lines of stderr. */
 size_t child_error_lines(const struct child *c);
+
+/* Whether a process that nobody waited for yet has ended. */
+bool child_ended(pid_t pid);
+
+/* Until the child of child_start has written the text on stderr; fails when it ends first. */
+void child_await_error(pid_t pid, const char *text);
+
+/* Processor time that a process has used which nobody waited for yet. */
+double child_cpu_seconds(pid_t pid);
 
 #endif

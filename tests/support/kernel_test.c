@@ -166,6 +166,10 @@ static const int half_at[PRISM_N_TYPES][2] = {
     [PRISM_Q6_K] = { 208, -1 }, [PRISM_IQ4_NL] = { 0, -1 }, [PRISM_IQ4_XS] = { 0, -1 },   [PRISM_MXFP4] = { -1, -1 },
 };
 
+const float kt_poison[KT_N_POISONS] = { NAN, INFINITY, -INFINITY };
+
+int kt_half_at(enum prism_type type, int number) { return half_at[type][number]; }
+
 void kt_fill_blocks(void *x, enum prism_type type, size_t n)
 {
     uint8_t *b = x;
@@ -216,6 +220,20 @@ void kt_same_floats(const float *got, const float *want, size_t n)
     for (size_t i = 0; i < n; i++)
         if (memcmp(got + i, want + i, sizeof *got) && !(isnan(got[i]) && isnan(want[i])))
             fail_msg("%s: [%zu] is %a, expected %a", context, i, (double)got[i], (double)want[i]);
+}
+
+void kt_finite(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            fail_msg("%s: [%zu] is %g, expected a number", context, i, (double)x[i]);
+}
+
+void kt_nonfinite(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(x[i]))
+            fail_msg("%s: [%zu] is %a, expected NaN or infinity", context, i, (double)x[i]);
 }
 
 void kt_true(bool ok, const char *sentence)

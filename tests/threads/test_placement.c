@@ -86,7 +86,7 @@ static void mask_through_the_middle_of_cores(void **state)
     hwloc_bitmap_t allowed;
     struct prism_placement p;
 
-    assert_int_equal(prism_topology_open("tests/threads/data/desktop-8c16t.xml", &topology, &allowed, NULL), PRISM_OK);
+    assert_int_equal(prism_topology_open("tests/threads/data/desktop-8c16t.xml", NULL, &topology, &allowed, NULL), PRISM_OK);
     assert_int_equal(hwloc_bitmap_weight(allowed), 16);
     hwloc_bitmap_list_sscanf(allowed, "2,9-10"); /* core 1 by its second thread only, core 2 by both */
     assert_int_equal(prism_placement_choose(topology, allowed, 0, &p, NULL), PRISM_OK);

@@ -5,6 +5,7 @@
 
 #include "tools/common/bench_llama.h"
 #include "tools/common/engine.h"
+#include "tools/common/llama_flags.h"
 #include "tools/common/process.h"
 
 #define AT(field) offsetof(struct bench_options, field)
@@ -110,6 +111,7 @@ static const struct cli_option rows[] = {
     { .kind = CLI_TEXT, .names = "-hff, --hf-file", .arg = "FILE", .offset = AT(hf_file), .initial = "", .help = "" },
     { .kind = CLI_TEXT, .names = "-hft, --hf-token", .arg = "TOKEN", .offset = AT(hf_token), .initial = "", .help = "" },
     { .kind = CLI_FLAG, .names = "--offline", .offset = AT(offline), .help = "" },
+    { .kind = CLI_ROWS, .rows = llama_bench_flags },
     { 0 },
 };
 

@@ -23,7 +23,7 @@
 /* ---- byte-level BPE: a b c d and a few merges ---- */
 
 static const char *const bpe_tokens[] = {
-    "a", "b", "c", "d", "\xC4\xA0" /* space */, "1", "ab", "bc", "abc", "aa", "\xC4\xA0" "a", "abd",
+    "a", "b", "c", "d", "\xC4\xA0" /* space */, "1", "ab", "bc", "abc", "aa", ("\xC4\xA0" "a"), "abd",
     "<s>", "<user>", "<|im_end|>", "cd", "abcd", "\xC3\xA9" /* the byte E9 */, "<s><user>", "user", "caa",
 };
 enum { A, B, C, D, SPACE, ONE, AB, BC, ABC, AA, SPACE_A, ABD, BOS, USER, IM_END, CD, ABCD, E9, BOS_USER, WORD_USER, CAA, N_BPE };

@@ -36,7 +36,7 @@ PNG_LIBS   := $(shell pkg-config --libs libpng 2>/dev/null)
 CFLAGS     ?= -O3 -g
 C_BASE     := -std=c11 -fno-omit-frame-pointer -ffp-contract=off -fvisibility=hidden -Wall -Wextra -Wshadow \
               -Wstrict-prototypes -Wmissing-prototypes -Wvla
-C_ALL       = $(C_BASE) $(CFLAGS) $(LEVEL_FLAGS) $(OPENMP) $(CFLAGS_EXTRA)
+C_ALL       = $(C_BASE) $(CFLAGS) $(LIB_FLAGS) $(LEVEL_FLAGS) $(OPENMP) $(CFLAGS_EXTRA)
 PREPROCESS := -D_GNU_SOURCE -I. -Iinclude -MMD -MP $(CPPFLAGS)
 LIBS       := $(PKG_LIBS) -pthread -lm $(LDLIBS)
 
@@ -59,7 +59,7 @@ SUBMAKE_FLAGS = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all build demo run-demo test run-tests check-asan check-tsan check-arm check-avx512 check-hostile check-mutants fuzz bench paper run-paper selectors run-selectors compare run-compare install uninstall clean
+.PHONY: help setup all build demo run-demo test run-tests check-clang run-clang check-asan check-tsan check-arm check-avx512 check-hostile check-mutants fuzz bench paper run-paper selectors run-selectors compare run-compare install uninstall clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -87,6 +87,18 @@ test: setup ## build everything and run all tests at every level that this host 
 
 run-tests: $(TESTS) $(TOOLS)
 	@PRISM_BUILD="$(BUILD)" CC="$(CC)" MAKE="$(MAKE)" tests/run-tests.sh $(CHOSEN_TESTS)
+
+# Besides the quick rooms, tests that meet every kernel family and a whole model.
+CLANG       ?= clang
+CLANG_TESTS  = $(filter-out $(SLOW_TESTS),$(TESTS)) tests/embed/test_embed.sh \
+               $(patsubst %,$(BUILD)/tests/%,arch/test_dispatch arch/test_vectors arch/test_gemv arch/test_groups arch/test_linear engine/test_key_outliers)
+
+check-clang: ## build everything with clang, warnings being errors, and run the quick tests
+	@CC="$(CLANG)" tools/setup.sh "make check-clang"
+	@$(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/clang CC="$(CLANG)" CFLAGS_EXTRA="$(CFLAGS_EXTRA) -Werror" run-clang
+
+run-clang: $(TESTS) $(TOOLS)
+	@PRISM_BUILD="$(BUILD)" CC="$(CC)" MAKE="$(MAKE)" tests/run-tests.sh $(CLANG_TESTS)
 
 check-asan: setup ## the test programs under AddressSanitizer and UndefinedBehaviorSanitizer
 	@TEST_TIMEOUT=900 $(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/asan CFLAGS="-O1 -g" TEST_SCRIPTS= \
@@ -196,6 +208,9 @@ clean: ## remove build/
 	rm -rf $(BUILD)
 
 # ---- how things are built ----------------------------------------------------------------------------------------
+
+# The library may become part of a shared object: a plugin, a module of an interpreter.
+$(LIB_OBJ): LIB_FLAGS := -fPIC
 
 $(foreach l,$(LEVELS),$(eval $(BUILD)/arch/$(l)/%.o: LEVEL_FLAGS = $$(FLAGS_$(l))))
 

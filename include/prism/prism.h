@@ -30,6 +30,8 @@
 
 #ifdef __cplusplus
 extern "C" {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* a struct and a function of one name, as in POSIX's stat: g++ sees a constructor hidden */
 #endif
 
 #define PRISM_VERSION "0.1.0"
@@ -364,6 +366,7 @@ PRISM_API uint32_t prism_threads(prism_context *ctx, int *core_of, size_t cap);
 PRISM_API double prism_peak_gops(prism_context *ctx, const char *type);
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 #endif

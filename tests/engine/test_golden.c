@@ -147,7 +147,7 @@ static void check_reference(const char *model_path)
     struct prism_error err;
     prism_model *model;
     int32_t tokens[N];
-    size_t n, len;
+    size_t n = 0, len;
     char *text = test_read_file("models/persuasion.txt", &len);
 
     if (prism_model_load(model_path, NULL, &model, &err) || prism_tokenize(model, text, 4096, PRISM_ADD_SPECIAL, tokens, N, &n, &err))

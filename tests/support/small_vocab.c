@@ -13,7 +13,7 @@
 /* ---- byte-level BPE: a b c d and a few merges ---- */
 
 const char *const small_bpe_tokens[N_BPE] = {
-    "a", "b", "c", "d", "\xC4\xA0" /* space */, "1", "ab", "bc", "abc", "aa", "\xC4\xA0" "a", "abd",
+    "a", "b", "c", "d", "\xC4\xA0" /* space */, "1", "ab", "bc", "abc", "aa", ("\xC4\xA0" "a"), "abd",
     "<s>", "<user>", "<|im_end|>", "cd", "abcd", "\xC3\xA9" /* the byte E9 */, "<s><user>", "user", "caa",
 };
 const int32_t small_bpe_types[N_BPE] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 4, 1, 1, 1, 1, 3, 5, 1};

@@ -364,72 +364,13 @@ static void names_signals_stacks(void **state)
     assert_int_equal(threads_of_process(), 1);
 }
 
-/* ---- the least stack of prism.h ---- */
-
-static void ignore_logits(void *user, size_t row, size_t n_rows, const float *logits) { (void)user, (void)row, (void)n_rows, (void)logits; }
-
-static void *whole_session(void *path)
-{
-    struct prism_context_params params = { .n_ctx = 400, .bind_threads = true, .attention.selector = "prism" };
-    struct prism_prefill_params all = { .logits = ignore_logits };
-    prism_model *model;
-    prism_context *c;
-    int32_t tokens[300];
-    size_t n;
-
-    if (prism_model_load(path, NULL, &model, NULL) || prism_tokenize(model, "to be or not to be", 18, 0, tokens, 300, &n, NULL))
-        return NULL;
-    for (size_t i = n; i < 300; i++)
-        tokens[i] = tokens[i % n];
-    /* The level varies: with one thread, all that is computed is computed on this stack. */
-    for (int level = 0; level < prism_level_count(); level++)
-        for (params.n_threads = 1; prism_level_supported(level) && params.n_threads < 3; params.n_threads++) {
-            params.level = 1 + level;
-            params.compute = params.n_threads == 1 ? PRISM_COMPUTE_AUTO : PRISM_COMPUTE_F32;
-            if (prism_context_create(model, &params, &c, NULL) || prism_prefill(c, tokens, 300, &all, NULL) || prism_decode(c, 3, NULL))
-                return NULL;
-            prism_context_free(c);
-        }
-    prism_model_free(model);
-    return path;
-}
-
-/* In a child: what goes beyond the stack ends it by SIGSEGV at the guard page. */
-static int session_on_little_stack(void *path)
-{
-    pthread_attr_t attr;
-    pthread_t id;
-    void *result = NULL;
-
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 256 << 10);
-    if (pthread_create(&id, &attr, whole_session, path) || pthread_join(id, &result))
-        return 1;
-    return result == path ? 0 : 2;
-}
-
-static void least_stack(void **state)
-{
-    (void)state;
-    struct tiny_model tiny = tiny_llama();
-
-#ifdef __SANITIZE_ADDRESS__
-    print_message("skipped: a sanitizer's frames are larger\n");
-    skip();
-#endif
-    char *path = strdup(tiny_write(&tiny, "stack.gguf"));
-    assert_non_null(path);
-    assert_int_equal(in_child(session_on_little_stack, path), 0);
-    free(path);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_signals_stacks),     cmocka_unit_test(team_crosses_a_fork),
         cmocka_unit_test(context_crosses_a_fork),   cmocka_unit_test(fewer_threads_than_asked),
         cmocka_unit_test(context_with_fewer_threads), cmocka_unit_test(stack_too_small),
-        cmocka_unit_test(limit_on_processes),       cmocka_unit_test(least_stack),
+        cmocka_unit_test(limit_on_processes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,7 +58,7 @@ static prism_context *context(const prism_model *m, struct prism_context_params 
 {
     struct prism_error err;
     prism_context *c;
-    p.n_threads = 2, p.compute = PRISM_COMPUTE_F32;
+    p.n_threads = 1, p.compute = PRISM_COMPUTE_F32;
     must(prism_context_create(m, &p, &c, &err), &err);
     return c;
 }
@@ -251,7 +251,7 @@ static void test_failure(void **state)
 static void test_cancel(void **state)
 {
     (void)state;
-    enum { LONG = 6000, BEFORE = 60 };
+    enum { LONG = 16000, BEFORE = 60 };
     prism_model *m = load(false);
     prism_context *c = context(m, (struct prism_context_params){ .n_ctx = LONG + 100 });
     int32_t *tokens = malloc(LONG * sizeof *tokens);

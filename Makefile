@@ -152,11 +152,11 @@ run-hostile: $(filter %/test_hostile %/test_hostile_model,$(TESTS))
 
 # libFuzzer comes with clang. The corpus in tests/fuzz/corpus holds what once was found; what a run discovers stays below $(BUILD).
 SECONDS    ?= 60
-FUZZ_CC    ?= clang
+FUZZ_CC    ?= $(CLANG)
 FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
-fuzz: setup ## damaged models by libFuzzer, through loading, tokenizing and prefill; SECONDS=1800 for longer
-	@command -v clang >/dev/null || tools/apt-install.sh "make fuzz" clang
+fuzz: ## damaged models by libFuzzer, through loading, tokenizing and prefill; SECONDS=1800 for longer
+	@CC="$(FUZZ_CC)" tools/setup.sh "make fuzz"
 	@$(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/fuzz CC="$(FUZZ_CC)" CFLAGS="-O1 -g" CFLAGS_EXTRA="$(FUZZ_FLAGS)" run-fuzz
 
 run-fuzz: $(BUILD)/fuzz_model $(BUILD)/make_seeds
@@ -216,7 +216,7 @@ $(foreach l,$(LEVELS),$(eval $(BUILD)/arch/$(l)/%.o: LEVEL_FLAGS = $$(FLAGS_$(l)
 
 # OpenMP: loops of the tools and the tests. The library has threads of its own (src/threads/team.c).
 $(BUILD)/tools/%.o $(BUILD)/tests/%.o: OPENMP := -fopenmp
-$(TOOLS) $(TESTS): LIBS += -fopenmp
+$(TOOLS) $(TESTS) $(BUILD)/make_seeds: LIBS += -fopenmp
 
 # libpng: the tools, and the tests that look at what they drew. Not the library.
 $(BUILD)/tools/%.o $(BUILD)/tests/cli/%.o: PREPROCESS += $(PNG_CFLAGS)

@@ -236,13 +236,14 @@ static void stop_workers(struct prism_team *team)
 
 enum prism_status prism_team_create(uint32_t n_threads, bool bind, struct prism_team **out, struct prism_error *err)
 {
-    struct prism_placement placement;
-    enum prism_status status;
+    struct prism_placement placement = { .n_processors = 1 };
+    bool alone = n_threads == 1 && !bind; /* the caller, wherever it is: nobody has to be asked, which takes most of the time */
+    enum prism_status status = PRISM_OK;
 
     *out = NULL;
     if (n_threads > PRISM_MAX_THREADS)
         return prism_fail(err, PRISM_E_ARG, "%u threads: at most %d", n_threads, PRISM_MAX_THREADS);
-    if ((status = prism_placement_read(NULL, 0, &placement, err)))
+    if (!alone && (status = prism_placement_read(NULL, 0, &placement, err)))
         return status;
     uint32_t n = n_threads ? n_threads : placement.n_default;
     struct prism_team *team = aligned_alloc(LINE, sizeof *team);
@@ -261,7 +262,8 @@ enum prism_status prism_team_create(uint32_t n_threads, bool bind, struct prism_
     team->bind = bind;
     if (bind)
         prism_places_take(&placement, n, place);
-    prism_cpus_of_process(&team->allowed);
+    if (!alone)
+        prism_cpus_of_process(&team->allowed);
     /* Threads that share a processor would spin in each other's way. */
     team->spin_ns = n > placement.n_processors ? 0 : SPIN_NS;
     pthread_once(&fork_once, watch_forks);

@@ -124,7 +124,7 @@ static int score(struct evaluation *e, size_t first)
         return PROCESS_OK;
     snprintf(err.text, sizeof err.text, "chunk %zu: the perplexity is %f, logits are not finite or far too large", e->chunk + 1,
              e->estimate[e->chunk]);
-    return engine_error(&err, &e->plan);
+    return engine_error(&err);
 }
 
 static int read_chunk(struct evaluation *e)
@@ -145,7 +145,7 @@ static int read_chunk(struct evaluation *e)
     if (status == PRISM_E_CANCELLED)
         return PROCESS_INTERRUPTED;
     if (status != PRISM_OK)
-        return engine_error(&err, &e->plan);
+        return engine_error(&err);
     return score(e, first);
 }
 

@@ -248,8 +248,10 @@ static void test_matrices(void **state)
         { "blk.1.ffn_down.weight", "layer 1: the output at position" },
         { "output.weight", "logits at position" },
     };
+    static const size_t places[] = { 0, 5, 31, 32, 70, 127 }; /* in groups of 32 values, the first and the second row */
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        check_failure(poked(cases[i].tensor, 70, NAN), PRISM_KV_F32, cases[i].text);
+        for (size_t j = 0; j < sizeof places / sizeof *places; j++)
+            check_failure(poked(cases[i].tensor, places[j], NAN), PRISM_KV_F32, cases[i].text);
 }
 
 /* ---- the context afterwards ---- */

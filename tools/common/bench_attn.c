@@ -196,7 +196,7 @@ static int run_once(struct bench *b, struct subject *s, size_t n, size_t repetit
     if (status == PRISM_E_CANCELLED)
         return PROCESS_INTERRUPTED;
     if (status != PRISM_OK)
-        return engine_error(&err, &s->plan);
+        return engine_error(&err);
     prism_get_layer_stats(s->ctx, b->layer, &layer);
     s->attention_ms[repetition] = layer.attention_ms;
     s->select_ms[repetition] = layer.select_ms;

@@ -113,9 +113,9 @@ static int on_progress(void *user, const struct prism_progress *p)
     return process_interrupted();
 }
 
-static int failed(const struct bench_run *r, const struct prism_error *err)
+static int failed(const struct prism_error *err)
 {
-    return err->status == PRISM_E_CANCELLED ? PROCESS_INTERRUPTED : engine_error(err, &r->plan);
+    return err->status == PRISM_E_CANCELLED ? PROCESS_INTERRUPTED : engine_error(err);
 }
 
 /* Appends the tokens of positions [from, from + n). */
@@ -127,7 +127,7 @@ static int prefill(struct bench_run *r, size_t from, size_t n)
     for (size_t done = 0, now; done < n; done += now) {
         now = r->piece && r->piece < n - done ? r->piece : n - done;
         if (prism_prefill(r->ctx, r->tokens + from + done, now, &params, &err) != PRISM_OK)
-            return failed(r, &err);
+            return failed(&err);
     }
     return PROCESS_OK;
 }
@@ -140,7 +140,7 @@ static int decode(struct bench_run *r, size_t from, size_t n)
         if (process_interrupted())
             return PROCESS_INTERRUPTED;
         if (prism_decode(r->ctx, r->tokens[from + i], &err) != PRISM_OK)
-            return failed(r, &err);
+            return failed(&err);
     }
     return PROCESS_OK;
 }
@@ -172,7 +172,7 @@ static int descend(struct bench_run *r, size_t repetition)
     int status = PROCESS_OK;
 
     if (prism_truncate(r->ctx, repetition == 0 ? 0 : d, &err) != PRISM_OK)
-        return failed(r, &err);
+        return failed(&err);
     if (d > 0)
         show_progress(r, "depth run %zu/%lld%s", repetition + 1, (long long)r->opt->repetitions, repetition == 0 ? "" : " (cached)");
     if (d > 0 && repetition == 0) {

@@ -98,11 +98,12 @@ int engine_load(const struct engine_options *o, bool vocab_only, prism_model **m
     return PROCESS_OK;
 }
 
-int engine_error(const struct prism_error *err, const struct prism_plan *plan)
+/* What the library advises, as a flag. */
+int engine_error(const struct prism_error *err)
 {
-    bool narrow = err->status == PRISM_E_NUMERIC && plan->kv_type == PRISM_KV_F16;
+    bool narrow = err->status == PRISM_E_NUMERIC && strstr(err->text, "F32 cache");
 
-    return process_error("%s%s", err->text, narrow ? "; if keys or values are too large for the F16 cache, -ctk bf16 or -ctk f32 helps" : "");
+    return process_error("%s%s", err->text, narrow ? " (-ctk bf16 or -ctk f32)" : "");
 }
 
 bool engine_logits_finite(const float *logits, size_t n_vocab, struct prism_error *err)

@@ -30,8 +30,8 @@ int engine_context_params(const struct engine_options *o, struct prism_context_p
 /* Load --model; warnings go to stderr, one line each. PROCESS_ERROR after one line (also without --model). */
 int engine_load(const struct engine_options *o, bool vocab_only, prism_model **model);
 
-/* One line for a call of the library that failed, with what to do where values were beyond the cache's type; PROCESS_ERROR. */
-int engine_error(const struct prism_error *err, const struct prism_plan *plan);
+/* One line for a call of the library that failed, with the flag that helps where values were beyond the cache's type; PROCESS_ERROR. */
+int engine_error(const struct prism_error *err);
 
 /* Whether logits are numbers to draw from; if not, *err tells which is none. */
 bool engine_logits_finite(const float *logits, size_t n_vocab, struct prism_error *err);

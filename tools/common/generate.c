@@ -91,7 +91,7 @@ static int broken_off(const struct generation *g, const struct prism_error *err)
 {
     if (g->n_tokens > 0 && fputc('\n', g->out) != EOF)
         fflush(g->out);
-    return engine_error(err, g->plan);
+    return engine_error(err);
 }
 
 /* The loop proper, for at most `limit` tokens. */

@@ -116,7 +116,7 @@ static int prefill(struct run *r)
     if (status == PRISM_E_CANCELLED)
         return process_report_interrupt("during prefill");
     if (status != PRISM_OK)
-        return engine_error(&err, &r->plan);
+        return engine_error(&err);
     prism_get_stats(r->ctx, &r->after_prefill);
     r->prefill_ms = r->after_prefill.prefill_ms + r->after_prefill.decode_ms;
     return r->map ? attn_map_write(r->map) : PROCESS_OK;

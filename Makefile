@@ -153,7 +153,9 @@ run-hostile: $(filter %/test_hostile %/test_hostile_model,$(TESTS))
 # libFuzzer comes with clang. The corpus in tests/fuzz/corpus holds what once was found; what a run discovers stays below $(BUILD).
 SECONDS    ?= 60
 FUZZ_CC    ?= $(CLANG)
-FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-sanitize-coverage=trace-cmp
+# Files as large as the seeds, one or two changes each: more would rarely load. Comparisons are not traced, as the mutator knows what to try.
+FUZZ_OPTIONS := -max_len=131072 -len_control=0 -mutate_depth=2 -cross_over=0 -reload=0 -entropic=0 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1
 
 fuzz: ## damaged models by libFuzzer, through loading, tokenizing and prefill; SECONDS=1800 for longer
 	@CC="$(FUZZ_CC)" tools/setup.sh "make fuzz"
@@ -162,8 +164,8 @@ fuzz: ## damaged models by libFuzzer, through loading, tokenizing and prefill; S
 run-fuzz: $(BUILD)/fuzz_model $(BUILD)/make_seeds
 	@mkdir -p $(BUILD)/seeds $(BUILD)/found
 	@$(BUILD)/make_seeds $(BUILD)/seeds
-	@$(BUILD)/fuzz_model -max_total_time=$(SECONDS) -max_len=131072 -mutate_depth=2 -cross_over=0 -len_control=0 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 \
-	    -artifact_prefix=$(BUILD)/ $(BUILD)/found $(BUILD)/seeds $(wildcard tests/fuzz/corpus)
+	@$(BUILD)/fuzz_model $(FUZZ_OPTIONS) -max_total_time=$(SECONDS) -artifact_prefix=$(BUILD)/ $(BUILD)/found $(BUILD)/seeds \
+	    $(wildcard tests/fuzz/corpus)
 
 bench: setup ## time every kernel at every level; T=attention limits it to kernels with that text in name, type or shape
 	@$(MAKE) $(SUBMAKE_FLAGS) $(BUILD)/prism-bench

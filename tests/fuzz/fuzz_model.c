@@ -24,11 +24,14 @@ static void found(int line, const char *what)
     abort();
 }
 
-static uint64_t hash(const uint8_t *bytes, size_t n) /* FNV-1a */
+static uint64_t hash(const uint8_t *bytes, size_t n) /* FNV-1a, of words */
 {
-    uint64_t h = UINT64_C(0xCBF29CE484222325);
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ bytes[i]) * UINT64_C(0x100000001B3);
+    uint64_t h = UINT64_C(0xCBF29CE484222325), word = 0;
+    for (size_t i = 0; i < n; i += sizeof word) {
+        memcpy(&word, bytes + i, n - i < sizeof word ? n - i : sizeof word);
+        h = (h ^ word) * UINT64_C(0x100000001B3);
+        h ^= h >> 32;
+    }
     return h;
 }
 

@@ -167,8 +167,14 @@ static void change_array(struct fuzz_pair *p)
     } else if (element == PRISM_GV_STR && n) {
         size_t at = 12;
         uint64_t len = 0;
-        for (size_t i = 0; i <= which; i++, at += i <= which ? 8 + len : 0)
+        for (size_t i = 0; i <= which; i++) {
+            at += i ? 8 + (size_t)len : 0;
+            if (at + 8 > p->value.n) /* an earlier change made the count or the type a lie */
+                return;
             memcpy(&len, p->value.at + at, 8);
+            if (len > p->value.n - at - 8)
+                return;
+        }
         struct fuzz_bytes old = { p->value.at + at + 8, (size_t)len };
         struct fuzz_bytes s = below(3) ? changed(old, 16) : text(words[below(COUNT(words))]);
         size_t rest = at + 8 + old.n, whole = at + 8 + s.n + p->value.n - rest;

@@ -11,15 +11,20 @@ hidden=$(awk -F'"' -v file="${prompt##*/}" '$2 == "file" { wanted = $4 == file }
 who=$(sed -n 's/^Question: What is the secret word of \(.*\)?$/\1/p' "$prompt" | tail -n 1)
 line=$(grep -n "secret word of $who is $hidden" "$prompt" | head -n 1 | cut -d: -f1)
 n_tokens=$("$build/prism-run" -m "$model" -f "$prompt" --tokenize | wc -w)
-answer=$(mktemp)
-trap 'rm -f "$answer"' EXIT
+answer=$(mktemp) summary=$(mktemp)
+trap 'rm -f "$answer" "$summary"' EXIT
 
 echo "A model of 38 million parameters reads $prompt: $n_tokens tokens of a novel, $(wc -l <"$prompt") lines,"
 echo "in which facts were hidden, and continues it. The text ends with a question:"
 echo
 tail -n 2 "$prompt" | sed 's/^/    /'
 printf '\n\n%s\n\n' "$build/prism-run -m $model -f $prompt -n 24 --temp 0"
-"$build/prism-run" -m "$model" -f "$prompt" -n 24 --temp 0 | tee "$answer"
+if [ -t 2 ]; then # the bar is drawn on a terminal only
+    "$build/prism-run" -m "$model" -f "$prompt" -n 24 --temp 0 | tee "$answer"
+else
+    "$build/prism-run" -m "$model" -f "$prompt" -n 24 --temp 0 2>"$summary" | tee "$answer"
+    cat "$summary" >&2
+fi
 
 answered=$(tr -cs '[:alpha:]' '\n' <"$answer" | awk 'NF { print; exit }')
 verdict=right status=0

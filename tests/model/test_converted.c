@@ -14,15 +14,6 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-static void load_quietly(struct gb *g, const char *what)
-{
-    struct loaded l;
-    hostile_load(&l, gb_write(g, "quiet.gguf"), false, false);
-    if (l.status || l.log_len)
-        fail_msg("%s: status %d \"%s\", warnings: %s", what, (int)l.status, l.err.text, l.log);
-    prism_model_free(l.model);
-}
-
 static void add(struct gb *g, const char *name, uint64_t n) { gb_add(g, name, prism_types[PRISM_F32].id, 1, &n, NULL, n * sizeof(float)); }
 static void add_layers(struct gb *g, const char *what, uint64_t n)
 {
@@ -108,7 +99,7 @@ static void test_converted_files(void **state)
         t.biases = rows[i].biases;
         struct gb *g = tiny_build(&t);
         rows[i].change(g);
-        load_quietly(g, rows[i].what);
+        hostile_load_quietly(g, rows[i].what);
         gb_free(g);
     }
 }

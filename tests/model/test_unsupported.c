@@ -100,15 +100,6 @@ static const struct hostile_case quiet[] = {
     { 0, "no window", 'W', "", .set = U32("llama.attention.sliding_window", 0) },
 };
 
-static void load_quietly(struct gb *g, const char *what)
-{
-    struct loaded l;
-    hostile_load(&l, gb_write(g, "quiet.gguf"), false, false);
-    if (l.status || l.log_len)
-        fail_msg("%s: status %d \"%s\", warnings: %s", what, (int)l.status, l.err.text, l.log);
-    prism_model_free(l.model);
-}
-
 static void test_harmless_values(void **state)
 {
     (void)state;
@@ -116,7 +107,7 @@ static void test_harmless_values(void **state)
         struct tiny_model t = quiet[i].base == BASE_QWEN3 ? tiny_qwen3() : tiny_llama();
         struct gb *g = tiny_build(&t);
         hostile_apply(g, &quiet[i]);
-        load_quietly(g, quiet[i].what);
+        hostile_load_quietly(g, quiet[i].what);
         gb_free(g);
     }
 }
@@ -246,7 +237,7 @@ static void test_tensors(void **state)
     struct tiny_model t = tiny_llama();
     struct gb *g = tiny_build(&t);
     leftovers(g);
-    load_quietly(g, "leftovers");
+    hostile_load_quietly(g, "leftovers");
     gb_free(g);
 }
 

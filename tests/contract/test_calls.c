@@ -113,8 +113,7 @@ static prism_model *load(struct tiny_model t, const char *tokenizer, bool vocab_
 
     if (tokenizer)
         gb_str(g, "tokenizer.ggml.model", tokenizer);
-    if (prism_model_load(gb_write(g, "calls.gguf"), &(struct prism_model_params){ .vocab_only = vocab_only }, &m, &err))
-        fail_msg("%s", err.text);
+    must(prism_model_load(gb_write(g, "calls.gguf"), &(struct prism_model_params){ .vocab_only = vocab_only }, &m, &err), &err);
     gb_free(g);
     return m;
 }

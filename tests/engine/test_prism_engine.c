@@ -213,10 +213,8 @@ static void write_pair(prism_model *m[2])
         else
             memcpy(to->data, from->data, from->n_bytes);
     }
-    for (int i = 0; i < 2; i++) {
-        m[i] = load_model(gb_write(g[i], i ? "pairs.gguf" : "half.gguf"));
-        gb_free(g[i]);
-    }
+    for (int i = 0; i < 2; i++)
+        m[i] = load_built(g[i], i ? "pairs.gguf" : "half.gguf");
     assert_true(!m[0]->hp.rope_interleaved && m[1]->hp.rope_interleaved);
 }
 

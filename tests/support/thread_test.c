@@ -18,6 +18,13 @@ struct prism_team *new_team(uint32_t n_threads, bool bind)
     return team;
 }
 
+bool run_on_team(void *self, size_t n_jobs, double work, prism_job_fn *fn, void *arg)
+{
+    (void)work;
+    prism_team_run(self, n_jobs, fn, arg);
+    return true;
+}
+
 int allow_one_processor(cpu_set_t *before)
 {
     cpu_set_t one;

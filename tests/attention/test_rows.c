@@ -11,6 +11,7 @@
 
 #include "src/attention/attention.h"
 #include "tests/support/kernel_test.h"
+#include "tests/support/thread_test.h"
 
 enum { MAX_THREADS = 5 };
 
@@ -32,13 +33,6 @@ struct scene {
     size_t kv_len;
     float *q, *k, *v; /* [n_rows][n_head][d]; [n_head_kv][kv_len][d] as the cache's rounding left them */
 };
-
-static bool run_on_team(void *self, size_t n_jobs, double work, prism_job_fn *fn, void *arg)
-{
-    (void)work;
-    prism_team_run(self, n_jobs, fn, arg);
-    return true;
-}
 
 static size_t element(enum prism_kv_format f) { return f == PRISM_KVF_F32 ? 4 : 2; }
 
@@ -85,11 +79,8 @@ static float *attend(const struct scene *c, size_t row, size_t n, uint32_t n_thr
 {
     size_t width = c->a.n_head * c->a.d;
     struct prism_attention_call a = c->a;
-    struct prism_error err;
-    struct prism_team *team;
+    struct prism_team *team = new_team(n_threads, false);
 
-    if (prism_team_create(n_threads, false, &team, &err))
-        fail_msg("%s", err.text);
     a.q = kt_floats(n * width);
     memcpy(a.q, c->q + row * width, n * width * sizeof *a.q);
     a.n_rows = n, a.q_pos += row, a.runner = (struct prism_runner){ run_on_team, team };

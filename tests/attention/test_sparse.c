@@ -13,6 +13,7 @@
 #include "src/attention/select.h"
 #include "src/base/size.h"
 #include "tests/support/kernel_test.h"
+#include "tests/support/thread_test.h"
 
 /* Sanitized programs are slow: fewer shapes and shorter prompts. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -39,13 +40,6 @@ struct shape {
     size_t heads_at_once;
     enum prism_kv_format format;
 };
-
-static bool run_on_team(void *self, size_t n_jobs, double work, prism_job_fn *fn, void *arg)
-{
-    (void)work;
-    prism_team_run(self, n_jobs, fn, arg);
-    return true;
-}
 
 static size_t element(enum prism_kv_format f) { return f == PRISM_KVF_F32 ? 4 : 2; }
 
@@ -107,11 +101,8 @@ static void scene_free(struct scene *c)
 static float *attend(struct scene *c, const struct prism_mask *mask, size_t dense_from, uint32_t n_threads)
 {
     size_t n = c->a.n_rows * c->a.n_head * c->a.d;
-    struct prism_error err;
-    struct prism_team *team;
+    struct prism_team *team = new_team(n_threads, false);
 
-    if (prism_team_create(n_threads, false, &team, &err))
-        fail_msg("%s", err.text);
     memcpy(c->a.q, c->q, n * sizeof(float));
     memset(c->a.scratch, 0xa5, MAX_THREADS * c->a.scratch_bytes);
     c->a.mask = mask, c->a.dense_from = dense_from, c->a.runner = (struct prism_runner){ run_on_team, team };

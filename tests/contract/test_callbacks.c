@@ -11,14 +11,10 @@
 #include <cmocka.h>
 
 #include "prism/prism.h"
-#include "tests/support/mask_trace.h"
-#include "tests/support/tiny_model.h"
+#include "tests/support/contract_model.h"
+#include "tests/support/engine_test.h"
 
 enum { N = 150, LAYERS = 3, BLOCK = 32 };
-
-static prism_model *model;
-static size_t n_vocab;
-static int32_t *tokens;
 
 /* ---- logits ---- */
 
@@ -48,7 +44,7 @@ static void check_rows(uint32_t n_threads, uint32_t logits_rows, size_t from, fl
     struct rows *r = calloc(1, sizeof *r);
 
     p.attention.selector = "dense", p.n_threads = n_threads, p.logits_rows = logits_rows;
-    prism_context *c = trace_context(model, &p);
+    prism_context *c = make_context(model, &p);
     r->logits = calloc(N * n_vocab, sizeof *r->logits);
     assert_int_equal(prism_prefill(c, tokens, N, NULL, NULL), PRISM_OK); /* rows do not count these */
     assert_int_equal(prism_prefill(c, tokens, N, &(struct prism_prefill_params){ .logits = take, .logits_user = r, .logits_from = from }, NULL),
@@ -105,7 +101,7 @@ static void test_masks(void **state)
 
     (void)state;
     p.n_threads = 2;
-    prism_context *c = trace_context(model, &p);
+    prism_context *c = make_context(model, &p);
     assert_int_equal(prism_prefill(c, tokens, N, NULL, NULL), PRISM_OK);
     struct rows *r = calloc(1, sizeof *r); /* with all rows, so that the last layer chooses too */
     r->logits = calloc(N * n_vocab, sizeof *r->logits);
@@ -130,7 +126,7 @@ static void test_parameters_end(void **state)
     kept.attention.selector = "meanpool";
     *gone = kept;
     gone->attention.selector = selector;
-    prism_context *a = trace_context(model, gone), *b = trace_context(model, &kept);
+    prism_context *a = make_context(model, gone), *b = make_context(model, &kept);
     memset(selector, 'x', strlen(selector));
     free(selector);
     memset(gone, 0xA5, sizeof *gone);
@@ -144,26 +140,12 @@ static void test_parameters_end(void **state)
 
 static int set_up(void **state)
 {
-    struct prism_model_info info;
-
     (void)state;
-    model = trace_tiny_model("callbacks.gguf", LAYERS);
-    prism_model_info(model, &info);
-    n_vocab = info.n_vocab;
-    tokens = trace_tokens(model, N);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    free(tokens);
-    prism_model_free(model);
-    return 0;
+    return contract_set_up("callbacks.gguf", LAYERS, N);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_rows), cmocka_unit_test(test_masks), cmocka_unit_test(test_parameters_end) };
-    return cmocka_run_group_tests_name("callbacks", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("callbacks", tests, set_up, contract_tear_down);
 }

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "prism/prism.h"
+#include "tests/support/engine_test.h"
 #include "tests/support/mask_trace.h"
-#include "tests/support/tiny_model.h"
 
 static prism_model *model;
 
@@ -113,8 +113,7 @@ static prism_model *load(struct tiny_model t, const char *tokenizer, bool vocab_
 
     if (tokenizer)
         gb_str(g, "tokenizer.ggml.model", tokenizer);
-    if (prism_model_load(gb_write(g, "calls.gguf"), &(struct prism_model_params){ .vocab_only = vocab_only }, &m, &err))
-        fail_msg("%s", err.text);
+    must(prism_model_load(gb_write(g, "calls.gguf"), &(struct prism_model_params){ .vocab_only = vocab_only }, &m, &err), &err);
     gb_free(g);
     return m;
 }
@@ -214,7 +213,7 @@ static void test_sample(void **state)
     const float logits[4] = { 1, 3, 3, 2 };
     struct prism_sampling greedy = { .temp = 0 }, warm = { .temp = 1, .top_p = NAN, .min_p = NAN, .state = 1 }, odd = { .temp = NAN };
     struct prism_context_params p = trace_params(32);
-    prism_context *c = trace_context(model, &p);
+    prism_context *c = make_context(model, &p);
     char scratch[4 * 8];
     unsigned drawn = 0;
 
@@ -244,7 +243,7 @@ static void test_threads(void **state)
 
     (void)state;
     p.n_threads = 2;
-    prism_context *c = trace_context(model, &p);
+    prism_context *c = make_context(model, &p);
     assert_int_equal(prism_threads(c, NULL, 0), 2);
     assert_int_equal(prism_threads(c, core, 1), 2);
     assert_int_equal(core[1], 77);

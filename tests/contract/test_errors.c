@@ -12,8 +12,8 @@
 
 #include "prism/prism.h"
 #include "tests/support/allocations.h"
+#include "tests/support/engine_test.h"
 #include "tests/support/error_table.h"
-#include "tests/support/tiny_model.h"
 
 enum { N_CTX = 64 };
 
@@ -214,7 +214,6 @@ static void test_table(void **state)
 {
     (void)state;
     error_table_run(rows, N_ROWS);
-    error_table_mix(rows, N_ROWS);
 }
 
 static void test_docstrings(void **state)
@@ -225,27 +224,17 @@ static void test_docstrings(void **state)
 
 /* ---- fixture ---- */
 
-static prism_model *load_tiny(struct gb *g, const char *name, bool vocab_only)
-{
-    struct prism_error err;
-    prism_model *m;
-
-    if (prism_model_load(gb_write(g, name), &(struct prism_model_params){ .vocab_only = vocab_only }, &m, &err))
-        fail_msg("%s", err.text);
-    gb_free(g);
-    return m;
-}
-
 static int set_up(void **state)
 {
     struct tiny_model t = tiny_llama();
     struct gb *no_words = tiny_build(&t);
+    struct prism_error err;
 
     (void)state;
     gb_str(no_words, "tokenizer.ggml.model", "no_vocab");
-    model = load_tiny(tiny_build(&t), "model.gguf", false);
-    words_only = load_tiny(tiny_build(&t), "words.gguf", true);
-    wordless = load_tiny(no_words, "wordless.gguf", false);
+    model = load_tiny(&t, "model.gguf");
+    must(prism_model_load(tiny_write(&t, "words.gguf"), &(struct prism_model_params){ .vocab_only = true }, &words_only, &err), &err);
+    wordless = load_built(no_words, "wordless.gguf");
     return 0;
 }
 

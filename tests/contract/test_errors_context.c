@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "prism/prism.h"
+#include "tests/support/engine_test.h"
 #include "tests/support/error_table.h"
-#include "tests/support/tiny_model.h"
 
 enum { N_CTX = 64 };
 
@@ -123,7 +123,6 @@ static void test_table(void **state)
 {
     (void)state;
     error_table_run(rows, N_ROWS);
-    error_table_mix(rows, N_ROWS);
 }
 
 static void test_docstrings(void **state)
@@ -136,17 +135,6 @@ static void test_docstrings(void **state)
 /* ---- fixture ---- */
 
 static prism_model *model, *infinite;
-
-static prism_model *load_tiny(struct gb *g, const char *name)
-{
-    struct prism_error err;
-    prism_model *m;
-
-    if (prism_model_load(gb_write(g, name), NULL, &m, &err))
-        fail_msg("%s", err.text);
-    gb_free(g);
-    return m;
-}
 
 static int set_up(void **state)
 {
@@ -161,8 +149,8 @@ static int set_up(void **state)
     memcpy(gb_tensor(bad, "output_norm.weight")->data, infinity, sizeof infinity);
     for (size_t i = 0; i <= N_CTX; i++)
         tokens[i] = 1;
-    model = load_tiny(tiny_build(&t), "model.gguf");
-    infinite = load_tiny(bad, "infinite.gguf");
+    model = load_tiny(&t, "model.gguf");
+    infinite = load_built(bad, "infinite.gguf");
     return prism_context_create(model, &p, &context, NULL) || prism_context_create(infinite, &p, &bad_context, NULL);
 }
 

@@ -15,8 +15,8 @@
 
 #include "prism/prism.h"
 #include "tests/support/allocations.h"
-#include "tests/support/mask_trace.h"
-#include "tests/support/tiny_model.h"
+#include "tests/support/contract_model.h"
+#include "tests/support/engine_test.h"
 
 #ifdef COUNTS_ALLOCATIONS
 
@@ -39,10 +39,6 @@ int munmap(void *addr, size_t n)
     return (int)syscall(SYS_munmap, addr, n);
 }
 
-static prism_model *model;
-static int32_t *tokens;
-static size_t n_vocab;
-
 /* ---- the plan ---- */
 
 static void test_reservation(void **state)
@@ -57,7 +53,7 @@ static void test_reservation(void **state)
             assert_int_equal(plan.total_bytes,
                              plan.kv_bytes + plan.activation_bytes + plan.panel_bytes + plan.attention_bytes + plan.logits_bytes);
             mapped_bytes = mappings = 0;
-            prism_context *c = trace_context(model, &p);
+            prism_context *c = make_context(model, &p);
             assert_int_equal(mappings, 1);
             assert_true(mapped_bytes >= plan.total_bytes && mapped_bytes - plan.total_bytes < 4096); /* whole pages */
             assert_int_equal(prism_prefill(c, tokens, N, NULL, NULL), PRISM_OK);
@@ -101,7 +97,7 @@ static void check_context(const char *selector, bool bind)
 {
     struct prism_context_params p = trace_params(N_CTX);
     p.attention.selector = selector, p.n_threads = 2, p.bind_threads = bind;
-    prism_context *c = trace_context(model, &p);
+    prism_context *c = make_context(model, &p);
 
     long before = atomic_load(&allocations);
     use_everything(c);
@@ -133,7 +129,7 @@ static void test_threads_and_peak(void **state)
     p.n_threads = 2;
     for (int bind = 0; bind < 2; bind++) {
         p.bind_threads = bind;
-        prism_context *c = trace_context(model, &p);
+        prism_context *c = make_context(model, &p);
         long before = atomic_load(&allocations);
         assert_int_equal(prism_threads(c, core, PRISM_MAX_THREADS), 2);
         assert_true(prism_peak_gops(c, "f32") >= 0);
@@ -231,22 +227,8 @@ static void test_tokenize_without_memory(void **state)
 
 static int set_up(void **state)
 {
-    struct prism_model_info info;
-
     (void)state;
-    model = trace_tiny_model("model.gguf", 3);
-    tokens = trace_tokens(model, N);
-    prism_model_info(model, &info);
-    n_vocab = info.n_vocab;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    free(tokens);
-    prism_model_free(model);
-    return 0;
+    return contract_set_up("model.gguf", 3, N);
 }
 
 int main(void)
@@ -257,7 +239,7 @@ int main(void)
         cmocka_unit_test(test_small_functions),  cmocka_unit_test(test_load_without_memory),
         cmocka_unit_test(test_tokenize_without_memory),
     };
-    return cmocka_run_group_tests_name("memory", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("memory", tests, set_up, contract_tear_down);
 }
 
 #else

@@ -10,13 +10,10 @@
 #include <cmocka.h>
 
 #include "prism/prism.h"
-#include "tests/support/mask_trace.h"
-#include "tests/support/tiny_model.h"
+#include "tests/support/contract_model.h"
+#include "tests/support/engine_test.h"
 
 enum { N = 700, N_LAYER = 3 };
-
-static prism_model *model;
-static int32_t *tokens;
 
 struct watcher {
     pthread_t thread;
@@ -55,7 +52,7 @@ static prism_context *context(const char *selector, uint32_t n_threads)
 {
     struct prism_context_params p = trace_params(N);
     p.attention.selector = selector, p.n_threads = n_threads;
-    return trace_context(model, &p);
+    return make_context(model, &p);
 }
 
 /* One thread: a job, far less than a tenth. Others may take all jobs of a phase: at most a layer's attention, here a third. */
@@ -130,21 +127,11 @@ static void test_stops(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    model = trace_tiny_model("progress.gguf", N_LAYER);
-    tokens = trace_tokens(model, N);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    free(tokens);
-    prism_model_free(model);
-    return 0;
+    return contract_set_up("progress.gguf", N_LAYER, N);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_whole), cmocka_unit_test(test_extremes), cmocka_unit_test(test_stops) };
-    return cmocka_run_group_tests_name("progress", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("progress", tests, set_up, contract_tear_down);
 }

@@ -11,20 +11,10 @@
 #include <cmocka.h>
 
 #include "prism/prism.h"
-#include "tests/support/mask_trace.h"
-#include "tests/support/tiny_model.h"
+#include "tests/support/contract_model.h"
+#include "tests/support/engine_test.h"
 
 enum { FIRST = 45, MORE = 90, N = FIRST + MORE, LAYERS = 3, HEADS = 4 };
-
-static prism_model *model;
-static size_t n_vocab;
-static int32_t *tokens;
-
-static void must(enum prism_status s, const struct prism_error *err)
-{
-    if (s)
-        fail_msg("%s", err->text);
-}
 
 /* Blocks of 32 are chosen from the first on; FIRST ends inside one. */
 static prism_context *start(bool causal)
@@ -32,7 +22,7 @@ static prism_context *start(bool causal)
     struct prism_context_params p = trace_params(N + 1);
     struct prism_error err;
     p.attention.causal_energy = causal;
-    prism_context *c = trace_context(model, &p);
+    prism_context *c = make_context(model, &p);
     must(prism_prefill(c, tokens, FIRST, NULL, &err), &err);
     return c;
 }
@@ -173,8 +163,8 @@ static void test_not_finite(void **state)
     row = (float *)(void *)gb_tensor(g, "token_embd.weight")->data + 7 * t.n_embd;
     for (size_t i = 0; i < t.n_embd; i++)
         row[i] = 1e30f;
-    prism_model *m = trace_load(gb_write(g, "runs-over.gguf"));
-    prism_context *c = trace_context(m, &p);
+    prism_model *m = load_built(g, "runs-over.gguf");
+    prism_context *c = make_context(m, &p);
     int32_t good[FIRST], bad[MORE];
     for (size_t i = 0; i < FIRST; i++)
         good[i] = (int32_t)(i % 7);
@@ -191,7 +181,6 @@ static void test_not_finite(void **state)
     forget(before);
     prism_context_free(c);
     prism_model_free(m);
-    gb_free(g);
 }
 
 /* ---- logits ---- */
@@ -200,7 +189,7 @@ static void test_logits(void **state)
 {
     struct prism_context_params p = trace_params(N);
     struct prism_error err;
-    prism_context *c = trace_context(model, &p);
+    prism_context *c = make_context(model, &p);
 
     (void)state;
     assert_null(prism_logits(NULL));
@@ -277,22 +266,8 @@ static void test_stats(void **state)
 
 static int set_up(void **state)
 {
-    struct prism_model_info info;
-
     (void)state;
-    model = trace_tiny_model("state.gguf", LAYERS);
-    prism_model_info(model, &info);
-    n_vocab = info.n_vocab;
-    tokens = trace_tokens(model, N);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    free(tokens);
-    prism_model_free(model);
-    return 0;
+    return contract_set_up("state.gguf", LAYERS, N);
 }
 
 int main(void)
@@ -301,5 +276,5 @@ int main(void)
         cmocka_unit_test(test_cancel), cmocka_unit_test(test_refusals), cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_logits), cmocka_unit_test(test_stats),
     };
-    return cmocka_run_group_tests_name("state of a context", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("state of a context", tests, set_up, contract_tear_down);
 }

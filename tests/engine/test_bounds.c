@@ -12,21 +12,7 @@
 #include <cmocka.h>
 
 #include "prism/prism.h"
-#include "tests/support/tiny_model.h"
-
-static void must(enum prism_status s, const struct prism_error *err)
-{
-    if (s)
-        fail_msg("%s", err->text);
-}
-
-static prism_model *load(const struct tiny_model *t, const char *name)
-{
-    struct prism_error err;
-    prism_model *m;
-    must(prism_model_load(tiny_write(t, name), NULL, &m, &err), &err);
-    return m;
-}
+#include "tests/support/engine_test.h"
 
 /* Plan and create agree: both refuse, naming what and its bound. */
 static void refused(const prism_model *m, const struct prism_context_params *p, const char *what, const char *bound)
@@ -50,7 +36,7 @@ static void test_context_fields(void **state)
 {
     (void)state;
     struct tiny_model t = tiny_qwen3();
-    prism_model *m = load(&t, "bounds.gguf");
+    prism_model *m = load_tiny(&t, "bounds.gguf");
     static const uint32_t n_ctx[] = { PRISM_MAX_CONTEXT + 1, 1u << 31, UINT32_MAX - 256, UINT32_MAX - 1, UINT32_MAX };
 
     for (size_t i = 0; i < 5; i++) {
@@ -96,7 +82,7 @@ static void test_attention_fields(void **state)
 {
     (void)state;
     struct tiny_model t = tiny_qwen3();
-    prism_model *m = load(&t, "bounds.gguf");
+    prism_model *m = load_tiny(&t, "bounds.gguf");
     static const float no_share[] = { NAN, INFINITY, -INFINITY, -1, -FLT_MIN, 1.0000001f, FLT_MAX };
     static const uint32_t no_count[] = { PRISM_MAX_TOKENS + 1, 1u << 31, UINT32_MAX - 1, UINT32_MAX };
     static const uint32_t no_block[] = { 1, 16, 33, 96, 512, 1u << 31, UINT32_MAX }, no_dim[] = { 1, 3, 66, 1u << 31, UINT32_MAX - 1, UINT32_MAX };
@@ -131,7 +117,7 @@ static void test_largest(void **state)
     (void)state;
     enum { N = 300 };
     struct tiny_model t = tiny_qwen3();
-    prism_model *m = load(&t, "bounds.gguf");
+    prism_model *m = load_tiny(&t, "bounds.gguf");
     static const float edge[] = { FLT_TRUE_MIN, 1 };
     static const uint32_t most = PRISM_MAX_TOKENS;
     struct prism_error err;
@@ -143,12 +129,11 @@ static void test_largest(void **state)
         for (int extreme = 0; extreme < 2; extreme++) {
             struct prism_context_params p = { .n_ctx = N, .n_threads = 1, .logits_rows = PRISM_MAX_CONTEXT,
                                               .attention = { .selector = prism_selector_name(s), .dense_tail = PRISM_NO_TAIL } };
-            prism_context *c;
             for (size_t f = 0; f < sizeof shares / sizeof *shares; f++)
                 memcpy((char *)&p + shares[f].offset, &edge[extreme], sizeof *edge);
             for (size_t f = 1; extreme && f < sizeof counts / sizeof *counts; f++)
                 memcpy((char *)&p + counts[f].offset, &most, sizeof most);
-            must(prism_context_create(m, &p, &c, &err), &err);
+            prism_context *c = make_context(m, &p);
             must(prism_prefill(c, tokens, N, NULL, &err), &err);
             for (size_t i = 0; i < t.n_embd; i++)
                 assert_true(isfinite(prism_logits(c)[i]));
@@ -162,7 +147,7 @@ static void test_largest_plan(void **state)
 {
     (void)state;
     struct tiny_model t = tiny_qwen3();
-    prism_model *m = load(&t, "bounds.gguf");
+    prism_model *m = load_tiny(&t, "bounds.gguf");
     struct prism_error err;
 
     for (int s = -1; s < prism_selector_count(); s++) {
@@ -188,13 +173,12 @@ static void test_prefill_fields(void **state)
 {
     (void)state;
     struct tiny_model t = tiny_qwen3();
-    prism_model *m = load(&t, "bounds.gguf");
+    prism_model *m = load_tiny(&t, "bounds.gguf");
     struct prism_error err;
     struct prism_prefill_params p = { .n_layers = UINT32_MAX };
     int32_t tokens[2] = { 1, 2 };
-    prism_context *c;
+    prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = 10, .n_threads = 1 });
 
-    must(prism_context_create(m, &(struct prism_context_params){ .n_ctx = 10, .n_threads = 1 }, &c, &err), &err);
     must(prism_prefill(c, tokens, 2, NULL, &err), &err);
     static const size_t too_many[] = { 9, SIZE_MAX / 2, SIZE_MAX - 1, SIZE_MAX };
     for (size_t i = 0; i < 4; i++) {
@@ -227,12 +211,11 @@ static void test_logits_from(void **state)
 {
     (void)state;
     struct tiny_model t = tiny_qwen3();
-    prism_model *m = load(&t, "bounds.gguf");
+    prism_model *m = load_tiny(&t, "bounds.gguf");
     static const size_t from[] = { 2, SIZE_MAX - 1, SIZE_MAX };
     struct prism_error err;
-    prism_context *c;
+    prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = 10, .n_threads = 1 });
 
-    must(prism_context_create(m, &(struct prism_context_params){ .n_ctx = 10, .n_threads = 1 }, &c, &err), &err);
     for (size_t i = 0; i < 3; i++) {
         struct prism_prefill_params p = { .logits = ignore_rows, .logits_from = from[i] };
         assert_int_equal(prism_prefill(c, (int32_t[]){ 1, 2 }, 2, &p, &err), PRISM_E_ARG);

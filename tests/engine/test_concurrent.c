@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "prism/prism.h"
+#include "tests/support/engine_test.h"
 #include "tests/support/near.h"
 #include "tests/support/reference.h"
 
@@ -110,11 +111,8 @@ static void all_agree(const prism_model *model)
 static void contexts_of_one_model(void **state)
 {
     (void)state;
-    struct prism_error err = { 0 };
-    prism_model *model;
+    prism_model *model = load_model(path);
 
-    if (prism_model_load(path, NULL, &model, &err) != PRISM_OK)
-        fail_msg("%s", err.text);
     all_agree(model);
     prism_model_free(model);
 }

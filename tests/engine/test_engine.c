@@ -14,64 +14,11 @@
 #include "src/model/model.h"
 #include "tests/support/allocations.h"
 #include "tests/support/data.h"
+#include "tests/support/engine_test.h"
 #include "tests/support/near.h"
 #include "tests/support/reference.h"
-#include "tests/support/tiny_model.h"
 
 enum { N = 150 }; /* more than one key block, not a multiple of any tile */
-
-/* ---- helpers ---- */
-
-static void must(enum prism_status s, const struct prism_error *err)
-{
-    if (s)
-        fail_msg("%s", err->text);
-}
-
-static prism_model *load(const struct tiny_model *t, const char *name)
-{
-    struct prism_error err;
-    prism_model *m;
-    must(prism_model_load(tiny_write(t, name), NULL, &m, &err), &err);
-    return m;
-}
-
-static prism_context *context(const prism_model *m, struct prism_context_params p)
-{
-    struct prism_error err;
-    prism_context *c;
-    must(prism_context_create(m, &p, &c, &err), &err);
-    return c;
-}
-
-static void make_tokens(int32_t *tokens, size_t n, uint32_t n_vocab)
-{
-    uint32_t s = 12345;
-    for (size_t i = 0; i < n; i++) {
-        s = s * 1664525u + 1013904223u;
-        tokens[i] = (int32_t)((s >> 8) % n_vocab);
-    }
-}
-
-struct sink {
-    float *logits;
-    size_t n_vocab;
-};
-
-static void keep_rows(void *user, size_t row, size_t n_rows, const float *logits)
-{
-    struct sink *s = user;
-    memcpy(s->logits + row * s->n_vocab, logits, n_rows * s->n_vocab * sizeof *logits);
-}
-
-/* Logits of all rows of one prefill, malloc'ed. */
-static float *all_logits(prism_context *c, const int32_t *tokens, size_t n, size_t n_vocab)
-{
-    struct sink s = { malloc(n * n_vocab * sizeof(float)), n_vocab };
-    struct prism_error err;
-    must(prism_prefill(c, tokens, n, &(struct prism_prefill_params){ .logits = keep_rows, .logits_user = &s }, &err), &err);
-    return s.logits;
-}
 
 /* Fails unless got[n][n_vocab] are, within bound, the logits of tokens [from, from + n) that the forward pass in double computes. */
 static void judge(const prism_model *m, const int32_t *tokens, size_t from, size_t n, const float *got, double bound, const char *what)
@@ -94,7 +41,7 @@ static void judge(const prism_model *m, const int32_t *tokens, size_t from, size
 
 static void check_model(const struct tiny_model *t, const char *name, enum prism_kv_type kv, double kv_error)
 {
-    prism_model *m = load(t, name);
+    prism_model *m = load_tiny(t, name);
     int32_t tokens[N];
     size_t n_vocab = m->hp.n_vocab;
 
@@ -102,8 +49,8 @@ static void check_model(const struct tiny_model *t, const char *name, enum prism
     double *expected = test_reference_logits(m, tokens, N);
     for (int level = 0; level < prism_level_count(); level++)
         for (int mode = 0; mode < 2 && prism_level_supported(level); mode++) {
-            prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N, .level = level + 1, .kv_type = kv,
-                                                                         .compute = (enum prism_compute)mode, .n_threads = 2 });
+            prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N, .level = level + 1, .kv_type = kv,
+                                                                              .compute = (enum prism_compute)mode, .n_threads = 2 });
             float *got = all_logits(c, tokens, N, n_vocab);
             char what[128];
             snprintf(what, sizeof what, "%s, level %s, compute %s", name, prism_level_name(level), mode ? "f32" : "auto");
@@ -180,7 +127,7 @@ static void check_threads(prism_model *m, int level)
 
     make_tokens(tokens, N, m->hp.n_vocab);
     for (size_t i = 0; i < 4; i++) {
-        prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N + 1, .n_threads = threads[i], .level = level + 1 });
+        prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N + 1, .n_threads = threads[i], .level = level + 1 });
         struct prism_error err;
         float *got = all_logits(c, tokens, N, m->hp.n_vocab);
         must(prism_decode(c, tokens[0], &err), &err);
@@ -206,7 +153,7 @@ static void test_threads(void **state)
     (void)state;
     struct tiny_model t = tiny_qwen3();
     t.n_ff = 512;
-    prism_model *m = load(&t, "threads.gguf");
+    prism_model *m = load_tiny(&t, "threads.gguf");
 
     for (int level = 0; level < prism_level_count(); level++)
         if (prism_level_supported(level))
@@ -217,7 +164,7 @@ static void test_threads(void **state)
 /* Pieces of any size, down to single tokens, continue the cache to the same logits (other kernels, so not the same bits). */
 static void check_continuation(const struct tiny_model *t)
 {
-    prism_model *m = load(t, "pieces.gguf");
+    prism_model *m = load_tiny(t, "pieces.gguf");
     int32_t tokens[N];
     size_t n_vocab = m->hp.n_vocab;
     static const size_t pieces[][4] = { { 64, 64, 22 }, { 1, 148, 1 }, { 100, 17, 16, 17 }, { 149, 1 }, { 5, 128, 17 } };
@@ -226,7 +173,7 @@ static void check_continuation(const struct tiny_model *t)
     make_tokens(tokens, N, (uint32_t)n_vocab);
     double *expected = test_reference_logits(m, tokens, N);
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
-        prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N, .compute = PRISM_COMPUTE_F32 });
+        prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N, .compute = PRISM_COMPUTE_F32 });
         size_t done = 0;
         for (size_t p = 0; p < 4 && pieces[i][p]; p++) {
             float *got = all_logits(c, tokens + done, pieces[i][p], n_vocab);
@@ -261,12 +208,12 @@ static void test_last_row(void **state)
 {
     (void)state;
     struct tiny_model t = tiny_qwen3();
-    prism_model *m = load(&t, "last.gguf");
+    prism_model *m = load_tiny(&t, "last.gguf");
     int32_t tokens[N];
     struct prism_error err;
 
     make_tokens(tokens, N, m->hp.n_vocab);
-    prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N, .compute = PRISM_COMPUTE_F32 });
+    prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N, .compute = PRISM_COMPUTE_F32 });
     must(prism_prefill(c, tokens, N, NULL, &err), &err);
     judge(m, tokens, N - 1, 1, prism_logits(c), F32_ERROR, "the last row");
     prism_context_free(c);
@@ -284,7 +231,7 @@ struct worker {
 static void *work(void *arg)
 {
     struct worker *w = arg;
-    prism_context *c = context(w->model, (struct prism_context_params){ .n_ctx = N, .n_threads = 2 });
+    prism_context *c = make_context(w->model, &(struct prism_context_params){ .n_ctx = N, .n_threads = 2 });
     for (int round = 0; round < 3; round++) {
         free(w->logits);
         w->logits = all_logits(c, w->tokens, N, w->model->hp.n_vocab);
@@ -299,7 +246,7 @@ static void test_contexts(void **state)
     (void)state;
     enum { WORKERS = 4 };
     struct tiny_model t = tiny_qwen3();
-    prism_model *m = load(&t, "contexts.gguf");
+    prism_model *m = load_tiny(&t, "contexts.gguf");
     int32_t tokens[N];
     pthread_t threads[WORKERS];
     struct worker w[WORKERS], alone = { m, tokens, NULL };
@@ -341,12 +288,11 @@ static void test_cancel(void **state)
     (void)state;
     enum { LONG = 3000 };
     struct prism_error err;
-    prism_model *m;
+    prism_model *m = load_model("models/gutenberg-llama-16m-q8_0.gguf");
     int32_t *tokens = malloc(LONG * sizeof *tokens);
 
-    must(prism_model_load("models/gutenberg-llama-16m-q8_0.gguf", NULL, &m, &err), &err);
     make_tokens(tokens, LONG, m->hp.n_vocab);
-    prism_context *c = context(m, (struct prism_context_params){ .n_ctx = LONG, .n_threads = 2 });
+    prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = LONG, .n_threads = 2 });
     must(prism_prefill(c, tokens, 20, NULL, &err), &err);
     float *before = malloc(m->hp.n_vocab * sizeof *before);
     must(prism_decode(c, tokens[20], &err), &err);
@@ -378,7 +324,7 @@ static void test_errors(void **state)
 {
     (void)state;
     struct tiny_model t = tiny_llama();
-    prism_model *m = load(&t, "errors.gguf");
+    prism_model *m = load_tiny(&t, "errors.gguf");
     int32_t tokens[N];
     struct prism_error err;
     prism_context *c;
@@ -389,7 +335,7 @@ static void test_errors(void **state)
     assert_non_null(strstr(err.text, "4096"));
     assert_int_equal(prism_context_create(m, &(struct prism_context_params){ .level = 99 }, &c, &err), PRISM_E_ARG);
     assert_int_equal(prism_context_create(m, &(struct prism_context_params){ .kv_type = (enum prism_kv_type)9 }, &c, &err), PRISM_E_ARG);
-    c = context(m, (struct prism_context_params){ .n_ctx = 100 });
+    c = make_context(m, &(struct prism_context_params){ .n_ctx = 100 });
     assert_int_equal(prism_prefill(c, tokens, 101, NULL, &err), PRISM_E_LENGTH);
     assert_non_null(strstr(err.text, "100"));
     assert_int_equal(prism_prefill(c, tokens, 0, NULL, &err), PRISM_E_ARG);
@@ -406,41 +352,18 @@ static void test_errors(void **state)
 
 /* ---- memory ---- */
 
-static void test_plan(void **state)
-{
-    (void)state;
-    struct tiny_model t = tiny_qwen3();
-    prism_model *m = load(&t, "plan.gguf");
-    struct prism_plan plan;
-    struct prism_error err;
-    struct prism_context_params p = { .n_ctx = 300, .n_threads = 3 };
-
-    must(prism_plan(m, &p, &plan, &err), &err);
-    assert_int_equal(plan.n_ctx, 300);
-    assert_int_equal(plan.n_threads, 3);
-    assert_int_equal(plan.kv_type, PRISM_KV_F16);
-    uint64_t kv = 2ull * 300 * m->hp.n_layer * m->hp.n_head_kv * m->hp.head_dim * 2;
-    assert_in_range(plan.kv_bytes, kv, kv + 128);
-    assert_int_equal(plan.total_bytes,
-                     plan.kv_bytes + plan.activation_bytes + plan.panel_bytes + plan.attention_bytes + plan.logits_bytes);
-    p.compute = PRISM_COMPUTE_F32;
-    must(prism_plan(m, &p, &plan, &err), &err);
-    assert_int_equal(plan.kv_type, PRISM_KV_F32);
-    prism_model_free(m);
-}
-
 #ifdef COUNTS_ALLOCATIONS
 static void test_no_allocation(void **state)
 {
     (void)state;
     struct tiny_model t = tiny_qwen3();
-    prism_model *m = load(&t, "allocation.gguf");
+    prism_model *m = load_tiny(&t, "allocation.gguf");
     int32_t tokens[N + 10];
     struct prism_error err;
 
     make_tokens(tokens, N + 10, m->hp.n_vocab);
     for (int bind = 0; bind < 2; bind++) {
-        prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N + 10, .n_threads = 2, .bind_threads = bind });
+        prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N + 10, .n_threads = 2, .bind_threads = bind });
         long before = atomic_load(&allocations);
         must(prism_prefill(c, tokens, N, NULL, &err), &err);
         for (int i = 0; i < 10; i++)
@@ -467,7 +390,7 @@ int main(void)
         cmocka_unit_test(test_architectures), cmocka_unit_test(test_shapes),       cmocka_unit_test(test_types),
         cmocka_unit_test(test_cache_types),   cmocka_unit_test(test_threads),      cmocka_unit_test(test_continuation),
         cmocka_unit_test(test_last_row),      cmocka_unit_test(test_contexts),     cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_errors),        cmocka_unit_test(test_plan),         cmocka_unit_test(test_no_allocation),
+        cmocka_unit_test(test_errors),        cmocka_unit_test(test_no_allocation),
     };
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@
 #include "prism/prism.h"
 #include "src/gguf/gguf.h"
 #include "tests/support/data.h"
+#include "tests/support/engine_test.h"
 #include "tests/support/near.h"
 #include "tests/support/reference.h"
 
@@ -53,14 +54,11 @@ static struct scores score(const prism_model *model, const struct prism_context_
 {
     struct prism_model_info info;
     struct prism_error err;
-    prism_context *c;
 
     prism_model_info(model, &info);
     struct scores s = { tokens, n, info.n_vocab, calloc(n, sizeof(double)), calloc(n, sizeof(int32_t)), calloc(info.n_vocab, sizeof(float)) };
-    if (prism_context_create(model, params, &c, &err))
-        fail_msg("%s", err.text);
-    if (prism_prefill(c, tokens, n, &(struct prism_prefill_params){ .logits = score_rows, .logits_user = &s }, &err))
-        fail_msg("%s", err.text);
+    prism_context *c = make_context(model, params);
+    must(prism_prefill(c, tokens, n, &(struct prism_prefill_params){ .logits = score_rows, .logits_user = &s }, &err), &err);
     prism_context_free(c);
     return s;
 }
@@ -110,10 +108,9 @@ static void check_model(const char *model_path, const char *golden_rel)
     const char *path = test_shared(golden_rel);
     struct prism_error err = { 0 };
     struct prism_gguf *g;
-    prism_model *model;
 
-    if (prism_gguf_open(path, (struct prism_log){ 0 }, &g, &err) || prism_model_load(model_path, NULL, &model, &err))
-        fail_msg("%s", err.text);
+    must(prism_gguf_open(path, (struct prism_log){ 0 }, &g, &err), &err);
+    prism_model *model = load_model(model_path);
     const int32_t *tokens = golden(g, "tokens", N_GOLDEN);
     for (int level = 0; level < prism_level_count(); level++)
         for (int compute = 0; compute < 2 && prism_level_supported(level); compute++) {
@@ -145,13 +142,12 @@ static void check_reference(const char *model_path)
 {
     enum { N = 48 };
     struct prism_error err;
-    prism_model *model;
+    prism_model *model = load_model(model_path);
     int32_t tokens[N];
     size_t n = 0, len;
     char *text = test_read_file("models/persuasion.txt", &len);
 
-    if (prism_model_load(model_path, NULL, &model, &err) || prism_tokenize(model, text, 4096, PRISM_ADD_SPECIAL, tokens, N, &n, &err))
-        fail_msg("%s", err.text);
+    must(prism_tokenize(model, text, 4096, PRISM_ADD_SPECIAL, tokens, N, &n, &err), &err);
     assert_true(n >= N);
     double *expected = test_reference_logits(model, tokens, N);
     struct scores s = score(model, &(struct prism_context_params){ .n_ctx = N, .compute = PRISM_COMPUTE_F32 }, tokens, N);

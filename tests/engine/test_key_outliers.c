@@ -14,7 +14,7 @@
 #include "src/attention/attention.h"
 #include "src/engine/context.h"
 #include "tests/support/data.h"
-#include "tests/support/tiny_model.h"
+#include "tests/support/engine_test.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(PRISM_SIMDE)
 enum { N_RANDOM = 384, N_TEXT = 128 };
@@ -22,27 +22,7 @@ enum { N_RANDOM = 384, N_TEXT = 128 };
 enum { N_RANDOM = 384, N_TEXT = 1024 };
 #endif
 
-static prism_model *load(const char *path)
-{
-    struct prism_error err = { 0 };
-    prism_model *m = NULL;
-    if (prism_model_load(path, NULL, &m, &err))
-        fail_msg("%s", err.text);
-    return m;
-}
-
 /* ---- prefills with one attention or the other ---- */
-
-struct rows {
-    float *logits;
-    size_t n_vocab;
-};
-
-static void keep_rows(void *user, size_t row, size_t n_rows, const float *logits)
-{
-    struct rows *r = user;
-    memcpy(r->logits + row * r->n_vocab, logits, n_rows * r->n_vocab * sizeof *logits);
-}
 
 /* Puts the default attention into a context that computes in fp32: its panels and scratch are no larger, so that those which are there do. */
 static void use_default_attention(prism_context *c)
@@ -58,21 +38,15 @@ static void use_default_attention(prism_context *c)
 /* Logits of every row, malloc'ed. Linear layers and cache are fp32. */
 static float *logits_of(const prism_model *m, int level, bool default_attention, const int32_t *tokens, size_t n)
 {
-    struct rows r = { malloc(n * m->hp.n_vocab * sizeof(float)), m->hp.n_vocab };
     struct prism_context_params params = { .n_ctx = (uint32_t)n, .n_threads = 2, .level = level + 1, .compute = PRISM_COMPUTE_F32,
                                            .logits_rows = 64, .attention.selector = "dense" };
-    struct prism_error err = { 0 };
-    prism_context *c = NULL;
+    prism_context *c = make_context(m, &params);
 
-    assert_non_null(r.logits);
-    if (prism_context_create(m, &params, &c, &err))
-        fail_msg("%s", err.text);
     if (default_attention)
         use_default_attention(c);
-    if (prism_prefill(c, tokens, n, &(struct prism_prefill_params){ .logits = keep_rows, .logits_user = &r }, &err))
-        fail_msg("%s", err.text);
+    float *logits = all_logits(c, tokens, n, m->hp.n_vocab);
     prism_context_free(c);
-    return r.logits;
+    return logits;
 }
 
 /* ---- how far apart ---- */
@@ -159,9 +133,7 @@ static prism_model *model_with(const struct outliers *o)
             for (int i = 0; i < N_OUTLIERS; i++)
                 bias[h * t.head_dim + o->dim[i]] = 300;
     }
-    const char *path = gb_write(g, "outliers.gguf");
-    gb_free(g);
-    return load(path);
+    return load_built(g, "outliers.gguf");
 }
 
 /* Measured: int16, whose steps are 1/32767 of a key's norm, has a divergence of 7e-6 to 7e-5 and the same largest logit in 96.9 to 99.7 % of the
@@ -195,7 +167,7 @@ static void test_outliers(void **state)
 static void test_text(void **state)
 {
     (void)state;
-    prism_model *m = load("models/gutenberg-38m-q8_0.gguf");
+    prism_model *m = load_model("models/gutenberg-38m-q8_0.gguf");
     struct prism_error err = { 0 };
     int32_t tokens[N_TEXT];
     size_t n_bytes, n;

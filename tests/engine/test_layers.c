@@ -12,17 +12,11 @@
 
 #include "prism/prism.h"
 #include "src/engine/layer.h"
+#include "tests/support/engine_test.h"
 #include "tests/support/near.h"
 #include "tests/support/reference.h"
-#include "tests/support/tiny_model.h"
 
 enum { N = 150, BLOCK = 32 };
-
-static void must(enum prism_status s, const struct prism_error *err)
-{
-    if (s)
-        fail_msg("%s", err->text);
-}
 
 struct fixture {
     prism_model *model;
@@ -35,11 +29,10 @@ static struct fixture start(const char *selector)
 {
     struct tiny_model t = tiny_qwen3();
     struct fixture f = { 0 };
-    struct prism_error err;
     struct prism_context_params p = { .n_ctx = N, .n_threads = 2, .attention = { .selector = selector, .block = BLOCK } };
 
-    must(prism_model_load(tiny_write(&t, "layers.gguf"), NULL, &f.model, &err), &err);
-    must(prism_context_create(f.model, &p, &f.ctx, &err), &err);
+    f.model = load_tiny(&t, "layers.gguf");
+    f.ctx = make_context(f.model, &p);
     f.n_layer = f.model->hp.n_layer;
     assert_true(f.n_layer >= 2);
     for (size_t i = 0; i < N; i++)
@@ -182,9 +175,8 @@ static void test_peak(void **state)
             continue;
         struct prism_context_params p = { .n_ctx = N, .n_threads = 2, .level = level + 1 };
         struct prism_plan plan;
-        prism_context *c;
+        prism_context *c = make_context(f.model, &p);
         must(prism_plan(f.model, &p, &plan, &err), &err);
-        must(prism_context_create(f.model, &p, &c, &err), &err);
         assert_true(prism_peak_gops(c, "f32") > 0.01 && prism_peak_gops(c, "f32") < 1e5);
         assert_true(prism_peak_gops(c, plan.attention_type) > 0.01);
         assert_true(prism_peak_gops(c, "f64") == 0);

@@ -13,23 +13,15 @@
 
 #include "prism/prism.h"
 #include "src/model/model.h"
-#include "tests/support/tiny_model.h"
+#include "tests/support/engine_test.h"
 
 enum { ORIGINAL = 64, N = 150, N_CTX = 400 };
-
-static void must(enum prism_status s, const struct prism_error *err)
-{
-    if (s)
-        fail_msg("%s", err->text);
-}
 
 /* Token 77 of the damaged model has no finite embedding. */
 static prism_model *load(bool damaged)
 {
     struct tiny_model t = tiny_llama();
     float narrow[16], wide[16];
-    struct prism_error err;
-    prism_model *m;
 
     t.output_type = PRISM_F32, t.untied = true;
     struct gb *g = tiny_build(&t);
@@ -43,12 +35,10 @@ static prism_model *load(bool damaged)
         float value = NAN;
         memcpy(gb_tensor(g, "token_embd.weight")->data + (77 * t.n_embd + 3) * sizeof value, &value, sizeof value);
     }
-    must(prism_model_load(gb_write(g, "longrope.gguf"), NULL, &m, &err), &err);
-    gb_free(g);
-    return m;
+    return load_built(g, "longrope.gguf");
 }
 
-static void make_tokens(int32_t *tokens, size_t n)
+static void fill_tokens(int32_t *tokens, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         tokens[i] = (int32_t)((i * 37 + i * i) % 200 / 3); /* never 77 */
@@ -56,11 +46,8 @@ static void make_tokens(int32_t *tokens, size_t n)
 
 static prism_context *context(const prism_model *m, struct prism_context_params p)
 {
-    struct prism_error err;
-    prism_context *c;
     p.n_threads = 1, p.compute = PRISM_COMPUTE_F32;
-    must(prism_context_create(m, &p, &c, &err), &err);
-    return c;
+    return make_context(m, &p);
 }
 
 /* Logits after n tokens in one call, malloc'ed. */
@@ -107,7 +94,7 @@ static void test_context_size(void **state)
     float *first = NULL;
     size_t bytes = m->hp.n_vocab * sizeof *first;
 
-    make_tokens(tokens, 16);
+    fill_tokens(tokens, 16);
     for (size_t i = 0; i < 5; i++) {
         prism_context *c = context(m, (struct prism_context_params){ .n_ctx = n_ctx[i] });
         must(prism_prefill(c, tokens, 16, NULL, &err), &err);
@@ -131,7 +118,7 @@ static void test_sets(void **state)
     int32_t tokens[N];
     static const size_t lengths[] = { 20, ORIGINAL, ORIGINAL + 1, N };
 
-    make_tokens(tokens, N);
+    fill_tokens(tokens, N);
     for (size_t i = 0; i < 4; i++) {
         size_t n = lengths[i];
         float *got = fresh(m, tokens, n);
@@ -171,7 +158,7 @@ static void check_continuation(const prism_model *m, const char *selector)
     struct prism_error err;
     int32_t tokens[N];
 
-    make_tokens(tokens, N);
+    fill_tokens(tokens, N);
     must(prism_prefill(c, tokens, 50, NULL, &err), &err);
     must(prism_prefill(c, tokens + 50, 14, NULL, &err), &err); /* ORIGINAL */
     assert_fresh(m, c, tokens);
@@ -228,7 +215,7 @@ static void test_failure(void **state)
     struct prism_error err;
     int32_t tokens[N], bad[N];
 
-    make_tokens(tokens, N);
+    fill_tokens(tokens, N);
     memcpy(bad, tokens, sizeof bad);
     bad[100] = 77;
     for (int next = 0; next < 3; next++) {
@@ -259,7 +246,7 @@ static void test_cancel(void **state)
     struct prism_prefill_params p = { .progress = stop, .progress_user = &part };
     struct prism_error err;
 
-    make_tokens(tokens, LONG);
+    fill_tokens(tokens, LONG);
     must(prism_prefill(c, tokens, BEFORE, NULL, &err), &err);
     assert_int_equal(prism_prefill(c, tokens + BEFORE, LONG - BEFORE, &p, &err), PRISM_E_CANCELLED);
     assert_true(part >= 0.5 && part < 1);
@@ -281,7 +268,7 @@ static void test_few_layers(void **state)
     struct prism_error err;
     int32_t tokens[N];
 
-    make_tokens(tokens, N);
+    fill_tokens(tokens, N);
     must(prism_prefill(c, tokens, 50, NULL, &err), &err);
     must(prism_prefill(c, tokens + 50, 50, &(struct prism_prefill_params){ .n_layers = 1 }, &err), &err);
     must(prism_truncate(c, 50, &err), &err);

@@ -1,5 +1,5 @@
-/* test_memory.c - how much of a context is resident, how much stack the library takes, and (under AddressSanitizer) the red zones between the
- * pieces of its one reservation. */
+/* test_memory.c - what a context is planned to take, how much of it is resident, how much stack the library takes, and (under AddressSanitizer)
+ * the red zones between the pieces of its one reservation. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,34 +16,37 @@
 #include "prism/prism.h"
 #include "src/base/redzone.h"
 #include "src/engine/context.h"
-#include "tests/support/tiny_model.h"
-
-static void must(enum prism_status s, const struct prism_error *err)
-{
-    if (s)
-        fail_msg("%s", err->text);
-}
-
-static prism_model *load(const char *path)
-{
-    struct prism_error err;
-    prism_model *m;
-    must(prism_model_load(path, NULL, &m, &err), &err);
-    return m;
-}
-
-static prism_context *context(const prism_model *m, struct prism_context_params p)
-{
-    struct prism_error err;
-    prism_context *c;
-    must(prism_context_create(m, &p, &c, &err), &err);
-    return c;
-}
+#include "tests/support/engine_test.h"
 
 static void fill_tokens(int32_t *tokens, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         tokens[i] = (int32_t)(i * i % 200);
+}
+
+/* ---- what is planned ---- */
+
+static void test_plan(void **state)
+{
+    (void)state;
+    struct tiny_model t = tiny_qwen3();
+    prism_model *m = load_tiny(&t, "plan.gguf");
+    struct prism_plan plan;
+    struct prism_error err;
+    struct prism_context_params p = { .n_ctx = 300, .n_threads = 3 };
+
+    must(prism_plan(m, &p, &plan, &err), &err);
+    assert_int_equal(plan.n_ctx, 300);
+    assert_int_equal(plan.n_threads, 3);
+    assert_int_equal(plan.kv_type, PRISM_KV_F16);
+    uint64_t kv = 2ull * 300 * m->hp.n_layer * m->hp.n_head_kv * m->hp.head_dim * 2;
+    assert_in_range(plan.kv_bytes, kv, kv + 128);
+    assert_int_equal(plan.total_bytes,
+                     plan.kv_bytes + plan.activation_bytes + plan.panel_bytes + plan.attention_bytes + plan.logits_bytes);
+    p.compute = PRISM_COMPUTE_F32;
+    must(prism_plan(m, &p, &plan, &err), &err);
+    assert_int_equal(plan.kv_type, PRISM_KV_F32);
+    prism_model_free(m);
 }
 
 /* ---- what is resident ---- */
@@ -69,7 +72,7 @@ static void test_resident(void **state)
     enum { N = 512 };
     struct tiny_model t = tiny_llama();
     t.n_head = 8, t.n_head_kv = 8, t.n_layer = 8, t.n_ctx = 131072;
-    prism_model *m = load(tiny_write(&t, "resident.gguf"));
+    prism_model *m = load_tiny(&t, "resident.gguf");
     static const char *const selectors[] = { "dense", "auto" };
     int32_t tokens[N];
 
@@ -78,7 +81,7 @@ static void test_resident(void **state)
         double bytes[2];
         for (size_t i = 0; i < 2; i++) {
             struct prism_context_params p = { .n_ctx = i ? 131072 : N, .n_threads = 1, .attention.selector = selectors[s] };
-            prism_context *c = context(m, p);
+            prism_context *c = make_context(m, &p);
             struct prism_error err;
             must(prism_prefill(c, tokens, N, NULL, &err), &err);
             bytes[i] = resident(c);
@@ -119,8 +122,8 @@ static void test_huge_cache(void **state)
     enum { N = 4096 + 16 };
     struct tiny_model t = tiny_llama();
     t.n_head = 2, t.n_head_kv = 2, t.head_dim = 256, t.n_layer = 1, t.n_ctx = 65536;
-    prism_model *m = load(tiny_write(&t, "huge.gguf"));
-    prism_context *c = context(m, (struct prism_context_params){ .n_ctx = 65536, .attention.selector = "dense", .kv_type = PRISM_KV_F32 });
+    prism_model *m = load_tiny(&t, "huge.gguf");
+    prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = 65536, .attention.selector = "dense", .kv_type = PRISM_KV_F32 });
     int32_t *tokens = malloc(N * sizeof *tokens);
     struct prism_error err;
     FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
@@ -240,8 +243,8 @@ static void test_red_zones(void **state)
     (void)state;
     enum { N_CTX = 333 };
     struct tiny_model t = tiny_qwen3();
-    prism_model *m = load(tiny_write(&t, "zones.gguf"));
-    prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N_CTX, .n_threads = 3, .attention.selector = "prism" });
+    prism_model *m = load_tiny(&t, "zones.gguf");
+    prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N_CTX, .n_threads = 3, .attention.selector = "prism" });
     size_t d = t.head_dim, kv = (size_t)t.n_layer * t.n_head_kv * N_CTX * d * 2;
 
     assert_zone(c->k_cache, kv, "keys");
@@ -273,7 +276,8 @@ static void test_red_zones(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resident), cmocka_unit_test(test_huge_cache), cmocka_unit_test(test_stack), cmocka_unit_test(test_red_zones),
+        cmocka_unit_test(test_plan),  cmocka_unit_test(test_resident),  cmocka_unit_test(test_huge_cache),
+        cmocka_unit_test(test_stack), cmocka_unit_test(test_red_zones),
     };
     return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
 }

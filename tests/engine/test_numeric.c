@@ -12,27 +12,12 @@
 
 #include "prism/prism.h"
 #include "src/engine/finite.h"
+#include "tests/support/engine_test.h"
 #include "tests/support/reference.h"
-#include "tests/support/tiny_model.h"
 
 enum { N = 150 };
 
 /* ---- helpers ---- */
-
-static void must(enum prism_status s, const struct prism_error *err)
-{
-    if (s)
-        fail_msg("%s", err->text);
-}
-
-static void make_tokens(int32_t *tokens, size_t n, uint32_t n_vocab)
-{
-    uint32_t s = 12345;
-    for (size_t i = 0; i < n; i++) {
-        s = s * 1664525u + 1013904223u;
-        tokens[i] = (int32_t)((s >> 8) % n_vocab);
-    }
-}
 
 /* A float in the data of an F32 tensor of the file to be. */
 static void poke(struct gb *g, const char *tensor, size_t index, float value)
@@ -40,23 +25,6 @@ static void poke(struct gb *g, const char *tensor, size_t index, float value)
     struct gb_tensor *t = gb_tensor(g, tensor);
     assert_true((index + 1) * sizeof value <= t->n_bytes);
     memcpy(t->data + index * sizeof value, &value, sizeof value);
-}
-
-static prism_model *load(struct gb *g, const char *name)
-{
-    struct prism_error err;
-    prism_model *m;
-    must(prism_model_load(gb_write(g, name), NULL, &m, &err), &err);
-    gb_free(g);
-    return m;
-}
-
-static prism_context *context(const prism_model *m, struct prism_context_params p)
-{
-    struct prism_error err;
-    prism_context *c;
-    must(prism_context_create(m, &p, &c, &err), &err);
-    return c;
 }
 
 struct rows {
@@ -82,7 +50,7 @@ static void each_level(const prism_model *m, struct prism_context_params p, void
     for (int level = 0; level < prism_level_count(); level++)
         for (int mode = 0; mode < 2 && prism_level_supported(level); mode++) {
             p.level = level + 1, p.compute = (enum prism_compute)mode, p.n_threads = 1;
-            prism_context *c = context(m, p);
+            prism_context *c = make_context(m, &p);
             fn(c, arg);
             prism_context_free(c);
         }
@@ -119,7 +87,7 @@ static void expect_failure(prism_context *c, const void *arg)
 
 static void check_failure(struct gb *g, enum prism_kv_type kv, const char *text)
 {
-    prism_model *m = load(g, "fault.gguf");
+    prism_model *m = load_built(g, "fault.gguf");
 
     each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = kv }, expect_failure, &(struct expected){ m, text, 0 });
     prism_model_free(m);
@@ -175,7 +143,7 @@ static void expect_logits(prism_context *c, const void *arg)
 static void test_wide_caches(void **state)
 {
     (void)state;
-    prism_model *m = load(biased("blk.0.attn_v.bias", 7, 7e4f), "wide.gguf");
+    prism_model *m = load_built(biased("blk.0.attn_v.bias", 7, 7e4f), "wide.gguf");
     int32_t tokens[N];
 
     make_tokens(tokens, N, m->hp.n_vocab);
@@ -265,7 +233,7 @@ static void check_after(const prism_model *m, const char *selector, enum prism_k
     size_t bytes = m->hp.n_vocab * sizeof(float);
     int32_t tokens[N], bad[N];
     struct prism_error err;
-    prism_context *c = context(m, p), *fresh = context(m, p);
+    prism_context *c = make_context(m, &p), *fresh = make_context(m, &p);
 
     make_tokens(tokens, N, m->hp.n_vocab);
     for (size_t i = 0; i < N; i++)
@@ -291,7 +259,7 @@ static void test_context_afterwards(void **state)
 {
     (void)state;
     static const enum prism_kv_type kv[] = { PRISM_KV_F16, PRISM_KV_BF16, PRISM_KV_F32 };
-    prism_model *m = load(poked("token_embd.weight", 77 * 64 + 9, NAN), "afterwards.gguf");
+    prism_model *m = load_built(poked("token_embd.weight", 77 * 64 + 9, NAN), "afterwards.gguf");
 
     check_after(m, "dense", PRISM_KV_DEFAULT);
     for (int s = 0; s < prism_selector_count(); s++)
@@ -318,7 +286,7 @@ static void expect_cached_nan(prism_context *c, const void *arg)
 static void test_cached_nan(void **state)
 {
     (void)state;
-    prism_model *m = load(plain(), "cached.gguf");
+    prism_model *m = load_built(plain(), "cached.gguf");
     each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = PRISM_KV_F32 }, expect_cached_nan,
                &(struct expected){ m, "layer 1: attention's output at position", 100 });
     each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = PRISM_KV_F32 }, expect_cached_nan,
@@ -331,13 +299,13 @@ static void test_logits_rows(void **state)
 {
     (void)state;
     struct gb *g = poked("output.weight", 70, INFINITY);
-    prism_model *m = load(g, "rows.gguf");
+    prism_model *m = load_built(g, "rows.gguf");
     struct rows rows = { .n_vocab = m->hp.n_vocab };
     int32_t tokens[N];
     struct prism_error err;
 
     make_tokens(tokens, N, m->hp.n_vocab);
-    prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N, .compute = PRISM_COMPUTE_F32 });
+    prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N, .compute = PRISM_COMPUTE_F32 });
     struct prism_prefill_params p = { .logits = keep_rows, .logits_user = &rows, .logits_from = 100 };
     assert_int_equal(prism_prefill(c, tokens, N, &p, &err), PRISM_E_NUMERIC);
     assert_string_equal(err.text, "logits at position 100 are not finite");

@@ -11,16 +11,10 @@
 #include "prism/prism.h"
 #include "src/model/model.h"
 #include "tests/support/allocations.h"
+#include "tests/support/engine_test.h"
 #include "tests/support/mask_trace.h"
-#include "tests/support/tiny_model.h"
 
 enum { N = 1000 };
-
-static void must(enum prism_status s, const struct prism_error *err)
-{
-    if (s)
-        fail_msg("%s", err->text);
-}
 
 /* ---- the same answer, whatever the way ---- */
 
@@ -51,7 +45,7 @@ static void test_threads(void **state)
 {
     (void)state;
     check_threads(trace_tiny_model("threads.gguf", 3), 32, 0.7f);
-    check_threads(trace_load("models/gutenberg-llama-16m-q8_0.gguf"), 64, 0.9f);
+    check_threads(load_model("models/gutenberg-llama-16m-q8_0.gguf"), 64, 0.9f);
 }
 
 /* Pieces that end on the grid choose what one call chooses, with energies that look back only. The last layer attends with one row when
@@ -68,7 +62,7 @@ static void check_pieces(const prism_model *m, enum prism_compute compute)
     trace_judge(whole, m, &p, tokens, 0, N, N);
     for (int logits_early = 0; logits_early < 2; logits_early++) {
         struct trace *pieces = trace_new(m);
-        prism_context *c = trace_context(m, &p);
+        prism_context *c = make_context(m, &p);
         for (size_t i = 0; i < 4; i++)
             trace_feed(c, pieces, tokens + (i ? ends[i - 1] : 0), ends[i] - (i ? ends[i - 1] : 0), logits_early || i == 3);
         for (size_t l = 0; l < m->hp.n_layer; l++)
@@ -108,7 +102,7 @@ static void test_cancel(void **state)
 {
     (void)state;
     enum { FIRST = 150, MORE = 200 }; /* the first call ends inside a block */
-    prism_model *m = trace_load("models/gutenberg-llama-16m-q8_0.gguf");
+    prism_model *m = load_model("models/gutenberg-llama-16m-q8_0.gguf");
     int32_t *tokens = trace_tokens(m, N);
     bool between = false;
     struct prism_prefill_params stop = { .progress = stop_later, .progress_user = &between };
@@ -119,7 +113,7 @@ static void test_cancel(void **state)
         struct trace *t[2] = { trace_new(m), trace_new(m) };
         p.attention.causal_energy = causal, p.n_threads = 2;
         for (int cancelled = 0; cancelled < 2; cancelled++) {
-            prism_context *c = trace_context(m, &p);
+            prism_context *c = make_context(m, &p);
             trace_feed(c, t[cancelled], tokens, FIRST, true);
             if (cancelled) { /* other tokens */
                 assert_int_equal(prism_prefill(c, tokens + FIRST + 7, N - FIRST - 7, &stop, &err), PRISM_E_CANCELLED);
@@ -149,7 +143,7 @@ static void check_truncate(const prism_model *m, size_t keep, enum prism_kv_type
 
     p.kv_type = kv, p.attention.causal_energy = causal, p.attention.min_tokens = min_tokens;
     for (int truncated = 0; truncated < 2; truncated++) {
-        prism_context *c = trace_context(m, &p);
+        prism_context *c = make_context(m, &p);
         if (truncated) {
             trace_feed(c, t[1], tokens + N - 320, 320, true);
             must(prism_truncate(c, 0, &err), &err);
@@ -219,10 +213,8 @@ static void write_pair(prism_model *m[2])
         else
             memcpy(to->data, from->data, from->n_bytes);
     }
-    for (int i = 0; i < 2; i++) {
-        m[i] = trace_load(gb_write(g[i], i ? "pairs.gguf" : "half.gguf"));
-        gb_free(g[i]);
-    }
+    for (int i = 0; i < 2; i++)
+        m[i] = load_built(g[i], i ? "pairs.gguf" : "half.gguf");
     assert_true(!m[0]->hp.rope_interleaved && m[1]->hp.rope_interleaved);
 }
 
@@ -268,7 +260,7 @@ static void test_no_allocation(void **state)
     for (int i = 0; i < prism_selector_count(); i++) {
         struct prism_context_params p = trace_params(N);
         p.attention.selector = prism_selector_name(i), p.n_threads = 2;
-        prism_context *c = trace_context(m, &p);
+        prism_context *c = make_context(m, &p);
         struct trace *t = trace_new(m);
         long before = atomic_load(&allocations);
         trace_feed(c, t, tokens, 100, true);

@@ -15,6 +15,7 @@
 #include "prism/prism.h"
 #include "src/gguf/gguf.h"
 #include "tests/support/data.h"
+#include "tests/support/engine_test.h"
 #include "tests/support/near.h"
 
 /* Sanitized programs are slow: they run the smaller model on the fast path only. (A shorter prompt would have other temperatures.) */
@@ -65,19 +66,16 @@ static void check(const prism_model *model, const int32_t *tokens, size_t n, con
     struct prism_context_params p = *given;
     struct prism_model_info info;
     struct prism_error err;
-    prism_context *ctx;
 
     p.n_ctx = (uint32_t)n;
     p.attention.selector = "prism";
     p.attention.dense_tail = PRISM_NO_TAIL;
     prism_model_info(model, &info);
     c->n_vocab = info.n_vocab;
-    if (prism_context_create(model, &p, &ctx, &err))
-        fail_msg("%s", err.text);
+    prism_context *ctx = make_context(model, &p);
     /* More than 16 rows leave the last layer, so that it selects as well: its mask covers all query blocks of the call. */
     struct prism_prefill_params pp = { .mask = compare, .mask_user = c, .logits = look_at_logits, .logits_user = c, .logits_from = n - 17 };
-    if (prism_prefill(ctx, tokens, n, &pp, &err))
-        fail_msg("%s", err.text);
+    must(prism_prefill(ctx, tokens, n, &pp, &err), &err);
     prism_context_free(ctx);
     assert_int_equal(atomic_load(&c->unsound), 0);
     print_message("compute %-4s blocks of %3u, p %.2f: %zu of %zu bits differ (%.4f %% equal), density %.4f; by layer:",
@@ -94,22 +92,20 @@ static void check_masks(const char *model_path, const char *golden_rel, const ch
     const char *path = test_shared(golden_rel);
     struct prism_error err;
     struct prism_gguf *g;
-    prism_model *model;
     size_t n, len;
 
     if (sanitized && n_tokens > 4096) {
         print_message("skipped: %zu tokens under a sanitizer\n", n_tokens);
         skip();
     }
-    if (prism_gguf_open(path, (struct prism_log){ 0 }, &g, &err) || prism_model_load(model_path, NULL, &model, &err))
-        fail_msg("%s", err.text);
+    must(prism_gguf_open(path, (struct prism_log){ 0 }, &g, &err), &err);
+    prism_model *model = load_model(model_path);
     const struct prism_gguf_tensor *t = prism_gguf_tensor_find(g, name);
     if (!t)
         fail_msg("golden file lacks %s", name);
     int32_t *tokens = malloc(n_tokens * sizeof *tokens);
     char *text = test_read_file("models/persuasion.txt", &len);
-    if (prism_tokenize(model, text, len, PRISM_ADD_SPECIAL, tokens, n_tokens, &n, &err))
-        fail_msg("%s", err.text);
+    must(prism_tokenize(model, text, len, PRISM_ADD_SPECIAL, tokens, n_tokens, &n, &err), &err);
     assert_true(n >= n_tokens);
     for (int compute = 0; compute < (sanitized ? 1 : 2); compute++) {
         struct prism_context_params p = { .compute = (enum prism_compute)compute,

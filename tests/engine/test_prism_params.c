@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "tests/support/engine_test.h"
 #include "tests/support/mask_trace.h"
 
 enum { N = 1000 };
@@ -69,7 +70,7 @@ static void test_where(void **state)
 
     p.attention.dense_layers[0] = 1 << 1;
     p.attention.min_tokens = 200;
-    prism_context *c = trace_context(m, &p);
+    prism_context *c = make_context(m, &p);
     struct trace *t = trace_new(m);
     trace_feed(c, t, tokens, 199, true);
     assert_int_equal(t->calls[0] + t->calls[1] + t->calls[2], 0);

@@ -12,9 +12,9 @@
 
 #include "prism/prism.h"
 #include "src/engine/context.h"
+#include "tests/support/engine_test.h"
 #include "tests/support/near.h"
 #include "tests/support/select_case.h"
-#include "tests/support/tiny_model.h"
 
 enum { HEADS = 3, D = 64, MAX_TOKENS = 700 };
 
@@ -28,17 +28,12 @@ static void copy_tensor(struct gb *g, const char *to, const char *from)
 static prism_model *make_model(void)
 {
     struct tiny_model t = tiny_qwen3();
-    struct prism_error err;
-    prism_model *m;
 
     t.n_layer = 1, t.n_head = t.n_head_kv = HEADS, t.head_dim = D;
     struct gb *g = tiny_build(&t);
     copy_tensor(g, "blk.0.attn_q.weight", "blk.0.attn_k.weight");
     copy_tensor(g, "blk.0.attn_q_norm.weight", "blk.0.attn_k_norm.weight");
-    if (prism_model_load(gb_write(g, "pooling.gguf"), NULL, &m, &err))
-        fail_msg("%s", err.text);
-    gb_free(g);
-    return m;
+    return load_built(g, "pooling.gguf");
 }
 
 /* The mask of a call, or none. */
@@ -82,18 +77,15 @@ static void check(const prism_model *m, const size_t *ends, size_t n_calls, uint
     struct call calls[8] = { 0 };
     int32_t tokens[MAX_TOKENS];
     struct prism_error err;
-    prism_context *ctx;
 
     for (size_t i = 0; i < MAX_TOKENS; i++)
         tokens[i] = (int32_t)(i * i * 2654435761u >> 7 & 255);
-    if (prism_context_create(m, &p, &ctx, &err))
-        fail_msg("%s", err.text);
+    prism_context *ctx = make_context(m, &p);
     for (size_t i = 0; i < n_calls; i++) {
         struct prism_prefill_params pp = { .mask = keep_mask, .mask_user = &calls[i], .logits = look_at_logits, .logits_user = &calls[i] };
         size_t from = i ? ends[i - 1] : 0;
         calls[i].n_vocab = m->hp.n_vocab;
-        if (prism_prefill(ctx, tokens + from, ends[i] - from, &pp, &err))
-            fail_msg("%s", err.text);
+        must(prism_prefill(ctx, tokens + from, ends[i] - from, &pp, &err), &err);
     }
     select_case_open(&c, 1);
     load_cache(&c, ctx);

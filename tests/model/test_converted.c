@@ -14,24 +14,6 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-static void load_quietly(struct gb *g, const char *what)
-{
-    struct loaded l;
-    hostile_load(&l, gb_write(g, "quiet.gguf"), false, false);
-    if (l.status || l.log_len)
-        fail_msg("%s: status %d \"%s\", warnings: %s", what, (int)l.status, l.err.text, l.log);
-    prism_model_free(l.model);
-}
-
-static void add(struct gb *g, const char *name, uint64_t n) { gb_add(g, name, prism_types[PRISM_F32].id, 1, &n, NULL, n * sizeof(float)); }
-static void add_layers(struct gb *g, const char *what, uint64_t n)
-{
-    char name[64];
-    for (int i = 0; i < 2; i++) {
-        snprintf(name, sizeof name, "blk.%d.%s", i, what);
-        add(g, name, n);
-    }
-}
 static void common(struct gb *g, const char *arch)
 {
     char key[64];
@@ -51,7 +33,7 @@ static void llama_2(struct gb *g)
     common(g, "llama");
     gb_str(g, "llama.tensor_data_layout", "Meta AI original pth");
     gb_f32(g, "llama.rope.scale_linear", 1);
-    add_layers(g, "attn_rot_embd.weight", 16);
+    tiny_add_layers(g, "attn_rot_embd.weight", 16);
 }
 static void llama_3_2(struct gb *g)
 {
@@ -108,7 +90,7 @@ static void test_converted_files(void **state)
         t.biases = rows[i].biases;
         struct gb *g = tiny_build(&t);
         rows[i].change(g);
-        load_quietly(g, rows[i].what);
+        hostile_load_quietly(g, rows[i].what);
         gb_free(g);
     }
 }

@@ -105,11 +105,7 @@ static const struct hostile_case keys[] = {
 
 static void no_ffn_up(struct gb *g) { gb_remove_tensor(g, "blk.0.ffn_up.weight"); }
 static void no_q_norm(struct gb *g) { gb_remove_tensor(g, "blk.1.attn_q_norm.weight"); }
-static void add_f32(struct gb *g, const char *name, uint64_t n)
-{
-    gb_add(g, name, prism_types[PRISM_F32].id, 1, &n, NULL, n * sizeof(float));
-}
-static void only_q_bias(struct gb *g) { add_f32(g, "blk.0.attn_q.bias", 64); }
+static void only_q_bias(struct gb *g) { gb_add_f32(g, "blk.0.attn_q.bias", 64); }
 static void transposed(struct gb *g)
 {
     struct gb_tensor *t = gb_tensor(g, "blk.0.ffn_up.weight");
@@ -129,10 +125,10 @@ static void norm_short(struct gb *g)
     t->n_bytes = 128;
 }
 static void freqs_q8_0(struct gb *g) { gb_add(g, "rope_freqs.weight", prism_types[PRISM_Q8_0].id, 1, (uint64_t[]){ 32 }, NULL, 34); }
-static void freqs_short(struct gb *g) { add_f32(g, "rope_freqs.weight", 8); }
-static void freqs_zero(struct gb *g) { add_f32(g, "rope_freqs.weight", 16); }
-static void extra(struct gb *g) { add_f32(g, "zzz.weight", 8); }
-static void extra_scale(struct gb *g) { add_f32(g, "blk.0.attn_q.scale", 1); }
+static void freqs_short(struct gb *g) { gb_add_f32(g, "rope_freqs.weight", 8); }
+static void freqs_zero(struct gb *g) { gb_add_f32(g, "rope_freqs.weight", 16); }
+static void extra(struct gb *g) { gb_add_f32(g, "zzz.weight", 8); }
+static void extra_scale(struct gb *g) { gb_add_f32(g, "blk.0.attn_q.scale", 1); }
 
 /* Row 3, block 1 of a matrix of 64 columns: block 7 of 34 bytes. */
 static void scale_bits(struct gb *g, uint16_t bits) { memcpy(gb_tensor(g, "blk.0.ffn_up.weight")->data + 7 * 34, &bits, 2); }

@@ -100,15 +100,6 @@ static const struct hostile_case quiet[] = {
     { 0, "no window", 'W', "", .set = U32("llama.attention.sliding_window", 0) },
 };
 
-static void load_quietly(struct gb *g, const char *what)
-{
-    struct loaded l;
-    hostile_load(&l, gb_write(g, "quiet.gguf"), false, false);
-    if (l.status || l.log_len)
-        fail_msg("%s: status %d \"%s\", warnings: %s", what, (int)l.status, l.err.text, l.log);
-    prism_model_free(l.model);
-}
-
 static void test_harmless_values(void **state)
 {
     (void)state;
@@ -116,7 +107,7 @@ static void test_harmless_values(void **state)
         struct tiny_model t = quiet[i].base == BASE_QWEN3 ? tiny_qwen3() : tiny_llama();
         struct gb *g = tiny_build(&t);
         hostile_apply(g, &quiet[i]);
-        load_quietly(g, quiet[i].what);
+        hostile_load_quietly(g, quiet[i].what);
         gb_free(g);
     }
 }
@@ -199,34 +190,25 @@ static void test_extremes(void **state)
 
 /* ---- tensors ---- */
 
-static void add(struct gb *g, const char *name, uint64_t n) { gb_add(g, name, prism_types[PRISM_F32].id, 1, &n, NULL, n * sizeof(float)); }
-static void add_layers(struct gb *g, const char *what, uint64_t n)
-{
-    char name[64];
-    for (int i = 0; i < 2; i++) {
-        snprintf(name, sizeof name, "blk.%d.%s", i, what);
-        add(g, name, n);
-    }
-}
 static void q_norm(struct gb *g)
 {
-    add_layers(g, "attn_q_norm.weight", 32);
-    add_layers(g, "attn_k_norm.weight", 32);
+    tiny_add_layers(g, "attn_q_norm.weight", 32);
+    tiny_add_layers(g, "attn_k_norm.weight", 32);
 }
-static void post_norm(struct gb *g) { add_layers(g, "post_attention_norm.weight", 64); }
-static void sinks(struct gb *g) { add(g, "blk.1.attn_sinks.weight", 2); }
-static void embd_norm(struct gb *g) { add(g, "token_embd_norm.weight", 64); }
-static void norm_bias(struct gb *g) { add(g, "output_norm.bias", 64); }
+static void post_norm(struct gb *g) { tiny_add_layers(g, "post_attention_norm.weight", 64); }
+static void sinks(struct gb *g) { gb_add_f32(g, "blk.1.attn_sinks.weight", 2); }
+static void embd_norm(struct gb *g) { gb_add_f32(g, "token_embd_norm.weight", 64); }
+static void norm_bias(struct gb *g) { gb_add_f32(g, "output_norm.bias", 64); }
 static void factors(struct gb *g)
 {
-    add(g, "rope_factors_long.weight", 16);
-    add(g, "rope_factors_short.weight", 16);
+    gb_add_f32(g, "rope_factors_long.weight", 16);
+    gb_add_f32(g, "rope_factors_short.weight", 16);
 }
-static void head(struct gb *g) { add(g, "cls.output.weight", 64); }
+static void head(struct gb *g) { gb_add_f32(g, "cls.output.weight", 64); }
 static void leftovers(struct gb *g)
 {
-    add_layers(g, "attn_rot_embd.weight", 16);
-    add_layers(g, "ffn_up.inp_scale", 1);
+    tiny_add_layers(g, "attn_rot_embd.weight", 16);
+    tiny_add_layers(g, "ffn_up.inp_scale", 1);
 }
 
 static const struct hostile_case tensors[] = {
@@ -246,7 +228,7 @@ static void test_tensors(void **state)
     struct tiny_model t = tiny_llama();
     struct gb *g = tiny_build(&t);
     leftovers(g);
-    load_quietly(g, "leftovers");
+    hostile_load_quietly(g, "leftovers");
     gb_free(g);
 }
 

@@ -44,6 +44,17 @@ static bool check_row(const struct error_row *r, size_t i, struct prism_error *e
     return true;
 }
 
+/* Other neighbours in each round. */
+static void check_mixed(const struct error_row *rows, size_t n)
+{
+    struct prism_error err;
+
+    memset(&err, 0xA5, sizeof err);
+    for (size_t step = 1; step <= 7; step += 3)
+        for (size_t i = 0, at = 0; i < n; i++, at = (at + step) % n)
+            check_row(&rows[at], at, &err);
+}
+
 void error_table_run(const struct error_row *rows, size_t n)
 {
     struct prism_error err;
@@ -53,16 +64,7 @@ void error_table_run(const struct error_row *rows, size_t n)
         if (check_row(&rows[i], i, &err))
             assert_int_equal(rows[i].call(NULL), rows[i].status);
     }
-}
-
-void error_table_mix(const struct error_row *rows, size_t n)
-{
-    struct prism_error err;
-
-    memset(&err, 0xA5, sizeof err);
-    for (size_t step = 1; step <= 7; step += 3) /* other neighbours each time */
-        for (size_t i = 0, at = 0; i < n; i++, at = (at + step) % n)
-            check_row(&rows[at], at, &err);
+    check_mixed(rows, n);
 }
 
 /* Whether the comment [from, to) names the status behind "Errors:". */

@@ -13,11 +13,9 @@ struct error_row {
 /* What a call returns instead when this host cannot provoke its status. */
 #define ERROR_ROW_DOES_NOT_APPLY ((enum prism_status)-1)
 
-/* Each call with an err that holds anything, and without: the status, the same in err, one line of text exactly after a failure. */
+/* Each call with an err that holds anything, and without: the status, the same in err, one line of text exactly after a failure. Then the calls
+ * after one another with the same err: what one left does not reach into the next. */
 void error_table_run(const struct error_row *rows, size_t n);
-
-/* Calls after one another with the same err: what one left does not reach into the next. */
-void error_table_mix(const struct error_row *rows, size_t n);
 
 /* The errors that a function's comment in prism.h lists behind "Errors:" are those of its rows. Returns how many functions were compared. */
 size_t error_table_documented(const struct error_row *rows, size_t n);

@@ -160,6 +160,8 @@ struct gb_tensor *gb_add(struct gb *g, const char *name, uint32_t type, uint32_t
     return t;
 }
 
+void gb_add_f32(struct gb *g, const char *name, uint64_t n) { gb_add(g, name, prism_types[PRISM_F32].id, 1, &n, NULL, n * sizeof(float)); }
+
 size_t gb_tensor_index(const struct gb *g, const char *name)
 {
     for (size_t i = 0; i < g->n_tensors; i++)

@@ -63,6 +63,7 @@ struct gb_pair *gb_append(struct gb *g, const void *key, size_t key_len, uint32_
 
 /* Tensors. data (n_bytes) is copied; NULL: zeros. */
 struct gb_tensor *gb_add(struct gb *g, const char *name, uint32_t type, uint32_t n_dims, const uint64_t *ne, const void *data, size_t n_bytes);
+void gb_add_f32(struct gb *g, const char *name, uint64_t n); /* n zeros */
 void gb_remove_tensor(struct gb *g, const char *name);
 struct gb_tensor *gb_tensor(struct gb *g, const char *name);
 

@@ -31,6 +31,15 @@ void hostile_load(struct loaded *l, const char *path, bool check_tensors, bool v
     l->status = prism_model_load(path, &p, &l->model, &l->err);
 }
 
+void hostile_load_quietly(struct gb *g, const char *what)
+{
+    struct loaded l;
+    hostile_load(&l, gb_write(g, "quiet.gguf"), false, false);
+    if (l.status || l.log_len)
+        fail_msg("%s: status %d \"%s\", warnings: %s", what, (int)l.status, l.err.text, l.log);
+    prism_model_free(l.model);
+}
+
 static struct gb *build_base(enum hostile_base base)
 {
     struct tiny_model m = base == BASE_QWEN3 ? tiny_qwen3() : tiny_llama();

@@ -15,6 +15,9 @@ struct loaded {
 };
 void hostile_load(struct loaded *l, const char *path, bool check_tensors, bool vocab_only);
 
+/* Writes the file and loads it; fails the test when that is refused or warned of. what: the file, in words. */
+void hostile_load_quietly(struct gb *g, const char *what);
+
 enum hostile_base { BASE_LLAMA, BASE_QWEN3, BASE_SPM };
 
 /* A key set to a value before the file is written; key NULL: none. */

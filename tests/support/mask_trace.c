@@ -8,29 +8,15 @@
 
 #include <cmocka.h>
 
+#include "tests/support/engine_test.h"
 #include "tests/support/near.h"
 #include "tests/support/reference.h"
-#include "tests/support/tiny_model.h"
-
-static void must(enum prism_status s, const struct prism_error *err)
-{
-    if (s)
-        fail_msg("%s", err->text);
-}
-
-prism_model *trace_load(const char *path)
-{
-    struct prism_error err;
-    prism_model *m;
-    must(prism_model_load(path, NULL, &m, &err), &err);
-    return m;
-}
 
 prism_model *trace_tiny_model(const char *name, uint32_t n_layer)
 {
     struct tiny_model t = tiny_qwen3();
     t.n_layer = n_layer, t.n_head = 4, t.n_head_kv = 2;
-    return trace_load(tiny_write(&t, name));
+    return load_tiny(&t, name);
 }
 
 struct prism_context_params trace_params(uint32_t n_ctx)
@@ -38,14 +24,6 @@ struct prism_context_params trace_params(uint32_t n_ctx)
     return (struct prism_context_params){ .n_ctx = n_ctx, .n_threads = 1,
                                           .attention = { .selector = "prism", .block = 32, .p_high = 0.7f, .p_low = 0.7f,
                                                          .dense_tail = PRISM_NO_TAIL } };
-}
-
-prism_context *trace_context(const prism_model *m, const struct prism_context_params *p)
-{
-    struct prism_error err;
-    prism_context *c;
-    must(prism_context_create(m, p, &c, &err), &err);
-    return c;
 }
 
 static size_t n_vocab(const prism_model *m)
@@ -58,11 +36,7 @@ static size_t n_vocab(const prism_model *m)
 int32_t *trace_tokens(const prism_model *m, size_t n)
 {
     int32_t *tokens = malloc(n * sizeof *tokens);
-    uint32_t s = 12345, vocabulary = (uint32_t)n_vocab(m);
-    for (size_t i = 0; i < n; i++) {
-        s = s * 1664525u + 1013904223u;
-        tokens[i] = (int32_t)((s >> 8) % vocabulary);
-    }
+    make_tokens(tokens, n, (uint32_t)n_vocab(m));
     return tokens;
 }
 
@@ -159,7 +133,7 @@ bool trace_same_logits(const struct trace *a, const struct trace *b, size_t from
 struct trace *trace_call(const prism_model *m, const struct prism_context_params *p, const int32_t *tokens, size_t n)
 {
     struct trace *t = trace_new(m);
-    prism_context *c = trace_context(m, p);
+    prism_context *c = make_context(m, p);
     trace_feed(c, t, tokens, n, true);
     prism_context_free(c);
     return t;

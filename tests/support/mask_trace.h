@@ -18,13 +18,12 @@ struct trace {
  * these models have up to three; keys and values in F16. */
 #define TRACE_ERROR (0.026 * 1.5 + 4 * 0x1p-11)
 
-/* All of these fail the test rather than return an error. Models: 4 heads of 64 on 2 kv heads, or a file. */
+/* Contexts are made by engine_test.h's make_context. All of these fail the test too rather than return an error. */
+/* 4 heads of 64 on 2 kv heads. */
 prism_model *trace_tiny_model(const char *name, uint32_t n_layer);
-prism_model *trace_load(const char *path);
 /* Prism, blocks of 32, p 0.7, no dense tail, one thread. */
 struct prism_context_params trace_params(uint32_t n_ctx);
-prism_context *trace_context(const prism_model *m, const struct prism_context_params *p);
-int32_t *trace_tokens(const prism_model *m, size_t n); /* malloc'ed, the first n of a fixed sequence */
+int32_t *trace_tokens(const prism_model *m, size_t n); /* malloc'ed, those of make_tokens */
 
 struct trace *trace_new(const prism_model *m);
 void trace_free(struct trace *t);

@@ -115,6 +115,12 @@ static void add_vector(struct gb *g, int layer, const char *name, uint32_t n, fl
     free(v);
 }
 
+void tiny_add_layers(struct gb *g, const char *name, uint64_t n)
+{
+    for (int layer = 0; layer < 2; layer++)
+        gb_add_f32(g, layer_name(layer, name), n);
+}
+
 /* ---- vocabularies ---- */
 
 static const char *const gpt2_merges[] = {

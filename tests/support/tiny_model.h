@@ -27,6 +27,9 @@ struct tiny_model tiny_qwen3(void);   /* head_dim 64: not n_embd / n_head */
  * that activations keep their size; norms lie around 1. */
 struct gb *tiny_build(const struct tiny_model *m);
 
+/* A tensor of n F32 zeros in each of two layers, as blk.<layer>.<name>. */
+void tiny_add_layers(struct gb *g, const char *name, uint64_t n);
+
 /* Builds and writes test_tmp_dir()/name; the path lives as that of gb_write. */
 const char *tiny_write(const struct tiny_model *m, const char *name);
 

@@ -21,6 +21,7 @@
 
 #include "prism/prism.h"
 #include "src/threads/team.h"
+#include "tests/support/thread_test.h"
 #include "tests/support/tiny_model.h"
 
 /* ---- a pthread_create that can refuse ---- */
@@ -61,16 +62,6 @@ static unsigned wrong_jobs(struct prism_team *team, int phases)
     for (int j = 0; j < JOBS; j++)
         wrong += runs[j] != (unsigned)phases;
     return wrong;
-}
-
-static struct prism_team *new_team(uint32_t n_threads, bool bind)
-{
-    struct prism_team *team;
-    struct prism_error err = { 0 };
-
-    if (prism_team_create(n_threads, bind, &team, &err) != PRISM_OK)
-        fail_msg("team of %u: %s", n_threads, err.text);
-    return team;
 }
 
 /* Runs fn in a child of the process; returns its result, below 100, or 100 + the signal that ended it: SIGALRM if it hangs. */

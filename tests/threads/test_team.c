@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "src/threads/team.h"
+#include "tests/support/thread_test.h"
 
 #define MAX_JOBS 1000
 #define MAX_SIZE 7
@@ -66,16 +67,6 @@ static unsigned wrong_jobs(struct prism_team *team, size_t n_jobs)
     for (size_t j = 0; j < MAX_JOBS; j++)
         wrong += t.runs[j] != (j < n_jobs);
     return wrong;
-}
-
-static struct prism_team *new_team(uint32_t n_threads, bool bind)
-{
-    struct prism_team *team;
-    struct prism_error err = { 0 };
-
-    if (prism_team_create(n_threads, bind, &team, &err) != PRISM_OK)
-        fail_msg("team of %u: %s", n_threads, err.text);
-    return team;
 }
 
 static void each_job_once(void **state)

@@ -111,8 +111,9 @@ struct prism_gemv {
 
 /* ---- vectors ---------------------------------------------------------------------------------------------------------- */
 
-/* y[i] = w[i] * x[i] / sqrt(mean(x^2) + eps), i < n. y == x allowed. Sum of squares within 1e-6 relative. All y are NaN when an x is infinite. */
-typedef void prism_rms_norm_fn(float *y, const float *x, const float *w, size_t n, float eps);
+/* y[i] = w[i] * x[i] / sqrt(mean(x^2) + eps), i < n. y == x allowed. Returns the sum of squares, within 1e-6 relative. All y are NaN when an x
+ * is infinite. */
+typedef double prism_rms_norm_fn(float *y, const float *x, const float *w, size_t n, float eps);
 
 /* Rotate the first n_rot values of one head in place by n_rot/2 angles; c, s: n_rot/2 cosines and sines (already times the
  * YaRN magnitude). interleaved: pairs (2i, 2i+1), the "NORM" order; else (i, i + n_rot/2), the "NEOX" order. */

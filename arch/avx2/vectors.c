@@ -25,7 +25,7 @@ static double sum_of_squares(const float *x, size_t n)
     return vec_sum_pd(_mm256_add_pd(_mm256_add_pd(s0, s1), _mm256_add_pd(s2, s3)));
 }
 
-void prism_rms_norm_f32_avx2(float *y, const float *x, const float *w, size_t n, float eps)
+double prism_rms_norm_f32_avx2(float *y, const float *x, const float *w, size_t n, float eps)
 {
     const double sum = sum_of_squares(x, n);
     const __m256 scale = _mm256_set1_ps(sum < (double)INFINITY ? (float)(1.0 / sqrt(sum / (double)n + (double)eps)) : NAN);
@@ -34,6 +34,7 @@ void prism_rms_norm_f32_avx2(float *y, const float *x, const float *w, size_t n,
         _mm256_storeu_ps(y + i, _mm256_mul_ps(_mm256_mul_ps(_mm256_loadu_ps(x + i), scale), _mm256_loadu_ps(w + i)));
     if (i < n)
         vec_store_n(y + i, _mm256_mul_ps(_mm256_mul_ps(vec_load_n(x + i, n - i), scale), vec_load_n(w + i, n - i)), n - i);
+    return sum;
 }
 
 static void rope_pair(float *a, float *b, float c, float s)

@@ -20,7 +20,7 @@ static double sum_of_squares(const float *x, size_t n)
     return _mm512_reduce_add_pd(_mm512_add_pd(s0, s1));
 }
 
-void prism_rms_norm_f32_avx512(float *y, const float *x, const float *w, size_t n, float eps)
+double prism_rms_norm_f32_avx512(float *y, const float *x, const float *w, size_t n, float eps)
 {
     const double sum = sum_of_squares(x, n);
     const __m512 scale = _mm512_set1_ps(sum < (double)INFINITY ? (float)(1.0 / sqrt(sum / (double)n + (double)eps)) : NAN);
@@ -29,6 +29,7 @@ void prism_rms_norm_f32_avx512(float *y, const float *x, const float *w, size_t 
         const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(in, x + i), scale);
         _mm512_mask_storeu_ps(y + i, in, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(in, w + i)));
     }
+    return sum;
 }
 
 /* Pairs (2i, 2i+1), eight at a time: c and s are doubled to the pairs' lanes, the other value of each pair comes by a swap;

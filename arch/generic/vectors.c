@@ -6,7 +6,7 @@
 #include "arch/generic/generic.h"
 
 /* Source: Zhang & Sennrich 2019, RMSNorm. The sum of squares is kept in double. */
-void prism_rms_norm_f32_generic(float *y, const float *x, const float *w, size_t n, float eps)
+double prism_rms_norm_f32_generic(float *y, const float *x, const float *w, size_t n, float eps)
 {
     double sum = 0;
     for (size_t i = 0; i < n; i++)
@@ -14,6 +14,7 @@ void prism_rms_norm_f32_generic(float *y, const float *x, const float *w, size_t
     float scale = sum < (double)INFINITY ? (float)(1.0 / sqrt(sum / (double)n + (double)eps)) : NAN;
     for (size_t i = 0; i < n; i++)
         y[i] = x[i] * scale * w[i];
+    return sum;
 }
 
 /* Source: Su et al. 2021, RoFormer. */

@@ -8,7 +8,7 @@
 #include "arch/neon/neon.h"
 
 /* Source: Zhang & Sennrich 2019, RMSNorm. The sum of squares is kept in double, as in the generic kernel. */
-void prism_rms_norm_f32_neon(float *y, const float *x, const float *w, size_t n, float eps)
+double prism_rms_norm_f32_neon(float *y, const float *x, const float *w, size_t n, float eps)
 {
     float64x2_t sum0 = vdupq_n_f64(0), sum1 = sum0, sum2 = sum0, sum3 = sum0;
     size_t i = 0;
@@ -30,6 +30,7 @@ void prism_rms_norm_f32_neon(float *y, const float *x, const float *w, size_t n,
         vst1q_f32(y + i, vmulq_f32(vmulq_n_f32(vld1q_f32(x + i), scale), vld1q_f32(w + i)));
     for (; i < n; i++)
         y[i] = x[i] * scale * w[i];
+    return sum;
 }
 
 /* Source: Su et al. 2021, RoFormer. Products and their difference are rounded apart, as in the generic kernel. */

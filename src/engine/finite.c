@@ -5,8 +5,6 @@
 
 enum { LANES = 16 }; /* sums side by side, which the compiler turns into vectors */
 
-static const float tame_limit = 0x1p116f; /* a sum over 64 such products still has room in fp32 */
-
 static float sum_lanes(const float lane[LANES])
 {
     float sum = 0;
@@ -15,17 +13,13 @@ static float sum_lanes(const float lane[LANES])
     return sum;
 }
 
-bool prism_is_tame(const float *x, size_t n)
+double prism_head_squares(const struct prism_context *c, const float *x)
 {
-    float lane[LANES] = { 0 };
-    size_t i = 0;
+    size_t d = c->model->hp.head_dim;
+    float sum, none[2];
 
-    for (; i + LANES <= n; i += LANES)
-        for (size_t l = 0; l < LANES; l++)
-            lane[l] += x[i + l] * x[i + l];
-    for (; i < n; i++)
-        lane[0] += x[i] * x[i];
-    return sum_lanes(lane) < tame_limit; /* false for NaN */
+    c->kernels->band_dots(&sum, none, none + 1, x, x, 1, d, d, d);
+    return (double)sum;
 }
 
 bool prism_is_finite(const float *x, size_t n)
@@ -52,20 +46,22 @@ static bool all_below(const uint16_t *x, size_t n, int16_t limit)
     return most < limit;
 }
 
-bool prism_store_kv(const struct prism_context *c, void *at, const float *x, size_t n)
+bool prism_store_kv(const struct prism_context *c, void *at, const float *x)
 {
+    size_t d = c->model->hp.head_dim;
+
     switch (c->kv_format) {
     case PRISM_KVF_F16:
-        c->kernels->f32_to_f16(at, x, n);
-        return all_below(at, n, 0x7c00);
+        c->kernels->f32_to_f16(at, x, d);
+        return all_below(at, d, 0x7c00);
     case PRISM_KVF_BF16:
-        c->kernels->f32_to_bf16(at, x, n);
-        return all_below(at, n, 0x7f80) && prism_is_tame(x, n);
+        c->kernels->f32_to_bf16(at, x, d);
+        return all_below(at, d, 0x7f80) && prism_is_tame(prism_head_squares(c, x));
     case PRISM_KVF_F32:
         break;
     }
-    memcpy(at, x, n * sizeof *x);
-    return prism_is_tame(x, n);
+    memcpy(at, x, d * sizeof *x);
+    return prism_is_tame(prism_head_squares(c, x));
 }
 
 /* ---- the first fault of a call ---- */

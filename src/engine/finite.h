@@ -17,14 +17,18 @@ enum prism_fault {
     PRISM_FAULT_LOGITS,
 };
 
-/* Whether the sum of squares of x[0..n) is a number that norms and dot products in fp32 can work with: no NaN, no infinity, below 2^116. */
-bool prism_is_tame(const float *x, size_t n);
+/* Whether a row's sum of squares is a number that norms and dot products in fp32 can work with: no NaN, no infinity, below 2^116, so that a
+ * sum over 64 such products still has room. (A norm makes zeros of a sum of squares that fp32 cannot hold.) */
+static inline bool prism_is_tame(double squares) { return squares < 0x1p116; /* false for NaN */ }
+
+/* Sum of squares of a head, in fp32. */
+double prism_head_squares(const struct prism_context *c, const float *x);
 
 /* Whether x[0..n) holds no NaN and no infinity. */
 bool prism_is_finite(const float *x, size_t n);
 
-/* Stores n values in the cache's type; false: what is stored is not finite, or not tame. */
-bool prism_store_kv(const struct prism_context *c, void *at, const float *x, size_t n);
+/* Stores a head in the cache's type; false: what is stored is not finite, or not tame. */
+bool prism_store_kv(const struct prism_context *c, void *at, const float *x);
 
 /* From any thread, once per fault: the call fails after the running phase. Of several the first position counts, then the first kind, then
  * the first head, for any number of threads. */

@@ -51,17 +51,15 @@ struct rope_job {
     float *kv;            /* [n_rows][y_width]: keys, then values */
 };
 
-/* False: the head is not tame before its norm (which would make zeros of a sum of squares that overflows), or without one. */
+/* False: the head is not tame before its norm, or without one. */
 static bool head_norm_rope(const struct prism_context *c, float *head, const float *norm, size_t table_row)
 {
     const struct prism_hparams *hp = &c->model->hp;
     size_t half = hp->n_rot / 2;
-    bool tame = prism_is_tame(head, hp->head_dim);
+    double squares = norm ? c->kernels->rms_norm(head, head, norm, hp->head_dim, hp->rms_eps) : prism_head_squares(c, head);
 
-    if (norm)
-        c->kernels->rms_norm(head, head, norm, hp->head_dim, hp->rms_eps);
     c->kernels->rope(head, c->rope_cos + table_row * half, c->rope_sin + table_row * half, hp->n_rot, hp->rope_interleaved);
-    return tame;
+    return prism_is_tame(squares);
 }
 
 /* One token's rotated keys and its values enter the cache. tame: of the keys before their rotation. */
@@ -72,9 +70,9 @@ static void store_head(const struct rope_job *j, size_t head, size_t pos, const 
 
     if (!tame)
         prism_note_fault(c, PRISM_FAULT_KEYS, pos, head);
-    if (!prism_store_kv(c, prism_kv_at(c, c->k_cache, j->index, head, pos), k, d))
+    if (!prism_store_kv(c, prism_kv_at(c, c->k_cache, j->index, head, pos), k))
         prism_note_fault(c, prism_is_finite(k, d) ? PRISM_FAULT_KEY_RANGE : PRISM_FAULT_KEYS, pos, head);
-    if (!prism_store_kv(c, prism_kv_at(c, c->v_cache, j->index, head, pos), v, d))
+    if (!prism_store_kv(c, prism_kv_at(c, c->v_cache, j->index, head, pos), v))
         prism_note_fault(c, prism_is_finite(v, d) ? PRISM_FAULT_VALUE_RANGE : PRISM_FAULT_VALUES, pos, head);
 }
 

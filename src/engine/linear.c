@@ -23,9 +23,8 @@ void prism_norm_rows(struct prism_context *c, void *arg, size_t row, size_t n_ro
 
     for (size_t r = 0; r < n_rows; r++) {
         const float *x = s->x + (row + r) * n;
-        if (!prism_is_tame(x, n)) /* a sum of squares that overflows would become a row of zeros */
+        if (!prism_is_tame(c->kernels->rms_norm(out + r * n, x, s->weight, n, c->model->hp.rms_eps)))
             prism_note_fault(c, s->fault, s->pos + row + r, 0);
-        c->kernels->rms_norm(out + r * n, x, s->weight, n, c->model->hp.rms_eps);
     }
 }
 

@@ -26,7 +26,7 @@ FLAGS_avx512bf16     := $(FLAGS_avx512vnni) -mavx512bf16
 FLAGS_neon           := -march=armv8-a
 FLAGS_neon_i8mm_bf16 := -march=armv8.2-a+dotprod+i8mm+bf16+fp16
 
-PKGS       := sleef hwloc libpcre2-8
+PKGS       := sleef hwloc libpcre2-8 lapack
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 PNG_CFLAGS := $(shell pkg-config --cflags libpng 2>/dev/null)

@@ -194,6 +194,20 @@ typedef void prism_band_dots_fn(float *before, float *inside, float *after, cons
 /* p[i] = floor(P[i] * 2^30 + 0.5), P = softmax(x[0..n)), n >= 1. x finite. P within 2e-6 relative plus half a unit. */
 typedef void prism_softmax_q30_fn(uint32_t *p, const float *x, size_t n);
 
+/* The largest product of each sketched query with the keys of a block (src/attention/sketch.h), in integers: exact, the same at every level.
+ * best[i] = max over the row's keys j of the sum over c < rank of q[i][c] * (keys[c / 4][j][c % 4] - 128). */
+struct prism_sketch_rows {
+    int32_t *best;         /* [rows] */
+    const int8_t *q;       /* [rows][rank], -127..127 */
+    const int32_t *bias;   /* [rows] 128 times the sum of the row of q */
+    size_t rows, rank;     /* rank: a multiple of 16, 16..PRISM_MAX_HEAD_DIM */
+    const uint8_t *keys;   /* [rank / 4][block][4]: key + 128, 1..255 */
+    size_t block;          /* a multiple of 32 */
+    bool causal;           /* row i has the keys 0..seen + i only (seen + rows <= block); else all of the block */
+    size_t seen;
+};
+typedef void prism_sketch_rows_fn(const struct prism_sketch_rows *a);
+
 /* ---- what the processor can do at most ---- */
 
 enum prism_peak_kind { PRISM_PEAK_F32, PRISM_PEAK_I8, PRISM_PEAK_I16, PRISM_PEAK_BF16, PRISM_N_PEAKS };
@@ -232,6 +246,7 @@ struct prism_kernels {
 
     prism_band_dots_fn *band_dots;
     prism_softmax_q30_fn *softmax_q30;
+    prism_sketch_rows_fn *sketch_rows;
 
     prism_peak_fn *peak[PRISM_N_PEAKS];                /* NULL where the level has no instruction for it; fp32 always */
 };

@@ -157,6 +157,7 @@ struct prism_attention_params {
     uint32_t min_budget;           /* flexprefill: tokens; default 0 */
     uint32_t stride;               /* xattention: default 8 */
     float threshold;               /* xattention: default 0.9 */
+    float row_mass;                /* prism-rows: the part of a row's probability that makes it need a block; default 0.1 */
 };
 
 /* Zero means the default for every field. */

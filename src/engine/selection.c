@@ -64,14 +64,14 @@ enum prism_status prism_selection_set_up(struct prism_context *c, const struct p
     c->plan.block = g->block ? g->block : s->selector ? 64 : PRISM_DENSE_BLOCK;
     if (c->plan.block != 32 && c->plan.block != 64 && c->plan.block != 128 && c->plan.block != 256)
         return prism_fail(err, PRISM_E_ARG, "attention block: expected 32, 64, 128 or 256, found %u", g->block);
-    if (!in_unit(p_high) || !in_unit(p_low) || !in_unit(gamma) || !in_unit(threshold))
+    if (!in_unit(p_high) || !in_unit(p_low) || !in_unit(gamma) || !in_unit(threshold) || !in_unit(g->row_mass != 0 ? g->row_mass : 0.1f))
         return prism_fail(err, PRISM_E_ARG, "attention: p, gamma and threshold must lie in (0, 1]");
     s->params = (struct prism_select_params){
         .p_high = (double)p_high, .p_low = (double)p_low, .energy = g->causal_energy ? PRISM_ENERGY_CAUSAL : PRISM_ENERGY_GLOBAL,
         .sink = g->sink ? g->sink : 128, .window = g->window ? g->window : 2048,
         .vertical = g->vertical ? g->vertical : 1000, .slash = g->slash ? g->slash : 6096,
         .gamma = (double)gamma, .tau = g->tau != 0 ? (double)g->tau : 0.1, .min_budget = g->min_budget,
-        .stride = g->stride ? g->stride : 8, .threshold = (double)threshold,
+        .stride = g->stride ? g->stride : 8, .threshold = (double)threshold, .row_mass = g->row_mass != 0 ? (double)g->row_mass : 0.1,
     };
     if (c->plan.block % s->params.stride)
         return prism_fail(err, PRISM_E_ARG, "xattention stride: expected a divisor of the block %u, found %u", c->plan.block, g->stride);
@@ -109,6 +109,20 @@ void prism_selection_layout(struct prism_context *c, struct prism_arena *a)
 
     if (!s->selector)
         return;
+    if (s->selector->sketched) {
+        s->sketch = prism_arena_take(a, layers, sizeof *s->sketch);
+        struct prism_sketch one = { .max_blocks = n };
+        for (uint64_t l = 0; l < layers; l++) {
+            one.k_map = prism_arena_take(a, hp->n_head_kv, d * d * sizeof(float));
+            one.q_map = prism_arena_take(a, hp->n_head_kv, d * d * sizeof(float));
+            one.rank = prism_arena_take(a, hp->n_head_kv, sizeof *one.rank);
+            one.n_done = prism_arena_take(a, 1, sizeof *one.n_done);
+            one.keys = prism_arena_take(a, hp->n_head_kv, n * c->plan.block * prism_sketch_dim(d));
+            one.k_scale = prism_arena_take(a, hp->n_head_kv, n * sizeof(float));
+            if (a->base)
+                s->sketch[l] = one;
+        }
+    }
     s->dim_order = prism_arena_take(a, d, sizeof *s->dim_order);
     s->k_sum = prism_arena_take(a, layers * hp->n_head_kv, n * d * sizeof(float));
     s->k_sum_open = prism_arena_take(a, layers * hp->n_head_kv, d * sizeof(float));
@@ -373,6 +387,7 @@ bool prism_selection_run(struct prism_context *c, size_t layer, struct prism_spa
     call.q = c->q, call.k = prism_kv_at(c, c->k_cache, layer, 0, 0);
     call.shared = s->shared, call.scratch = c->thread_scratch, call.scratch_bytes = c->thread_bytes;
     call.mask = mask, call.mass = s->mass;
+    call.sketch = s->sketch ? &s->sketch[layer] : NULL;
     if ((s->selector->pooled && !prism_context_run(c, PRISM_PHASE_SELECT, hp->n_head + hp->n_head_kv, 0, mean_job, &j)) ||
         !prism_select(s->selector, &call))
         return false;

@@ -44,7 +44,7 @@ static const struct cli cli = {
     .usage = "answers -m MODEL [-f FOLDER] [options]",
     .about = "Counts the answers inside documents that a prefill gets right, by kind of question and by distance of the fact, with\n"
              "dense attention and with selectors of key blocks. --attn takes a list; NAME@X sets the number that decides a\n"
-             "selector's density: --prism-p (prism, meanpool), --xattn-threshold, --flex-gamma, --stream-window, --vs-slash.\n"
+             "selector's density: --prism-p (prism, meanpool), --prism-t (prism-rows), --xattn-threshold, --flex-gamma, --stream-window, --vs-slash.\n"
              "Density: chosen part of the causal blocks. Speedup: of attention with the selection, over dense.\n",
     .examples = "  prism-bench answers -m models/gutenberg-tasks-52m-q8_0.gguf --lengths 8192 --attn prism@0.95,prism@0.98,xattention@0.95\n"
                 "  prism-bench answers -m models/gutenberg-tasks-52m-q8_0.gguf --prism-dense-tail 0 --csv -o answers.png\n",
@@ -110,6 +110,8 @@ static bool set_knob(struct attention_options *a, const struct subject *s)
 {
     if (!strcmp(s->name, "prism") || !strcmp(s->name, "meanpool") || !strcmp(s->name, "auto"))
         a->p = s->knob;
+    else if (!strcmp(s->name, "prism-rows"))
+        a->row_mass = s->knob;
     else if (!strcmp(s->name, "xattention"))
         a->threshold = s->knob;
     else if (!strcmp(s->name, "flexprefill"))

@@ -34,11 +34,11 @@ PNG_LIBS   := $(shell pkg-config --libs libpng 2>/dev/null)
 
 # No -ffast-math, contraction off: an FMA is written where one is meant. Frame pointers and symbols stay for perf.
 CFLAGS     ?= -O3 -g
-C_BASE     := -std=c11 -fno-omit-frame-pointer -ffp-contract=off -fopenmp -fvisibility=hidden -Wall -Wextra -Wshadow \
+C_BASE     := -std=c11 -fno-omit-frame-pointer -ffp-contract=off -fvisibility=hidden -Wall -Wextra -Wshadow \
               -Wstrict-prototypes -Wmissing-prototypes -Wvla
-C_ALL       = $(C_BASE) $(CFLAGS) $(LEVEL_FLAGS) $(CFLAGS_EXTRA)
+C_ALL       = $(C_BASE) $(CFLAGS) $(LIB_FLAGS) $(LEVEL_FLAGS) $(OPENMP) $(CFLAGS_EXTRA)
 PREPROCESS := -D_GNU_SOURCE -I. -Iinclude -MMD -MP $(CPPFLAGS)
-LIBS       := $(PKG_LIBS) -fopenmp -lm $(LDLIBS)
+LIBS       := $(PKG_LIBS) -pthread -lm $(LDLIBS)
 
 LIB_SRC  := $(wildcard src/*/*.c) arch/detect.c $(foreach l,$(LEVELS),$(wildcard arch/$(l)/*.c))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
@@ -59,7 +59,7 @@ SUBMAKE_FLAGS = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all build demo run-demo test run-tests check-asan check-tsan check-arm check-avx512 check-hostile bench paper run-paper selectors run-selectors compare run-compare install uninstall clean
+.PHONY: help setup all build demo run-demo test run-tests check-clang run-clang check-asan check-tsan check-arm check-avx512 check-hostile check-mutants fuzz bench paper run-paper selectors run-selectors compare run-compare install uninstall clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -74,20 +74,11 @@ build: $(LIB) $(TOOLS)
 
 # ---- demo --------------------------------------------------------------------------------------------------------
 
-DEMO_MODEL  := models/gutenberg-38m-q8_0.gguf
-DEMO_PROMPT := models/prompts/secret-6.txt
-
-demo: setup ## answer a question about a text of 14 thousand tokens
+demo: setup ## a model answers a question about a text of 14 thousand tokens; PROMPT=models/prompts/secret-8.txt for another
 	@$(MAKE) $(SUBMAKE_FLAGS) run-demo
 
 run-demo: $(BUILD)/prism-run
-	@echo "A model of 38 million parameters reads $(DEMO_PROMPT), 14 thousand tokens of a novel in which facts"
-	@echo "were hidden, and continues it. The text ends with a question:"
-	@echo
-	@tail -n 2 $(DEMO_PROMPT)
-	@echo; echo
-	@echo "$(BUILD)/prism-run -m $(DEMO_MODEL) -f $(DEMO_PROMPT) -n 64 --temp 0"
-	@$(BUILD)/prism-run -m $(DEMO_MODEL) -f $(DEMO_PROMPT) -n 64 --temp 0
+	@PROMPT="$(PROMPT)" tools/demo.sh $(BUILD)
 
 # ---- tests -------------------------------------------------------------------------------------------------------
 
@@ -97,14 +88,24 @@ test: setup ## build everything and run all tests at every level that this host 
 run-tests: $(TESTS) $(TOOLS)
 	@PRISM_BUILD="$(BUILD)" CC="$(CC)" MAKE="$(MAKE)" tests/run-tests.sh $(CHOSEN_TESTS)
 
+# Besides the quick rooms, tests that meet every kernel family and a whole model.
+CLANG       ?= clang
+CLANG_TESTS  = $(filter-out $(SLOW_TESTS),$(TESTS)) tests/embed/test_embed.sh \
+               $(patsubst %,$(BUILD)/tests/%,arch/test_dispatch arch/test_vectors arch/test_gemv arch/test_groups arch/test_linear engine/test_key_outliers)
+
+check-clang: ## build everything with clang, warnings being errors, and run the quick tests
+	@CC="$(CLANG)" tools/setup.sh "make check-clang"
+	@$(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/clang CC="$(CLANG)" CFLAGS_EXTRA="$(CFLAGS_EXTRA) -Werror" run-clang
+
+run-clang: $(TESTS) $(TOOLS)
+	@PRISM_BUILD="$(BUILD)" CC="$(CC)" MAKE="$(MAKE)" tests/run-tests.sh $(CLANG_TESTS)
+
 check-asan: setup ## the test programs under AddressSanitizer and UndefinedBehaviorSanitizer
 	@TEST_TIMEOUT=900 $(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/asan CFLAGS="-O1 -g" TEST_SCRIPTS= \
 	    CFLAGS_EXTRA="-fsanitize=address,undefined -fno-sanitize-recover=all" run-tests
 
-# libgomp is not instrumented: src/threads/team.c and tests/threads/tsan.supp say what is seen all the same.
 check-tsan: setup ## the concurrency tests under ThreadSanitizer
-	@TEST_TIMEOUT=900 TSAN_OPTIONS=suppressions=tests/threads/tsan.supp $(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/tsan \
-	    CFLAGS="-O2 -g" CFLAGS_EXTRA=-fsanitize=thread run-tsan
+	@TEST_TIMEOUT=900 $(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/tsan CFLAGS="-O2 -g" CFLAGS_EXTRA=-fsanitize=thread run-tsan
 
 run-tsan: $(filter %/test_team %/test_concurrent,$(TESTS))
 	@tests/run-tests.sh $^
@@ -140,11 +141,29 @@ check-avx512: setup ## the tests of arch/ with the AVX-512 kernels translated to
 run-simde: $(filter $(BUILD)/tests/arch/%,$(TESTS))
 	@tests/run-tests.sh $^
 
+check-mutants: setup ## planted mistakes: each of tests/mutants must turn its test red; T=text limits them
+	@BUILD="$(BUILD)" MAKE="$(MAKE)" T="$(T)" tests/run-mutants.sh
+
 check-hostile: setup ## damaged and hostile model files alone
 	@$(MAKE) $(SUBMAKE_FLAGS) run-hostile
 
 run-hostile: $(filter %/test_hostile %/test_hostile_model,$(TESTS))
 	@tests/run-tests.sh $^
+
+# libFuzzer comes with clang. The corpus in tests/fuzz/corpus holds what once was found; what a run discovers stays below $(BUILD).
+SECONDS    ?= 60
+FUZZ_CC    ?= clang
+FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+
+fuzz: setup ## damaged models by libFuzzer, through loading, tokenizing and prefill; SECONDS=1800 for longer
+	@command -v clang >/dev/null || tools/apt-install.sh "make fuzz" clang
+	@$(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/fuzz CC="$(FUZZ_CC)" CFLAGS="-O1 -g" CFLAGS_EXTRA="$(FUZZ_FLAGS)" run-fuzz
+
+run-fuzz: $(BUILD)/fuzz_model $(BUILD)/make_seeds
+	@mkdir -p $(BUILD)/seeds $(BUILD)/found
+	@$(BUILD)/make_seeds $(BUILD)/seeds
+	@$(BUILD)/fuzz_model -max_total_time=$(SECONDS) -max_len=131072 -mutate_depth=2 -cross_over=0 -len_control=0 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 \
+	    -artifact_prefix=$(BUILD)/ $(BUILD)/found $(BUILD)/seeds $(wildcard tests/fuzz/corpus)
 
 bench: setup ## time every kernel at every level; T=attention limits it to kernels with that text in name, type or shape
 	@$(MAKE) $(SUBMAKE_FLAGS) $(BUILD)/prism-bench
@@ -178,7 +197,7 @@ install: all ## copy library, header, tools and pkg-config file below $(DESTDIR)
 	install -m 755 $(INSTALLED_TOOLS:%=$(BUILD)/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib
 	install -m 644 include/prism/prism.h $(DESTDIR)$(PREFIX)/include/prism
-	sed 's/@VERSION@/$(VERSION)/; s|@LIBS@|$(strip $(PKG_LIBS)) -fopenmp -lm|' tools/prismcpu.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/prismcpu.pc
+	sed 's/@VERSION@/$(VERSION)/; s|@LIBS@|$(strip $(PKG_LIBS)) -pthread -lm|' tools/prismcpu.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/prismcpu.pc
 
 uninstall: ## remove what install copied
 	rm -f $(INSTALLED_TOOLS:%=$(DESTDIR)$(PREFIX)/bin/%) $(DESTDIR)$(PREFIX)/lib/libprismcpu.a \
@@ -190,7 +209,14 @@ clean: ## remove build/
 
 # ---- how things are built ----------------------------------------------------------------------------------------
 
+# The library may become part of a shared object: a plugin, a module of an interpreter.
+$(LIB_OBJ): LIB_FLAGS := -fPIC
+
 $(foreach l,$(LEVELS),$(eval $(BUILD)/arch/$(l)/%.o: LEVEL_FLAGS = $$(FLAGS_$(l))))
+
+# OpenMP: loops of the tools and the tests. The library has threads of its own (src/threads/team.c).
+$(BUILD)/tools/%.o $(BUILD)/tests/%.o: OPENMP := -fopenmp
+$(TOOLS) $(TESTS): LIBS += -fopenmp
 
 # libpng: the tools, and the tests that look at what they drew. Not the library.
 $(BUILD)/tools/%.o $(BUILD)/tests/cli/%.o: PREPROCESS += $(PNG_CFLAGS)
@@ -207,8 +233,17 @@ $(LIB): $(LIB_OBJ)
 $(TOOLS): $(BUILD)/%: $(BUILD)/tools/%.o $(TOOL_LIB) $(LIB)
 	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ $(LIBS) -o $@
 
+# The fuzzer's own code is not what it looks into.
+$(BUILD)/tests/fuzz/%.o: override CFLAGS_EXTRA := -O2 -fsanitize=address
+$(BUILD)/fuzz_model: $(patsubst %,$(BUILD)/tests/fuzz/%.o,fuzz_model mutate document) $(LIB)
+	$(Q)$(CC) $(C_ALL) -fsanitize=fuzzer $(LDFLAGS) $^ $(LIBS) -o $@
+
+# The writer of seeds has a main of its own, so only its own code comes without libFuzzer's.
+$(BUILD)/make_seeds: $(BUILD)/tests/fuzz/make_seeds.o $(TEST_LIB) $(LIB)
+	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
+
 $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
 
--include $(patsubst %.o,%.d,$(LIB_OBJ) $(TOOL_LIB) $(TEST_LIB) $(TOOLS:$(BUILD)/%=$(BUILD)/tools/%.o) $(TESTS:%=%.o))
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(TOOL_LIB) $(TEST_LIB) $(TOOLS:$(BUILD)/%=$(BUILD)/tools/%.o) $(TESTS:%=%.o) $(wildcard $(BUILD)/tests/fuzz/*.o))

@@ -3,6 +3,7 @@
 
 extern const struct prism_kernels prism_kernels_generic;
 #if defined(__x86_64__)
+#include <cpuid.h>
 extern const struct prism_kernels prism_kernels_avx2, prism_kernels_avxvnni, prism_kernels_avx512, prism_kernels_avx512vnni,
     prism_kernels_avx512bf16;
 #elif defined(__aarch64__)
@@ -45,25 +46,79 @@ const char *prism_peak_label(enum prism_peak_kind kind)
     return names[kind];
 }
 
+/* ---- what the processor has ---- */
+
+#if defined(__x86_64__)
+/* Bits of CPUID as Intel's and AMD's manuals number them, read here: compilers do not know all of their names. */
+enum {
+    LEAF_1_ECX_FMA = 1 << 12, LEAF_1_ECX_OSXSAVE = 1 << 27, LEAF_1_ECX_AVX = 1 << 28, LEAF_1_ECX_F16C = 1 << 29,
+    LEAF_7_EBX_AVX2 = 1 << 5, LEAF_7_EBX_F = 1 << 16, LEAF_7_EBX_DQ = 1 << 17, LEAF_7_EBX_BW = 1 << 30,
+    LEAF_7_ECX_AVX512VNNI = 1 << 11,
+    LEAF_7_1_EAX_AVXVNNI = 1 << 4, LEAF_7_1_EAX_AVX512BF16 = 1 << 5,
+    XCR0_YMM = 0x06, /* the system saves xmm and the upper halves of ymm */
+    XCR0_ZMM = 0xe6, /* and mask registers, the upper halves of zmm, zmm16 to zmm31 */
+};
+#define LEAF_7_EBX_VL (1u << 31)
+
+struct cpuid {
+    unsigned a, b, c, d;
+};
+
+static struct cpuid cpuid(unsigned leaf, unsigned subleaf)
+{
+    struct cpuid r = { 0, 0, 0, 0 };
+    __get_cpuid_count(leaf, subleaf, &r.a, &r.b, &r.c, &r.d); /* zeros stay where there is no such leaf */
+    return r;
+}
+
+static bool has(unsigned bits, unsigned need) { return (bits & need) == need; }
+
+/* Whether the system saves these registers. */
+static bool system_saves(unsigned registers)
+{
+    unsigned low, high;
+    if (!has(cpuid(1, 0).c, LEAF_1_ECX_OSXSAVE))
+        return false;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return has(low, registers);
+}
+
+static bool has_avx2(void)
+{
+    return has(cpuid(1, 0).c, LEAF_1_ECX_AVX | LEAF_1_ECX_FMA | LEAF_1_ECX_F16C) && has(cpuid(7, 0).b, LEAF_7_EBX_AVX2) && system_saves(XCR0_YMM);
+}
+
+static bool has_avx512(void)
+{
+    return has_avx2() && has(cpuid(7, 0).b, LEAF_7_EBX_F | LEAF_7_EBX_DQ | LEAF_7_EBX_BW | LEAF_7_EBX_VL) && system_saves(XCR0_ZMM);
+}
+
+/* Leaf 7 says in its first EAX how many subleaves it has. */
+static bool has_7_1(unsigned need) { return cpuid(7, 0).a >= 1 && has(cpuid(7, 1).a, need); }
+
+static bool is_intel(void)
+{
+    const struct cpuid r = cpuid(0, 0);
+    return r.b == signature_INTEL_ebx && r.d == signature_INTEL_edx && r.c == signature_INTEL_ecx;
+}
+#endif
+
 bool prism_level_is_native(enum prism_level level)
 {
     if ((unsigned)level >= PRISM_N_LEVELS || !prism_kernels_by_level[level])
         return false;
 #if defined(__x86_64__)
-    /* __builtin_cpu_supports also asks XGETBV whether the system saves the wide registers. */
-    __builtin_cpu_init();
     switch (level) {
     case PRISM_LEVEL_AVX512BF16:
-        return prism_level_is_native(PRISM_LEVEL_AVX512VNNI) && __builtin_cpu_supports("avx512bf16");
+        return has_avx512() && has(cpuid(7, 0).c, LEAF_7_ECX_AVX512VNNI) && has_7_1(LEAF_7_1_EAX_AVX512BF16);
     case PRISM_LEVEL_AVX512VNNI:
-        return prism_level_is_native(PRISM_LEVEL_AVX512) && __builtin_cpu_supports("avx512vnni");
+        return has_avx512() && has(cpuid(7, 0).c, LEAF_7_ECX_AVX512VNNI);
     case PRISM_LEVEL_AVX512:
-        return prism_level_is_native(PRISM_LEVEL_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    case PRISM_LEVEL_AVXVNNI: /* leaf 7, subleaf 1, EAX bit 4 */
-        return prism_level_is_native(PRISM_LEVEL_AVX2) && __builtin_cpu_supports("avxvnni");
+        return has_avx512();
+    case PRISM_LEVEL_AVXVNNI:
+        return has_avx2() && has_7_1(LEAF_7_1_EAX_AVXVNNI);
     case PRISM_LEVEL_AVX2:
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+        return has_avx2();
     default:
         return true;
     }
@@ -85,13 +140,12 @@ bool prism_level_runs_here(enum prism_level level)
 #endif
 }
 
-/* Intel's processors take two cycles for a vdpbf16ps, half the multiply-adds of fp32 (Emerald Rapids: 90 Gop/s against 180, and 375 of
- * vpdpwssd); AMD's take one. */
+/* Measured: Intel's processors take two cycles for a vdpbf16ps, half the multiply-adds of fp32 (Emerald Rapids: 90 Gop/s against 180, and 375
+ * of vpdpwssd); AMD's take one (Zen 4: 236 Gop/s, as vpdpwssd, and 118 of fp32). arch/avx512bf16/table.c says what uses it. */
 static bool is_slow_here(enum prism_level level)
 {
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    return level == PRISM_LEVEL_AVX512BF16 && __builtin_cpu_is("intel");
+    return level == PRISM_LEVEL_AVX512BF16 && is_intel();
 #else
     (void)level;
     return false;

@@ -8,6 +8,8 @@
  * Nothing is read or written outside the stated ranges. Buffers are disjoint unless a line allows aliasing.
  * Kernels add in a fixed order that depends on k (or d) only, never on how rows and columns were split into calls: the same
  * output element has the same bits whichever call computed it.
+ * An output element in which a NaN or an infinity takes part, be its factor 0, is not finite, and the others keep their bits, unless a
+ * line says otherwise; nor is one finite and wrong whose sum, or a part of it, is beyond the largest float.
  */
 #ifndef PRISM_KERNELS_H
 #define PRISM_KERNELS_H
@@ -37,9 +39,9 @@ enum prism_level {
  * formats-and-peers.md 3.2: halves widened to fp32, products in fp32, d*q then -m; bit-equal at every level. */
 typedef void prism_to_f32_fn(float *y, const void *x, size_t n);
 
-/* The same values as signed bytes in groups of 32: value = d[g] * q[i] + m[g]. q: n bytes, d, m: n/32 floats. m is NULL or
- * receives 0 for types that are symmetric (prism_type_info.has_min false). Exact for types whose scales span 32 values
- * or more; Q2_K, Q3_K and Q6_K (scales of 16) are requantised: d = max|value|/127, round half to even. n % 32 == 0. */
+/* The same values as signed bytes in groups of 32: value = d[g] * q[i] + m[g], where d or m is not finite when one of the values is not.
+ * q: n bytes, d, m: n/32 floats. m is NULL or receives 0 for types that are symmetric (prism_type_info.has_min false). Exact for types whose
+ * scales span 32 values or more; Q2_K, Q3_K and Q6_K (scales of 16) are requantised: d = max|value|/127, round half to even. n % 32 == 0. */
 typedef void prism_to_i8_fn(int8_t *q, float *d, float *m, const void *x, size_t n);
 
 /* ---- linear layers -------------------------------------------------------------------------------------------------- */
@@ -109,7 +111,7 @@ struct prism_gemv {
 
 /* ---- vectors ---------------------------------------------------------------------------------------------------------- */
 
-/* y[i] = w[i] * x[i] / sqrt(mean(x^2) + eps), i < n. y == x allowed. Sum of squares within 1e-6 relative. */
+/* y[i] = w[i] * x[i] / sqrt(mean(x^2) + eps), i < n. y == x allowed. Sum of squares within 1e-6 relative. All y are NaN when an x is infinite. */
 typedef void prism_rms_norm_fn(float *y, const float *x, const float *w, size_t n, float eps);
 
 /* Rotate the first n_rot values of one head in place by n_rot/2 angles; c, s: n_rot/2 cosines and sines (already times the
@@ -133,7 +135,8 @@ typedef void prism_from_16_fn(float *y, const uint16_t *x, size_t n);
 enum prism_kv_format { PRISM_KVF_F16, PRISM_KVF_BF16, PRISM_KVF_F32 };
 
 /* One query tile of one head against a list of key blocks, exact softmax (online), causal by absolute position:
- * row r (position q_pos + r) sees keys 0..q_pos + r of the listed blocks. */
+ * row r (position q_pos + r) sees keys 0..q_pos + r of the listed blocks. A key that is not finite, or an infinite logit, makes a row that sees it
+ * NaN, a value the row's column; rows of the tile that do not see it may become so too. */
 struct prism_attn_tile {
     const float *q;          /* [rows][d], stride ldq, after RoPE, not scaled */
     size_t ldq;
@@ -154,7 +157,7 @@ struct prism_attn_tile {
 
 /* One family of attention kernels: dense is sparse with every block listed. */
 struct prism_attention {
-    const char *name;        /* "f32", "bf16", "i16" */
+    const char *name;        /* "f32", "i16" */
     unsigned tile_rows;      /* query rows of a tile: 32 or 64; divides every block size */
     size_t (*k_block_bytes)(size_t d, size_t block); /* multiples of 64 */
     size_t (*v_block_bytes)(size_t d, size_t block);
@@ -191,7 +194,8 @@ typedef void prism_attn_row_fn(const struct prism_attn_row *a);
 typedef void prism_band_dots_fn(float *before, float *inside, float *after, const float *q, const float *k, size_t n, size_t d, size_t b1,
                                 size_t b2);
 
-/* p[i] = floor(P[i] * 2^30 + 0.5), P = softmax(x[0..n)), n >= 1. x finite. P within 2e-6 relative plus half a unit. */
+/* p[i] = floor(P[i] * 2^30 + 0.5), P = softmax(x[0..n)), n >= 1. P within 2e-6 relative plus half a unit. All p are 0 when an x is NaN or
+ * infinity: then a choice by mass takes every block, and attention finds what is not finite. */
 typedef void prism_softmax_q30_fn(uint32_t *p, const float *x, size_t n);
 
 /* The largest product of each sketched query with the keys of a block (src/attention/sketch.h), in integers: exact, the same at every level.

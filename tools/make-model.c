@@ -65,7 +65,7 @@ int main(int argc, char **argv)
 {
     struct make_options opt = { 0 };
 
-    process_catch_signals();
+    process_start();
     signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error of the write, after which the file is removed */
     int status = cli_parse(&cli, &opt, argc, argv);
     if (status >= 0)

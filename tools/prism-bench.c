@@ -33,7 +33,7 @@ int main(int argc, char **argv)
     const char *name = argc > 1 ? argv[1] : "";
     char about_commands[1024];
 
-    process_catch_signals();
+    process_start();
     for (size_t i = 0; i < N_COMMANDS; i++)
         if (!strcmp(name, commands[i].name))
             return commands[i].run(argc - 1, argv + 1);

@@ -12,13 +12,14 @@
 #include "tools/common/cli.h"
 #include "tools/common/engine.h"
 #include "tools/common/json.h"
+#include "tools/common/llama_flags.h"
 #include "tools/common/process.h"
 #include "tools/common/progress.h"
 #include "tools/common/text.h"
 
 struct options {
     struct engine_options engine;
-    const char *file;
+    const char *file, *binary_file;
     int64_t n_ctx, n_chunks;
     bool json, stats;
 };
@@ -29,6 +30,8 @@ static const struct cli_option rows[] = {
     { .kind = CLI_HEADING, .help = "Text" },
     { .kind = CLI_TEXT, .names = "-f, --file", .arg = "FILE", .offset = AT(file), .initial = "-",
       .help = "the text, any bytes, less one newline at its end;\n\"-\" is standard input" },
+    { .kind = CLI_TEXT, .names = "-bf, --binary-file", .arg = "FILE", .offset = AT(binary_file), .initial = "",
+      .help = "the same with that newline" },
     { .kind = CLI_INT, .names = "-c, --ctx-size", .arg = "N", .offset = AT(n_ctx), .min = 8, .max = INT32_MAX,
       .help = "tokens in a chunk; a text needs two chunks or more" },
     { .kind = CLI_INT, .names = "--chunks", .arg = "N", .offset = AT(n_chunks), .min = -1, .max = INT32_MAX,
@@ -41,6 +44,8 @@ static const struct cli_option rows[] = {
     { .kind = CLI_FLAG, .names = "--stats", .offset = AT(stats),
       .help = "print on stderr what attention computed: density\nand mass of every layer and head" },
     { .kind = CLI_FLAG, .names = "--json", .offset = AT(json), .help = "print one JSON document" },
+    { .kind = CLI_ROWS, .rows = llama_common_flags },
+    { .kind = CLI_ROWS, .rows = llama_perplexity_flags },
     { 0 },
 };
 
@@ -104,6 +109,24 @@ static double standard_error(const struct evaluation *e)
     return e->count > 1 && variance > 0 ? perplexity(e) * sqrt(variance / (n - 1)) : 0;
 }
 
+/* Scores the present chunk, whose nll are there. */
+static int score(struct evaluation *e, size_t first)
+{
+    struct prism_error err = { .status = PRISM_E_NUMERIC };
+
+    for (size_t row = first; row + 1 < e->c; row++) {
+        e->sum += e->nll[row];
+        e->sum_sq += e->nll[row] * e->nll[row];
+        e->count++;
+    }
+    e->estimate[e->chunk] = perplexity(e);
+    if (isfinite(e->estimate[e->chunk]))
+        return PROCESS_OK;
+    snprintf(err.text, sizeof err.text, "chunk %zu: the perplexity is %f, logits are not finite or far too large", e->chunk + 1,
+             e->estimate[e->chunk]);
+    return engine_error(&err, &e->plan);
+}
+
 static int read_chunk(struct evaluation *e)
 {
     size_t first = e->c / 2;
@@ -122,14 +145,8 @@ static int read_chunk(struct evaluation *e)
     if (status == PRISM_E_CANCELLED)
         return PROCESS_INTERRUPTED;
     if (status != PRISM_OK)
-        return process_error("%s", err.text);
-    for (size_t row = first; row + 1 < e->c; row++) {
-        e->sum += e->nll[row];
-        e->sum_sq += e->nll[row] * e->nll[row];
-        e->count++;
-    }
-    e->estimate[e->chunk] = perplexity(e);
-    return PROCESS_OK;
+        return engine_error(&err, &e->plan);
+    return score(e, first);
 }
 
 /* ---- the text ----------------------------------------------------------------------------------------------------- */
@@ -140,13 +157,13 @@ static int prepare_text(struct evaluation *e)
     const struct options *opt = e->opt;
     struct text text;
 
-    if (!opt->file && isatty(STDIN_FILENO))
-        return process_error("no text: use -f FILE or standard input (see --help)");
-    int status = text_read(opt->file ? opt->file : "-", &text);
+    if (opt->file && opt->binary_file)
+        return process_error("-f and -bf: give one text");
+    int status = opt->binary_file ? text_read(opt->binary_file, true, &text)
+                                  : text_read_or(opt->file, "no text: use -f FILE or standard input (see --help)", &text);
     if (status != PROCESS_OK)
         return status;
-    text_drop_newline(&text);
-    status = engine_tokenize(e->model, text.bytes, text.len, PRISM_ADD_SPECIAL, &e->tokens, &e->n_tokens);
+    status = engine_tokenize(e->model, text.bytes, text.len, PRISM_ADD_BOS, &e->tokens, &e->n_tokens);
     free(text.bytes);
     if (status != PROCESS_OK)
         return status;
@@ -170,11 +187,10 @@ enum { LOGITS_BYTES = 64 << 20 };
 static int prepare(struct evaluation *e)
 {
     struct prism_context_params params;
-    struct prism_error err = { 0 };
     int status = engine_context_params(&e->opt->engine, &params);
 
     if (status == PROCESS_OK)
-        status = engine_load(&e->opt->engine, false, false, &e->model);
+        status = engine_load(&e->opt->engine, false, &e->model);
     if (status != PROCESS_OK)
         return status;
     prism_model_info(e->model, &e->info);
@@ -185,10 +201,7 @@ static int prepare(struct evaluation *e)
         process_warning("-c %zu is more than the %u tokens that the model was trained for", e->c, e->info.n_ctx_train);
     params.n_ctx = (uint32_t)e->c;
     params.logits_rows = LOGITS_BYTES / (e->info.n_vocab * sizeof(float));
-    if (prism_plan(e->model, &params, &e->plan, &err) != PRISM_OK ||
-        prism_context_create(e->model, &params, &e->ctx, &err) != PRISM_OK)
-        return process_error("%s", err.text);
-    return PROCESS_OK;
+    return engine_open_context(e->model, &params, &e->plan, &e->ctx);
 }
 
 /* On a terminal that shows both streams, the bar would overwrite the running line: it is drawn for the first chunk, then one
@@ -275,7 +288,7 @@ int main(int argc, char **argv)
     struct evaluation e = { .opt = &opt };
 
     opt.engine.attention.selector = "dense"; /* what the figure is compared with, unless a flag says otherwise */
-    process_catch_signals();
+    process_start();
     int status = cli_parse(&cli, &opt, argc, argv);
     if (status >= 0)
         return status;

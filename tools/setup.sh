@@ -7,7 +7,14 @@ missing=
 need() { missing="$missing $1"; }
 
 cc=${CC:-gcc}
-command -v "${cc%% *}" >/dev/null || need gcc
+case $cc in
+*clang*)
+    command -v "${cc%% *}" >/dev/null || need clang
+    # shellcheck disable=SC2086
+    echo 'int main(void) { return 0; }' | $cc -fopenmp -x c - -o /dev/null 2>/dev/null || need libomp-dev
+    ;;
+*) command -v "${cc%% *}" >/dev/null || need gcc ;;
+esac
 command -v make >/dev/null || need make
 command -v xz >/dev/null || need xz-utils
 command -v pkg-config >/dev/null || need pkg-config

@@ -70,6 +70,9 @@ static bool softmax_strip(const struct state *st, const struct job *j, size_t st
 /* O of a strip and a value panel on by P.V over the first n keys (a multiple of 16) of the block at v. */
 static void values_strip(const struct state *st, const struct job *j, size_t strip, size_t panel, const float *v, size_t n);
 
+/* False when a value of the block at v is not. */
+static bool values_finite(const struct job *j, const float *v);
+
 /* ---- the scratch ---- */
 
 static size_t pad16(size_t d)
@@ -174,14 +177,15 @@ static unsigned softmax(const struct state *st, const struct job *j)
     return live;
 }
 
-/* O from P and the values at v; k is needed next. live: strips that have to be added. */
+/* O from P and the values at v; k is needed next. live: strips that have to be added; among values that are not finite all have, for 0 * NaN. */
 static void values(const struct state *st, const struct job *j, const float *v, const float *k, unsigned live)
 {
     const size_t panels = pad16(j->d) / TILE_COLS, v_panel = j->block / PER_WORD * TILE_COLS;
+    const bool add_all = live + 1 != 1u << j->strips && !values_finite(j, v);
     for (size_t panel = 0; panel < panels; panel++)
         for (size_t strip = 0; strip < j->strips; strip++) {
             vec_fetch_ahead(panel + 1 < panels ? v + (panel + 1) * v_panel : k, v_panel * sizeof(float), strip, j->strips);
-            if (live >> strip & 1)
+            if (live >> strip & 1 || (add_all && strip_columns(j, strip) > 0))
                 values_strip(st, j, strip, panel, v, strip_columns(j, strip));
         }
 }

@@ -58,10 +58,28 @@ static void query_words(const struct state *st, const struct prism_attn_tile *t,
         _mm256_store_ps(words + i, _mm256_mul_ps(scale, _mm256_loadu_ps(t->q + r * t->ldq + i)));
 }
 
+PRISM_INLINE void put_row(float *s, __m256 c0, __m256 c1) { tile_store_row(s, vec_finite_or_nan(c0), vec_finite_or_nan(c1)); }
+
 PRISM_INLINE void put_scores(float *s, const struct tile *t, int rows, const float *numbers)
 {
     (void)numbers;
-    tile_store(t, rows, s, S_LD);
+    put_row(s, t->c00, t->c01);
+    put_row(s + S_LD, t->c10, t->c11);
+    put_row(s + 2 * S_LD, t->c20, t->c21);
+    put_row(s + 3 * S_LD, t->c30, t->c31);
+    if (rows == 6) {
+        put_row(s + 4 * S_LD, t->c40, t->c41);
+        put_row(s + 5 * S_LD, t->c50, t->c51);
+    }
+}
+
+/* A NaN may be lost in a maximum, but not among probabilities; a row that has none must be looked through. */
+static bool has_nan(const float *s, size_t n)
+{
+    __m256 nan = _mm256_setzero_ps();
+    for (size_t i = 0; i < n; i += 8)
+        nan = _mm256_or_ps(nan, _mm256_cmp_ps(_mm256_load_ps(s + i), _mm256_load_ps(s + i), _CMP_UNORD_Q));
+    return _mm256_movemask_ps(nan) != 0;
 }
 
 /* One row of S, n columns of which the first `seen` count. Returns false when nothing in it does. */
@@ -78,7 +96,7 @@ static __attribute__((noinline)) bool softmax_row(float *s, size_t n, size_t see
         m1 = _mm256_max_ps(m1, _mm256_load_ps(s + i + 8));
     }
     const float here = vec_max(_mm256_max_ps(m0, m1)), before = *row_max;
-    if (here <= before - NEGLIGIBLE) { /* also: all hidden */
+    if (here <= before - NEGLIGIBLE && !has_nan(s, n)) { /* also: all hidden */
         memset(s, 0, n * sizeof *s);
         *alpha = 1.0f;
         return false;
@@ -122,6 +140,11 @@ static __attribute__((noinline)) void values_4(float *o, const float *alpha, con
     tile_load_scaled(&t, 4, o, alpha);
     tile_run(&t, 4, p, S_LD, 1, v, n);
     tile_store(&t, 4, o, TILE_COLS);
+}
+
+static bool values_finite(const struct job *j, const float *v)
+{
+    return vec_all_finite(v, v_block_bytes(j->d, j->block) / sizeof *v);
 }
 
 static void values_strip(const struct state *st, const struct job *j, size_t strip, size_t panel, const float *v, size_t n)

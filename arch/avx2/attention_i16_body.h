@@ -306,6 +306,11 @@ static __attribute__((noinline)) void values_4(const struct target *to, const fl
     values_chunks(*to, 4, p, v, n);
 }
 
+static bool values_finite(const struct job *j, const float *v)
+{
+    return vec_all_finite(v + v_words(j->d, j->block), j->block / chunk_keys(j->block) * pad16(j->d));
+}
+
 static void values_strip(const struct state *st, const struct job *j, size_t strip, size_t panel, const float *v, size_t n)
 {
     const size_t r = strip * TILE_ROWS, at = 8 * strip, padded = pad16(j->d), c = panel * TILE_COLS;

@@ -42,7 +42,8 @@ PRISM_INLINE void add_products(vf (*s)[KEYS_AT_ONCE], int rows, const float *q, 
     }
 }
 
-/* scores[r][i] = factor * q[r].k[i] for every key: the logits in powers of two. Up to three more behind repeat the last key. */
+/* scores[r][i] = factor * q[r].k[i] for every key: the logits in powers of two, NaN where that is infinite, as -infinity would have no weight.
+ * Up to three more behind repeat the last key. */
 PRISM_INLINE void logits(const struct prism_attn_row *a, size_t row, int rows, enum prism_kv_format format, float factor)
 {
     const size_t d = a->d, n = a->n_keys, step = (size_t)(element(a->k, LANES, format) - (const char *)a->k);
@@ -60,9 +61,10 @@ PRISM_INLINE void logits(const struct prism_attn_row *a, size_t row, int rows, e
         if (q < end)
             add_products(s, rows, q, d, k0, k1, k2, k3, format, (size_t)(end - q));
 #pragma GCC unroll 4
-        for (int r = 0; r < rows; r++)
-            _mm_store_ps(a->scores + (row + (size_t)r) * PRISM_ATTN_ROW_KEYS + i,
-                         _mm_mul_ps(_mm_set1_ps(factor), f_sum_4(s[r][0], s[r][1], s[r][2], s[r][3])));
+        for (int r = 0; r < rows; r++) {
+            const __m128 x = _mm_mul_ps(_mm_set1_ps(factor), f_sum_4(s[r][0], s[r][1], s[r][2], s[r][3]));
+            _mm_store_ps(a->scores + (row + (size_t)r) * PRISM_ATTN_ROW_KEYS + i, _mm_fmadd_ps(x, _mm_setzero_ps(), x));
+        }
     }
 }
 

@@ -178,16 +178,13 @@ PRISM_INLINE struct group load_group(const float *x)
     return (struct group){_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8), _mm256_loadu_ps(x + 16), _mm256_loadu_ps(x + 24)};
 }
 
-/* The largest magnitudes of lanes: one of them is the group's. */
+/* The largest magnitudes of lanes: one of them is the group's, as prism_largest_32 of arch/generic/bits.h finds it. */
 PRISM_INLINE __m256 group_maxima(struct group g)
 {
-    const __m256 sign = _mm256_set1_ps(-0.0f);
-    const __m256 m01 = _mm256_max_ps(_mm256_andnot_ps(sign, g.w0), _mm256_andnot_ps(sign, g.w1));
-    const __m256 m23 = _mm256_max_ps(_mm256_andnot_ps(sign, g.w2), _mm256_andnot_ps(sign, g.w3));
-    return _mm256_max_ps(m01, m23);
+    return vec_larger(vec_larger(vec_magnitude(g.w0), vec_magnitude(g.w1)), vec_larger(vec_magnitude(g.w2), vec_magnitude(g.w3)));
 }
 
-PRISM_INLINE float group_max(struct group g) { return vec_max(group_maxima(g)); }
+PRISM_INLINE float group_max(struct group g) { return vec_largest(group_maxima(g)); }
 
 PRISM_INLINE struct group group_of_bytes(__m256i q)
 {

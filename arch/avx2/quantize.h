@@ -16,7 +16,8 @@ struct group_scales {
 typedef __m256i put_group_fn(char *out, struct group g, __m256 inverse);
 
 /* n <= 8 groups of one row, `step` bytes apart at out. A group whose largest is below tiny counts as zero: its d would not be a normal
- * float, or limit / largest not finite. put: a constant. */
+ * float, or limit / largest not finite. The d of a group that has a NaN or infinity is not finite either, whatever its integers. put: a
+ * constant. */
 PRISM_INLINE void quantize_groups(struct group_scales *s, char *out, size_t step, const float *x, size_t n, float limit, float tiny,
                                   put_group_fn *put)
 {
@@ -26,8 +27,8 @@ PRISM_INLINE void quantize_groups(struct group_scales *s, char *out, size_t step
     for (size_t g = 0; g < 8; g++)
         r[g] = g < n ? group_maxima(load_group(x + 32 * g)) : _mm256_setzero_ps();
     vec_transpose_8(r);
-    const __m256 m01 = _mm256_max_ps(_mm256_max_ps(r[0], r[1]), _mm256_max_ps(r[2], r[3]));
-    const __m256 max = _mm256_max_ps(m01, _mm256_max_ps(_mm256_max_ps(r[4], r[5]), _mm256_max_ps(r[6], r[7])));
+    const __m256 m0123 = vec_larger(vec_larger(r[0], r[1]), vec_larger(r[2], r[3]));
+    const __m256 max = vec_larger(m0123, vec_larger(vec_larger(r[4], r[5]), vec_larger(r[6], r[7])));
     const __m256 normal = _mm256_cmp_ps(max, _mm256_set1_ps(tiny), _CMP_NLT_UQ), top = _mm256_set1_ps(limit);
     const __m256 d = _mm256_and_ps(normal, _mm256_div_ps(max, top));
     _mm256_store_ps(s->d, d);

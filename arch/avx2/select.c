@@ -1,7 +1,9 @@
 /* select.c - scores and probabilities of pooled blocks. Contracts: src/kernels.h. Any alignment; tails by masked loads and stores, which
  * touch nothing past them. The order of additions depends on d, b1 and b2 (dots) or n (softmax) only. */
 #include <assert.h>
+#include <math.h>
 #include <sleef.h>
+#include <string.h>
 
 #include "arch/avx2/avx2.h"
 #include "arch/avx2/vec.h"
@@ -51,7 +53,7 @@ void prism_band_dots_avx2(float *before, float *inside, float *after, const floa
 /* e^(x - max). Below -80 it is 0 for all purposes; the clamp keeps subnormal numbers away. */
 PRISM_INLINE __m256 weight(__m256 x, __m256 max)
 {
-    return Sleef_expf8_u10avx2(_mm256_max_ps(_mm256_sub_ps(x, max), _mm256_set1_ps(-80.0f)));
+    return Sleef_expf8_u10avx2(_mm256_max_ps(_mm256_set1_ps(-80.0f), _mm256_sub_ps(x, max))); /* the second operand wins when it is NaN */
 }
 
 /* sum[0], sum[1] += the low and the high half of e. */
@@ -91,7 +93,12 @@ void prism_softmax_q30_avx2(uint32_t *p, const float *x, size_t n)
         add_weights(sum, last);
     }
 
-    const __m256d scale = _mm256_set1_pd(0x1p30 / vec_sum_pd(_mm256_add_pd(sum[0], sum[1])));
+    const double total = vec_sum_pd(_mm256_add_pd(sum[0], sum[1]));
+    if (isnan(total)) {
+        memset(p, 0, n * sizeof *p);
+        return;
+    }
+    const __m256d scale = _mm256_set1_pd(0x1p30 / total);
     for (size_t i = 0; i < whole; i += 8) {
         __m256i *const at = (__m256i *)(void *)(p + i);
         _mm256_storeu_si256(at, to_units(_mm256_castsi256_ps(_mm256_loadu_si256(at)), scale));

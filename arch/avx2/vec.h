@@ -53,6 +53,22 @@ PRISM_INLINE int32_t vec_sum_epi32(__m256i x)
     return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
 }
 
+/* Magnitudes are compared as integers: a NaN, which vmaxps drops when it is the first operand, is above infinity then. */
+PRISM_INLINE __m256 vec_magnitude(__m256 x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
+
+PRISM_INLINE __m256 vec_larger(__m256 x, __m256 y)
+{
+    return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(x), _mm256_castps_si256(y)));
+}
+
+PRISM_INLINE float vec_largest(__m256 x)
+{
+    const __m256i y = _mm256_castps_si256(x);
+    __m128i s = _mm_max_epi32(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1));
+    s = _mm_max_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_max_epi32(s, _mm_shuffle_epi32(s, 0xb1))));
+}
+
 PRISM_INLINE float vec_max(__m256 x)
 {
     __m128 s = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
@@ -172,6 +188,18 @@ PRISM_INLINE __m256 vec_exp2_neg(__m256 x)
     p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(1.0f));
     __m256i n = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), n));
+}
+
+/* x, and NaN in the place of an infinity: as a logit -infinity would have no weight. */
+PRISM_INLINE __m256 vec_finite_or_nan(__m256 x) { return _mm256_fmadd_ps(x, _mm256_setzero_ps(), x); }
+
+/* n floats, a multiple of 8; 32-byte aligned. */
+PRISM_INLINE bool vec_all_finite(const float *x, size_t n)
+{
+    __m256 sum = _mm256_setzero_ps();
+    for (size_t i = 0; i < n; i += 8)
+        sum = _mm256_fmadd_ps(_mm256_load_ps(x + i), _mm256_setzero_ps(), sum);
+    return _mm256_movemask_ps(_mm256_cmp_ps(sum, sum, _CMP_UNORD_Q)) == 0;
 }
 
 /* Fetch part `part` of `parts` of the panel that is needed next into L2, while a part of the work on the present one is done:

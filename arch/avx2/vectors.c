@@ -27,7 +27,8 @@ static double sum_of_squares(const float *x, size_t n)
 
 void prism_rms_norm_f32_avx2(float *y, const float *x, const float *w, size_t n, float eps)
 {
-    const __m256 scale = _mm256_set1_ps((float)(1.0 / sqrt(sum_of_squares(x, n) / (double)n + (double)eps)));
+    const double sum = sum_of_squares(x, n);
+    const __m256 scale = _mm256_set1_ps(sum < (double)INFINITY ? (float)(1.0 / sqrt(sum / (double)n + (double)eps)) : NAN);
     size_t i = 0;
     for (; i + 8 <= n; i += 8)
         _mm256_storeu_ps(y + i, _mm256_mul_ps(_mm256_mul_ps(_mm256_loadu_ps(x + i), scale), _mm256_loadu_ps(w + i)));

@@ -1,8 +1,8 @@
 /* attention_body.h - prefill attention of the AVX-512 levels: one query tile of one head against a list of key blocks, exact
- * online softmax (Milakov & Gimelshein 2018; tiling as in Dao et al. 2022, FlashAttention), on 32-bit words of one fp32, two bf16 or two
+ * online softmax (Milakov & Gimelshein 2018; tiling as in Dao et al. 2022, FlashAttention), on 32-bit words of one fp32 or two
  * int16. Here is what the families share: layouts, packing of keys and queries, the product of keys and queries, the walk over the blocks.
- * A family first includes its level's words.h, then defines what is declared under "the family's part" (attention_float.h does for both
- * kinds of floats, arch/avx512vnni/attention_i16.c for integers).
+ * A family first includes its level's words.h, then defines what is declared under "the family's part" (attention_float.h does for
+ * floats, arch/avx512vnni/attention_i16.c for integers).
  *
  * The scores are computed transposed, S[key][row]: keys are the broadcast operand, 32 query rows the vector. So the softmax runs
  * down the keys for 16 rows at a time without any horizontal step, and P, in place, is already the broadcast operand of P.V.
@@ -100,6 +100,17 @@ static struct state state_at(void *scratch, size_t d, size_t block)
 static size_t value_bytes(enum prism_kv_format format)
 {
     return format == PRISM_KVF_F32 ? 4 : 2;
+}
+
+/* Of d values at x: what the factors of queries and keys are made of. */
+static float sum_of_squares(const char *x, enum prism_kv_format format, size_t d)
+{
+    __m512 sum = _mm512_setzero_ps();
+    for (size_t i = 0; i < d; i += 16) {
+        const __m512 v = vec_load_stored(x + i * value_bytes(format), format, d - i < 16 ? d - i : 16);
+        sum = _mm512_fmadd_ps(v, v, sum);
+    }
+    return _mm512_reduce_add_ps(sum);
 }
 
 /* r[l], lane j: word i + l of row j of src, whose d values are multiplied by factor[j]; zeros past d and past the last row. */

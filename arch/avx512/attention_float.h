@@ -1,4 +1,4 @@
-/* attention_float.h - attention_body.h for words of floats, fp32 or bf16: P = 2^(S - max), the running maximum's. Queries are multiplied by
+/* attention_float.h - attention_body.h for words of one fp32: P = 2^(S - max), the running maximum's. Queries are multiplied by
  * scale * log2(e). */
 #ifndef PRISM_AVX512_ATTENTION_FLOAT_H
 #define PRISM_AVX512_ATTENTION_FLOAT_H
@@ -15,16 +15,21 @@ static size_t v_block_bytes(size_t d, size_t block)
     return block * pad_16(d) / PER_WORD * sizeof(float);
 }
 
+/* No logit may be -infinity, which has no weight: whatever passes this norm, infinity and NaN too, becomes NaN as a whole. The products of what
+ * does not pass 2^126 in any sum of them (Cauchy and Schwarz). */
+#define LARGEST_SQUARE 0x1p126f
+
 static float query_factor(const struct state *st, const struct prism_attn_tile *t, size_t r)
 {
-    (void)st, (void)r;
-    return t->scale * 0x1.715476p0f;
+    const float factor = t->scale * 0x1.715476p0f, square = sum_of_squares((const char *)(t->q + r * t->ldq), PRISM_KVF_F32, t->d);
+    (void)st;
+    return square * factor * factor < LARGEST_SQUARE ? factor : NAN;
 }
 
 static float key_factor(float *numbers, size_t key, const char *x, enum prism_kv_format format, size_t d)
 {
-    (void)numbers, (void)key, (void)x, (void)format, (void)d;
-    return 1;
+    (void)numbers, (void)key;
+    return sum_of_squares(x, format, d) < LARGEST_SQUARE ? 1 : NAN;
 }
 
 static void pack_v(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)

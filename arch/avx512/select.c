@@ -3,6 +3,8 @@
  * lanes, and 16 of them take more shuffles than 8. Measured on a Xeon (Emerald Rapids), 512 against 256 bits: 55 against 83 GB/s for
  * parts of 24, 16 and 24 values, 103 against 95 for parts of 48, 32 and 48. */
 #include <assert.h>
+#include <math.h>
+#include <string.h>
 
 #include "arch/avx512/avx512.h"
 #include "arch/avx512/sleef.h"
@@ -19,12 +21,17 @@ void prism_softmax_q30_avx512(uint32_t *p, const float *x, size_t n)
 
     for (size_t i = 0; i < n; i += 16) {
         const __mmask16 in = vec_mask(n - i);
-        const __m512 e = _mm512_maskz_mov_ps(in, vec_exp(_mm512_max_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(in, x + i), max), least)));
+        const __m512 e = _mm512_maskz_mov_ps(in, vec_exp(_mm512_max_ps(least, _mm512_sub_ps(_mm512_maskz_loadu_ps(in, x + i), max)))); /* NaN stays */
         _mm512_mask_storeu_epi32(p + i, in, _mm512_castps_si512(e));
         sum0 = _mm512_add_pd(sum0, vec_low_pd(e));
         sum1 = _mm512_add_pd(sum1, vec_high_pd(e));
     }
-    const __m512d scale = _mm512_set1_pd(0x1p30 / _mm512_reduce_add_pd(_mm512_add_pd(sum0, sum1))), half = _mm512_set1_pd(0.5);
+    const double total = _mm512_reduce_add_pd(_mm512_add_pd(sum0, sum1));
+    if (isnan(total)) {
+        memset(p, 0, n * sizeof *p);
+        return;
+    }
+    const __m512d scale = _mm512_set1_pd(0x1p30 / total), half = _mm512_set1_pd(0.5);
     for (size_t i = 0; i < n; i += 16) {
         const __mmask16 in = vec_mask(n - i);
         const __m512 e = _mm512_castsi512_ps(_mm512_maskz_loadu_epi32(in, p + i));

@@ -22,7 +22,8 @@ static double sum_of_squares(const float *x, size_t n)
 
 void prism_rms_norm_f32_avx512(float *y, const float *x, const float *w, size_t n, float eps)
 {
-    const __m512 scale = _mm512_set1_ps((float)(1.0 / sqrt(sum_of_squares(x, n) / (double)n + (double)eps)));
+    const double sum = sum_of_squares(x, n);
+    const __m512 scale = _mm512_set1_ps(sum < (double)INFINITY ? (float)(1.0 / sqrt(sum / (double)n + (double)eps)) : NAN);
     for (size_t i = 0; i < n; i += 16) {
         const __mmask16 in = vec_mask(n - i);
         const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(in, x + i), scale);

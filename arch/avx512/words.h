@@ -1,4 +1,5 @@
-/* words.h - what linear_body.h and attention_body.h multiply: 32-bit words, here of one fp32. arch/avx512bf16/words.h is the other. */
+/* words.h - what linear_body.h and attention_body.h multiply: 32-bit words, here of one fp32. arch/avx512bf16/words.h has those of linear
+ * layers on bf16, arch/avx512vnni/words.h those of attention on int16. */
 #ifndef PRISM_AVX512_WORDS_H
 #define PRISM_AVX512_WORDS_H
 

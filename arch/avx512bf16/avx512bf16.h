@@ -5,7 +5,6 @@
 #include "src/kernels.h"
 
 extern const struct prism_linear prism_linear_bf16_avx512bf16;
-extern const struct prism_attention prism_attention_bf16_avx512bf16;
 prism_peak_fn prism_peak_bf16_avx512bf16;
 
 #endif

@@ -22,16 +22,6 @@ static size_t v_block_bytes(size_t d, size_t block)
 
 /* ---- packing ---- */
 
-static float sum_of_squares(const char *x, enum prism_kv_format format, size_t d)
-{
-    __m512 sum = _mm512_setzero_ps();
-    for (size_t i = 0; i < d; i += 16) {
-        const __m512 v = vec_load_stored(x + i * value_bytes(format), format, d - i < 16 ? d - i : 16);
-        sum = _mm512_fmadd_ps(v, v, sum);
-    }
-    return _mm512_reduce_add_ps(sum);
-}
-
 static float query_factor(const struct state *st, const struct prism_attn_tile *t, size_t r)
 {
     const float factor = norm_factor(sum_of_squares((const char *)(t->q + r * t->ldq), PRISM_KVF_F32, t->d), st->q_step + r);

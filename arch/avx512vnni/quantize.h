@@ -21,29 +21,36 @@ PRISM_INLINE struct group load_group(const float *x)
     return (struct group){ _mm512_loadu_ps(x), _mm512_loadu_ps(x + 16) };
 }
 
+/* The larger of magnitudes, compared as integers: a NaN, which vmaxps drops when it is the first operand, is above infinity then (as SIMDe leaves
+ * it its sign, unsigned ones). */
+PRISM_INLINE __m512 larger(__m512 x, __m512 y)
+{
+    return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_castps_si512(x), _mm512_castps_si512(y)));
+}
+
 /* In whose lanes the largest magnitude of the group is found. */
 PRISM_INLINE __m512 magnitudes(struct group g)
 {
-    return _mm512_max_ps(_mm512_abs_ps(g.x), _mm512_abs_ps(g.y));
+    return larger(_mm512_abs_ps(g.x), _mm512_abs_ps(g.y));
 }
 
 /* Lane i: the largest of the 16 lanes of v[i]; v is destroyed. Neighbours are interleaved and meet in one vector, four times. */
 PRISM_INLINE __m512 max_of_each(__m512 v[16])
 {
     for (int i = 0; i < 8; i++) /* lanes 4 l .. 4 l + 3 of v[i]: of 2 i, 2 i + 1, 2 i, 2 i + 1 */
-        v[i] = _mm512_max_ps(_mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]));
+        v[i] = larger(_mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]));
     for (int i = 0; i < 4; i++) { /* of 4 i .. 4 i + 3 */
         const __m512d a = _mm512_castps_pd(v[2 * i]), b = _mm512_castps_pd(v[2 * i + 1]);
-        v[i] = _mm512_max_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+        v[i] = larger(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
     }
     /* 128-bit lanes: now of 0..3, 0..3, 4..7, 4..7, then of each four */
-    const __m512 low = _mm512_max_ps(_mm512_shuffle_f32x4(v[0], v[1], 0x44), _mm512_shuffle_f32x4(v[0], v[1], 0xee));
-    const __m512 high = _mm512_max_ps(_mm512_shuffle_f32x4(v[2], v[3], 0x44), _mm512_shuffle_f32x4(v[2], v[3], 0xee));
-    return _mm512_max_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+    const __m512 low = larger(_mm512_shuffle_f32x4(v[0], v[1], 0x44), _mm512_shuffle_f32x4(v[0], v[1], 0xee));
+    const __m512 high = larger(_mm512_shuffle_f32x4(v[2], v[3], 0x44), _mm512_shuffle_f32x4(v[2], v[3], 0xee));
+    return larger(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
 }
 
 /* Scales d = max / q_max of 16 groups, and their inverses, from their magnitudes, which are destroyed; 0 where max is below `least`, where
- * q_max / max would not be finite, or d have lost more than a bit. */
+ * q_max / max would not be finite, or d have lost more than a bit. A NaN or infinity makes d the same. */
 PRISM_INLINE __m512 scales_of(float inverse[16], __m512 v[16], float q_max, float least)
 {
     const __m512 max = max_of_each(v), c = _mm512_set1_ps(q_max);

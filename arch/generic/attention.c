@@ -1,6 +1,6 @@
 /* attention.c - a query tile against listed key blocks with the online softmax, built from a linear layer of this level: for the
- * scores a key block is the weights of a layer d -> block; for the output the values are those of a layer block -> d. The f32
- * and the bf16 family differ in that linear only. Contract: struct prism_attention of src/kernels.h.
+ * scores a key block is the weights of a layer d -> block; for the output the values are those of a layer block -> d.
+ * Contract: struct prism_attention of src/kernels.h.
  *
  * Packed keys:    block/nr panels of the linear for k = d.
  * Packed values:  d/nr panels of the linear for k = block.
@@ -14,6 +14,8 @@
 
 enum { TILE_ROWS = 32, MAX_BLOCK = 256, NR = 8 };
 
+static const struct prism_linear *const linear = &prism_linear_f32_generic;
+
 /* Parts of the scratch, in floats from its start. */
 struct parts {
     float *scores;   /* [TILE_ROWS][block], then the probabilities in place */
@@ -22,20 +24,23 @@ struct parts {
     char *q, *p;     /* packed activations of the linear */
 };
 
-static size_t a_panels_bytes(const struct prism_linear *l, size_t k) { return TILE_ROWS / l->mr * l->a_bytes(k); }
+static size_t k_block_bytes(size_t d, size_t block) { return block / NR * linear->w_bytes(d); }
+static size_t v_block_bytes(size_t d, size_t block) { return d / NR * linear->w_bytes(block); }
 
-static size_t scratch_bytes(const struct prism_linear *l, size_t d, size_t block)
+static size_t a_panels_bytes(size_t k) { return TILE_ROWS / linear->mr * linear->a_bytes(k); }
+
+static size_t scratch_bytes(size_t d, size_t block)
 {
-    return TILE_ROWS * (block + d + 2) * sizeof(float) + a_panels_bytes(l, d) + a_panels_bytes(l, block);
+    return TILE_ROWS * (block + d + 2) * sizeof(float) + a_panels_bytes(d) + a_panels_bytes(block);
 }
 
-static struct parts scratch_parts(const struct prism_linear *l, void *scratch, size_t d, size_t block)
+static struct parts scratch_parts(void *scratch, size_t d, size_t block)
 {
     float *f = scratch;
     struct parts s = { .scores = f, .out = f + TILE_ROWS * block, .max = f + TILE_ROWS * (block + d) };
     s.sum = s.max + TILE_ROWS;
     s.q = (char *)(s.sum + TILE_ROWS);
-    s.p = s.q + a_panels_bytes(l, d);
+    s.p = s.q + a_panels_bytes(d);
     return s;
 }
 
@@ -44,23 +49,21 @@ static enum prism_type stored_type(enum prism_kv_format format)
     return format == PRISM_KVF_F32 ? PRISM_F32 : format == PRISM_KVF_F16 ? PRISM_F16 : PRISM_BF16;
 }
 
-static void pack_k(const struct prism_linear *l, void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d,
-                   size_t block)
+static void pack_k(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
     size_t row_bytes = prism_row_bytes(stored_type(format), d);
 
-    assert(n <= block && l->nr == NR);
+    assert(n <= block && linear->nr == NR);
     for (size_t j = 0; j < block; j += NR) {
-        char *panel = (char *)dst + j / NR * l->w_bytes(d);
+        char *panel = (char *)dst + j / NR * linear->w_bytes(d);
         if (j < n)
-            l->pack_w(panel, (const char *)src + j * row_bytes, row_bytes, stored_type(format), n - j < NR ? n - j : NR, d);
+            linear->pack_w(panel, (const char *)src + j * row_bytes, row_bytes, stored_type(format), n - j < NR ? n - j : NR, d);
         else
-            memset(panel, 0, l->w_bytes(d));
+            memset(panel, 0, linear->w_bytes(d));
     }
 }
 
-static void pack_v(const struct prism_linear *l, void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d,
-                   size_t block)
+static void pack_v(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
     enum prism_type type = stored_type(format);
     float columns[NR][MAX_BLOCK]; /* NR dims of all keys: rows of the layer block -> d */
@@ -74,14 +77,14 @@ static void pack_v(const struct prism_linear *l, void *dst, const void *src, enu
             for (size_t j = 0; j < NR; j++)
                 columns[j][i] = row[j];
         }
-        l->pack_w((char *)dst + c / NR * l->w_bytes(block), columns, sizeof columns[0], PRISM_F32, NR, block);
+        linear->pack_w((char *)dst + c / NR * linear->w_bytes(block), columns, sizeof columns[0], PRISM_F32, NR, block);
     }
 }
 
-static void pack_rows(const struct prism_linear *l, char *panels, const float *x, size_t ldx, size_t rows, size_t k)
+static void pack_rows(char *panels, const float *x, size_t ldx, size_t rows, size_t k)
 {
-    for (size_t i = 0; i < rows; i += l->mr)
-        l->pack_a(panels + i / l->mr * l->a_bytes(k), x + i * ldx, ldx, rows - i < l->mr ? rows - i : l->mr, k);
+    for (size_t i = 0; i < rows; i += linear->mr)
+        linear->pack_a(panels + i / linear->mr * linear->a_bytes(k), x + i * ldx, ldx, rows - i < linear->mr ? rows - i : linear->mr, k);
 }
 
 /* One row of raw products to probabilities exp(logit - max): n visible, the rest of the block 0. Rescales what the row had. */
@@ -91,6 +94,7 @@ static void softmax_row(const struct parts *s, size_t row, size_t n, const struc
 
     for (size_t j = 0; j < n; j++) {
         p[j] *= t->scale;
+        p[j] += 0 * p[j]; /* infinity to NaN: -infinity would have no weight */
         max = p[j] > max ? p[j] : max;
     }
     for (size_t j = 0; j < n; j++) {
@@ -108,13 +112,13 @@ static void softmax_row(const struct parts *s, size_t row, size_t n, const struc
         s->out[row * t->d + j] *= alpha;
 }
 
-static void attend(const struct prism_linear *l, const struct prism_attn_tile *t)
+static void attend(const struct prism_attn_tile *t)
 {
-    struct parts s = scratch_parts(l, t->scratch, t->d, t->block);
-    size_t k_bytes = t->block / l->nr * l->w_bytes(t->d), v_bytes = t->d / l->nr * l->w_bytes(t->block);
+    struct parts s = scratch_parts(t->scratch, t->d, t->block);
+    size_t k_bytes = k_block_bytes(t->d, t->block), v_bytes = v_block_bytes(t->d, t->block);
 
     assert(t->rows >= 1 && t->rows <= TILE_ROWS && t->d % NR == 0 && t->d <= PRISM_MAX_HEAD_DIM && t->kv_len >= t->q_pos + t->rows);
-    pack_rows(l, s.q, t->q, t->ldq, t->rows, t->d);
+    pack_rows(s.q, t->q, t->ldq, t->rows, t->d);
     memset(s.out, 0, t->rows * t->d * sizeof(float));
     for (size_t r = 0; r < t->rows; r++) {
         s.max[r] = -INFINITY;
@@ -122,14 +126,14 @@ static void attend(const struct prism_linear *l, const struct prism_attn_tile *t
     }
     for (size_t i = 0; i < t->n_blocks; i++) {
         size_t first = t->blocks[i] * t->block; /* position of the block's first key */
-        l->gemm(&(struct prism_gemm_args){ .c = s.scores, .ldc = t->block, .a = s.q, .rows = t->rows, .cols = t->block, .k = t->d,
+        linear->gemm(&(struct prism_gemm_args){ .c = s.scores, .ldc = t->block, .a = s.q, .rows = t->rows, .cols = t->block, .k = t->d,
                                            .w = (const char *)t->k + t->blocks[i] * k_bytes });
         for (size_t r = 0; r < t->rows; r++) {
             size_t visible = t->q_pos + r < first ? 0 : t->q_pos + r - first + 1;
             softmax_row(&s, r, visible < t->block ? visible : t->block, t);
         }
-        pack_rows(l, s.p, s.scores, t->block, t->rows, t->block);
-        l->gemm(&(struct prism_gemm_args){ .c = s.out, .ldc = t->d, .a = s.p, .rows = t->rows, .cols = t->d, .k = t->block,
+        pack_rows(s.p, s.scores, t->block, t->rows, t->block);
+        linear->gemm(&(struct prism_gemm_args){ .c = s.out, .ldc = t->d, .a = s.p, .rows = t->rows, .cols = t->d, .k = t->block,
                                            .w = (const char *)t->v + t->blocks[i] * v_bytes, .add = true });
     }
     for (size_t r = 0; r < t->rows; r++)
@@ -137,48 +141,9 @@ static void attend(const struct prism_linear *l, const struct prism_attn_tile *t
             t->o[r * t->ldo + j] = s.out[r * t->d + j] / s.sum[r];
 }
 
-/* ---- the two families ---- */
-
-static size_t k_bytes_f32(size_t d, size_t block) { return block / NR * prism_linear_f32_generic.w_bytes(d); }
-static size_t v_bytes_f32(size_t d, size_t block) { return d / NR * prism_linear_f32_generic.w_bytes(block); }
-static size_t k_bytes_bf16(size_t d, size_t block) { return block / NR * prism_linear_bf16_generic.w_bytes(d); }
-static size_t v_bytes_bf16(size_t d, size_t block) { return d / NR * prism_linear_bf16_generic.w_bytes(block); }
-static size_t scratch_f32(size_t d, size_t block) { return scratch_bytes(&prism_linear_f32_generic, d, block); }
-static size_t scratch_bf16(size_t d, size_t block) { return scratch_bytes(&prism_linear_bf16_generic, d, block); }
-
-static void pack_k_f32(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
-{
-    pack_k(&prism_linear_f32_generic, dst, src, format, n, d, block);
-}
-
-static void pack_v_f32(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
-{
-    pack_v(&prism_linear_f32_generic, dst, src, format, n, d, block);
-}
-
-static void pack_k_bf16(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
-{
-    pack_k(&prism_linear_bf16_generic, dst, src, format, n, d, block);
-}
-
-static void pack_v_bf16(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
-{
-    pack_v(&prism_linear_bf16_generic, dst, src, format, n, d, block);
-}
-
-static void tile_f32(const struct prism_attn_tile *t) { attend(&prism_linear_f32_generic, t); }
-static void tile_bf16(const struct prism_attn_tile *t) { attend(&prism_linear_bf16_generic, t); }
-
 const struct prism_attention prism_attention_f32_generic = {
     .name = "f32", .tile_rows = TILE_ROWS,
-    .k_block_bytes = k_bytes_f32, .v_block_bytes = v_bytes_f32, .tile_scratch = scratch_f32,
-    .pack_k = pack_k_f32, .pack_v = pack_v_f32, .tile = tile_f32,
+    .k_block_bytes = k_block_bytes, .v_block_bytes = v_block_bytes, .tile_scratch = scratch_bytes,
+    .pack_k = pack_k, .pack_v = pack_v, .tile = attend,
     .err = 1e-4f,
-};
-
-const struct prism_attention prism_attention_bf16_generic = {
-    .name = "bf16", .tile_rows = TILE_ROWS,
-    .k_block_bytes = k_bytes_bf16, .v_block_bytes = v_bytes_bf16, .tile_scratch = scratch_bf16,
-    .pack_k = pack_k_bf16, .pack_v = pack_v_bf16, .tile = tile_bf16,
-    .err = 0.05f,
 };

@@ -1,5 +1,5 @@
 /* attention_i16.c - prefill attention on int16 with int32 sums, the definition: row by row, block by block. More of the operands is kept than
- * by bf16, which has eight bits, and the instructions do as much or more:
+ * bf16 would keep with its eight bits, and the instructions do as much or more:
  *
  * - Queries and keys are rounded to integers of norm 32767, each with its own step. By Cauchy and Schwarz no sum of their products, and no
  *   part of one, passes 32775^2 < 2^31, whatever the head size.

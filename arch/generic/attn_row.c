@@ -37,6 +37,7 @@ static void attend(const struct prism_attn_row *a, size_t r)
 
     for (size_t i = 0; i < seen; i++) {
         scores[i] = a->scale * 0x1.715476p0f * dot(a->q + r * d, cache_row(buf, a->k, a->format, i, d), d); /* log2(e) */
+        scores[i] += 0 * scores[i]; /* infinity to NaN: -infinity would have no weight */
         max = scores[i] > max ? scores[i] : max;
     }
     float old = Sleef_exp2f_u10(a->max[r] - max);

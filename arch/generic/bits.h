@@ -68,6 +68,18 @@ static inline uint16_t prism_f32_to_bf16(float f)
     return (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? u >> 16 | 0x40 : rounded);
 }
 
+/* The largest magnitude of 32 floats, as an integer: magnitudes order like their bits, and a NaN, which a maximum of floats would drop, is
+ * above infinity and that above every number. gcc vectorises this reduction. */
+static inline float prism_largest_32(const float *x)
+{
+    uint32_t bits = 0;
+    for (int i = 0; i < 32; i++) {
+        uint32_t u = prism_f32_bits(x[i]) & 0x7fffffff;
+        bits = u > bits ? u : bits;
+    }
+    return prism_bits_f32(bits);
+}
+
 /* Round half to even, |v| < 2^22: the sum with 1.5 * 2^23 leaves the integer in the low bits. Vectorises on SSE2. */
 static inline int32_t prism_round_i32(float v) { return (int32_t)(prism_f32_bits(v + 0x1.8p23f) - 0x4b400000); }
 

@@ -14,15 +14,11 @@
 /* Half a step of max / 32639, the roundings of d, of its inverse and of a product of at most 2^15 (half units of 2^-24 each). */
 #define PRISM_GEMV_X_ERR (0.5f / PRISM_GEMV_X_MAX + 3 * 0x1p-24f)
 
-/* 32 floats as d * q, round half to even; returns d. x must be finite. Exactly these operations at every level, so that the integers
- * agree. */
+/* 32 floats as d * q, round half to even; returns d, not finite when one of x is not. Exactly these operations at every level, so that the
+ * integers agree. */
 static inline float prism_quantize_32_i16(int16_t *q, const float *x)
 {
-    float max = 0;
-    for (int i = 0; i < 32; i++) {
-        float magnitude = prism_bits_f32(prism_f32_bits(x[i]) & 0x7fffffff);
-        max = magnitude > max ? magnitude : max;
-    }
+    const float max = prism_largest_32(x);
     float inverse = max < PRISM_GEMV_X_TINY ? 0.0f : PRISM_GEMV_X_MAX / max;
     for (int i = 0; i < 32; i++)
         q[i] = (int16_t)prism_round_i32(x[i] * inverse);

@@ -35,9 +35,8 @@ prism_add_fn prism_add_f32_generic;
 prism_to_16_fn prism_f32_to_f16_generic, prism_f32_to_bf16_generic;
 prism_from_16_fn prism_f16_to_f32_generic, prism_bf16_to_f32_generic;
 
-/* attention.c. "bf16": q, k, v and the unnormalised probabilities rounded to bf16, sums in fp32. attention_i16.c: all four as integers with
- * steps, sums in int32. */
-extern const struct prism_attention prism_attention_f32_generic, prism_attention_bf16_generic, prism_attention_i16_generic;
+/* attention.c; attention_i16.c: q, k, v and the unnormalised probabilities as integers with steps, sums in int32. */
+extern const struct prism_attention prism_attention_f32_generic, prism_attention_i16_generic;
 prism_attn_row_fn prism_attn_row_f32_generic;
 
 prism_band_dots_fn prism_band_dots_generic; /* select.c */

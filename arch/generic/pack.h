@@ -38,12 +38,12 @@ static inline void prism_transpose_4(uint32_t *dst, size_t width, size_t lanes, 
             memcpy(&b, src[1] + i, 16);
             memcpy(&c, src[2] + i, 16);
             memcpy(&d, src[3] + i, 16);
-            u32x4 ac_low = __builtin_shuffle(a, c, (u32x4){ 0, 4, 1, 5 }), ac_high = __builtin_shuffle(a, c, (u32x4){ 2, 6, 3, 7 });
-            u32x4 bd_low = __builtin_shuffle(b, d, (u32x4){ 0, 4, 1, 5 }), bd_high = __builtin_shuffle(b, d, (u32x4){ 2, 6, 3, 7 });
-            a = __builtin_shuffle(ac_low, bd_low, (u32x4){ 0, 4, 1, 5 });
-            b = __builtin_shuffle(ac_low, bd_low, (u32x4){ 2, 6, 3, 7 });
-            c = __builtin_shuffle(ac_high, bd_high, (u32x4){ 0, 4, 1, 5 });
-            d = __builtin_shuffle(ac_high, bd_high, (u32x4){ 2, 6, 3, 7 });
+            u32x4 ac_low = __builtin_shufflevector(a, c, 0, 4, 1, 5), ac_high = __builtin_shufflevector(a, c, 2, 6, 3, 7);
+            u32x4 bd_low = __builtin_shufflevector(b, d, 0, 4, 1, 5), bd_high = __builtin_shufflevector(b, d, 2, 6, 3, 7);
+            a = __builtin_shufflevector(ac_low, bd_low, 0, 4, 1, 5);
+            b = __builtin_shufflevector(ac_low, bd_low, 2, 6, 3, 7);
+            c = __builtin_shufflevector(ac_high, bd_high, 0, 4, 1, 5);
+            d = __builtin_shufflevector(ac_high, bd_high, 2, 6, 3, 7);
             memcpy(dst + (i + 0) * width, &a, 16);
             memcpy(dst + (i + 1) * width, &b, 16);
             memcpy(dst + (i + 2) * width, &c, 16);

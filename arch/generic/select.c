@@ -33,5 +33,5 @@ void prism_softmax_q30_generic(uint32_t *p, const float *x, size_t n)
     for (size_t i = 0; i < n; i++)
         sum += exp((double)(x[i] - most));
     for (size_t i = 0; i < n; i++)
-        p[i] = (uint32_t)floor(exp((double)(x[i] - most)) / sum * 0x1p30 + 0.5);
+        p[i] = isnan(sum) ? 0 : (uint32_t)floor(exp((double)(x[i] - most)) / sum * 0x1p30 + 0.5);
 }

@@ -238,16 +238,11 @@ static inline __attribute__((always_inline)) void prism_expand_f32(float *y, con
 
 /* One group of 32 floats as bytes: d = max|x| / 127, q = x * (127 / max|x|) rounded half to even; returns d.
  * Exactly these operations at every level (one division for 127 / max, one product per value), so that the bytes agree. A
- * group whose largest magnitude is below 2^-120 counts as zero: there 127 / max would overflow. x must be finite. */
+ * group whose largest magnitude is below 2^-120 counts as zero: there 127 / max would overflow. With a NaN or infinity in x, d is that, and
+ * the bytes mean nothing. */
 static inline float prism_quantize_32(int8_t *q, const float *x)
 {
-    /* The maximum as an integer: magnitudes of floats order like their bits, and gcc vectorises this reduction. */
-    uint32_t bits = 0;
-    for (int i = 0; i < 32; i++) {
-        uint32_t u = prism_f32_bits(x[i]) & 0x7fffffff;
-        bits = u > bits ? u : bits;
-    }
-    float max = prism_bits_f32(bits);
+    float max = prism_largest_32(x);
     float d = max < 0x1p-120f ? 0.0f : max / 127.0f, inverse = max < 0x1p-120f ? 0.0f : 127.0f / max;
     for (int i = 0; i < 32; i++)
         q[i] = (int8_t)prism_round_i32(x[i] * inverse);

@@ -11,7 +11,7 @@ void prism_rms_norm_f32_generic(float *y, const float *x, const float *w, size_t
     double sum = 0;
     for (size_t i = 0; i < n; i++)
         sum += (double)x[i] * x[i];
-    float scale = (float)(1.0 / sqrt(sum / (double)n + (double)eps));
+    float scale = sum < (double)INFINITY ? (float)(1.0 / sqrt(sum / (double)n + (double)eps)) : NAN;
     for (size_t i = 0; i < n; i++)
         y[i] = x[i] * scale * w[i];
 }

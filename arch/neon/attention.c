@@ -20,10 +20,10 @@ static void scores_8x8(float *o, const float *q, const float *k, size_t d)
     PRISM_TILE_EACH(PRISM_TILE_STORE)
 }
 
-static void scores(float *s, const void *q, const void *k, size_t d, size_t n_keys)
+static void scores(float *s, const float *q, const float *k, size_t d, size_t n_keys)
 {
     for (size_t j = 0; j < n_keys; j += 8)
-        scores_8x8(s + j * 8, q, (const float *)k + j * d, d);
+        scores_8x8(s + j * 8, q, k + j * d, d);
 }
 
 /* o[8 rows][8 dims] = alpha * o + p.v over n keys. */
@@ -38,20 +38,18 @@ static void values_8x8(float *o, const float *p, const float *v, const float *al
 }
 
 /* The keys that every row sees go through the tile, the up to 7 after them row by row, in the same order. */
-static void values(float *o, const float *p, const void *v, void *pairs, const struct prism_attn_step *step)
+static void values(float *o, const float *p, const float *v, const struct prism_attn_step *step)
 {
     size_t all = prism_attn_row_keys(step, 0);
-    const float *panel = v;
 
-    (void)pairs;
-    for (size_t c = 0; c < step->d; c += 8, o += 64, panel += step->block * 8) {
-        values_8x8(o, p, panel, step->alpha, all);
+    for (size_t c = 0; c < step->d; c += 8, o += 64, v += step->block * 8) {
+        values_8x8(o, p, v, step->alpha, all);
         for (size_t r = 1; r < 8; r++) {
             float32x4_t o0 = vld1q_f32(o + 8 * r), o1 = vld1q_f32(o + 8 * r + 4);
             size_t seen = prism_attn_row_keys(step, r);
             for (size_t j = all; j < seen; j++) {
-                o0 = vfmaq_n_f32(o0, vld1q_f32(panel + 8 * j), p[8 * j + r]);
-                o1 = vfmaq_n_f32(o1, vld1q_f32(panel + 8 * j + 4), p[8 * j + r]);
+                o0 = vfmaq_n_f32(o0, vld1q_f32(v + 8 * j), p[8 * j + r]);
+                o1 = vfmaq_n_f32(o1, vld1q_f32(v + 8 * j + 4), p[8 * j + r]);
             }
             vst1q_f32(o + 8 * r, o0);
             vst1q_f32(o + 8 * r + 4, o1);
@@ -59,12 +57,12 @@ static void values(float *o, const float *p, const void *v, void *pairs, const s
     }
 }
 
-static size_t block_bytes(size_t d, size_t block) { return block / 8 * prism_attn_panel_bytes(false, d); }
-static size_t tile_scratch(size_t d, size_t block) { return prism_attn_scratch_bytes(false, d, block); }
+static size_t block_bytes(size_t d, size_t block) { return block * d * sizeof(float); }
+static size_t tile_scratch(size_t d, size_t block) { return prism_attn_scratch_bytes(d, block); }
 
 static void pack_k(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
-    prism_attn_pack_k(false, dst, src, format, n, d, block);
+    prism_attn_pack_k(dst, src, format, n, d, block);
 }
 
 /* [d / 8][key][8] */
@@ -86,7 +84,7 @@ static void pack_v(void *dst, const void *src, enum prism_kv_format format, size
 
 static void tile(const struct prism_attn_tile *t)
 {
-    prism_attn_tile_body(t, (struct prism_attn_ops){ .bf16 = false, .scores = scores, .values = values });
+    prism_attn_tile_body(t);
 }
 
 const struct prism_attention prism_attention_f32_neon = {

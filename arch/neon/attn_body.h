@@ -1,10 +1,8 @@
-/* attn_body.h - causal attention of one query tile, online softmax: everything but the two products and the rounding of
- * their operands, which arch/neon/attention.c (fp32) and arch/neon_i8mm_bf16/attention.c (bf16) supply.
+/* attn_body.h - causal attention of one query tile, online softmax: everything but the two products, which attention.c supplies.
  *
  * Rows are worked on in panels of 8, which are the lanes of two vectors: scores lie transposed, [key][8 rows], so that mask,
  * maximum, exponential and sum need no horizontal step, and the same memory is the left operand of P.V. Layouts:
  *     q, k   [row / 8][d][8]              v   [d / 8][key][8]              o   [row / 8][d / 8][8 rows][8 dims]
- * with bf16 the innermost element is a pair: two neighbouring d of q and k, two neighbouring keys of p and v.
  * Keys right of a panel's last row are not touched (in steps of 8), and no product is made of a masked key's value: a row
  * does not see what lies behind its own position, be it NaN. The sums of a row go in the order of d and of the keys, so
  * its bits do not depend on the tile around it. Source: Milakov & Gimelshein 2018 (online softmax). */
@@ -33,36 +31,28 @@ static inline size_t prism_attn_row_keys(const struct prism_attn_step *s, size_t
     return n < 0 ? 0 : (size_t)n < s->block ? (size_t)n : s->block;
 }
 
-struct prism_attn_ops {
-    bool bf16;
-    void (*scores)(float *s, const void *q, const void *k, size_t d, size_t n_keys);             /* s[key][8] = k.q */
-    void (*values)(float *o, const float *p, const void *v, void *pairs, const struct prism_attn_step *step); /* o = alpha*o + p.v */
-};
+/* The products, of one panel of 8 rows: attention.c. */
+static void scores(float *s, const float *q, const float *k, size_t d, size_t n_keys);           /* s[key][8] = k.q */
+static void values(float *o, const float *p, const float *v, const struct prism_attn_step *step); /* o = alpha*o + p.v */
 
 struct prism_attn_scratch {
-    char *q;             /* PANELS panels */
+    float *q;            /* PANELS panels of [d][8] */
     float *o, *s;        /* [PANELS][d][8], [block][8] */
-    void *pairs;         /* [block / 2][8][2] bf16 */
     float *m, *l;        /* [ROWS]: running maximum and sum */
 };
 
-static inline size_t prism_attn_panel_bytes(bool bf16, size_t d) { return d * 8 * (bf16 ? 2 : 4); }
-
-static inline size_t prism_attn_scratch_bytes(bool bf16, size_t d, size_t block)
+static inline size_t prism_attn_scratch_bytes(size_t d, size_t block)
 {
-    return PRISM_ATTN_PANELS * (prism_attn_panel_bytes(bf16, d) + d * 8 * 4) + block * 8 * 4 + (bf16 ? block * 8 * 2 : 0) +
-           2 * PRISM_ATTN_ROWS * 4;
+    return (2 * PRISM_ATTN_PANELS * d * 8 + block * 8 + 2 * PRISM_ATTN_ROWS) * sizeof(float);
 }
 
-static inline struct prism_attn_scratch prism_attn_divide(void *memory, bool bf16, size_t d, size_t block)
+static inline struct prism_attn_scratch prism_attn_divide(void *memory, size_t d, size_t block)
 {
-    struct prism_attn_scratch s;
-    s.q = memory;
-    s.o = (float *)(void *)(s.q + PRISM_ATTN_PANELS * prism_attn_panel_bytes(bf16, d));
+    struct prism_attn_scratch s = { .q = memory };
+    s.o = s.q + PRISM_ATTN_PANELS * d * 8;
     s.s = s.o + PRISM_ATTN_PANELS * d * 8;
     s.m = s.s + block * 8;
     s.l = s.m + PRISM_ATTN_ROWS;
-    s.pairs = s.l + PRISM_ATTN_ROWS;
     return s;
 }
 
@@ -78,10 +68,9 @@ static inline void prism_attn_floats(float *y, const void *x, enum prism_kv_form
 }
 
 /* Keys (or queries: one row of each panel) to panels of 8. */
-static inline __attribute__((always_inline)) void prism_attn_pack_k(bool bf16, void *dst, const void *src, enum prism_kv_format format,
-                                                                    size_t n, size_t d, size_t block)
+static inline void prism_attn_pack_k(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
-    size_t words = bf16 ? d / 2 : d, row_bytes = d * (format == PRISM_KVF_F32 ? 4 : 2);
+    size_t row_bytes = d * (format == PRISM_KVF_F32 ? 4 : 2);
     uint32_t row[4][PRISM_PACK_PIECE];
     float x[PRISM_MAX_HEAD_DIM];
 
@@ -89,52 +78,47 @@ static inline __attribute__((always_inline)) void prism_attn_pack_k(bool bf16, v
     for (size_t j = 0; j < block; j += 4) {
         for (size_t i = 0; i < 4; i++) {
             if (j + i >= n) {
-                memset(row[i], 0, words * 4);
+                memset(row[i], 0, d * 4);
                 continue;
             }
             prism_attn_floats(x, (const char *)src + (j + i) * row_bytes, format, d);
-            if (bf16)
-                prism_pairs_bf16((uint16_t *)(void *)row[i], x, d);
-            else
-                memcpy(row[i], x, d * 4);
+            memcpy(row[i], x, d * 4);
         }
-        prism_transpose_4((uint32_t *)dst + j / 8 * words * 8 + j % 8, 8, 4, row, words);
+        prism_transpose_4((uint32_t *)dst + j / 8 * d * 8 + j % 8, 8, 4, row, d);
     }
 }
 
 /* The query rows, times the softmax scale and log2(e): the exponential is one of base 2. Missing rows become zeros. */
-static inline __attribute__((always_inline)) void prism_attn_pack_q(bool bf16, char *dst, const struct prism_attn_tile *t)
+static inline void prism_attn_pack_q(float *dst, const struct prism_attn_tile *t)
 {
-    size_t words = bf16 ? t->d / 2 : t->d;
     float scale = t->scale * 1.44269504f, x[PRISM_MAX_HEAD_DIM];
     uint32_t row[4][PRISM_PACK_PIECE];
 
     for (size_t r = 0; r < PRISM_ATTN_ROWS; r += 4) {
         for (size_t i = 0; i < 4; i++) {
             if (r + i >= t->rows) {
-                memset(row[i], 0, words * 4);
+                memset(row[i], 0, t->d * 4);
                 continue;
             }
             for (size_t c = 0; c < t->d; c += 4)
                 vst1q_f32(x + c, vmulq_n_f32(vld1q_f32(t->q + (r + i) * t->ldq + c), scale));
-            if (bf16)
-                prism_pairs_bf16((uint16_t *)(void *)row[i], x, t->d);
-            else
-                memcpy(row[i], x, t->d * 4);
+            memcpy(row[i], x, t->d * 4);
         }
-        prism_transpose_4((uint32_t *)(void *)dst + r / 8 * words * 8 + r % 8, 8, 4, row, words);
+        prism_transpose_4((uint32_t *)(void *)dst + r / 8 * t->d * 8 + r % 8, 8, 4, row, t->d);
     }
 }
 
 /* Scores to unnormalised probabilities in place; updates the running maximum m and sum l, sets step->alpha. */
 static inline void prism_attn_softmax(float *s, float *m, float *l, struct prism_attn_step *step)
 {
-    const float32x4_t none = vdupq_n_f32(-INFINITY);
+    const float32x4_t none = vdupq_n_f32(-INFINITY), zero = vdupq_n_f32(0);
     float32x4_t old0 = vld1q_f32(m), old1 = vld1q_f32(m + 4), max0 = old0, max1 = old1;
     size_t all = prism_attn_row_keys(step, 0);
 
     for (size_t j = 0; j < step->n_keys; j++) {
         float32x4_t s0 = vld1q_f32(s + 8 * j), s1 = vld1q_f32(s + 8 * j + 4);
+        s0 = vfmaq_f32(s0, s0, zero); /* infinity to NaN, which the maximum keeps: -infinity would have no weight */
+        s1 = vfmaq_f32(s1, s1, zero);
         if (j >= all) { /* row r sees key j when j < seen + r */
             int32x4_t gap = vdupq_n_s32((int32_t)((ptrdiff_t)j - step->seen));
             s0 = vbslq_f32(vcgtq_s32((int32x4_t){ 0, 1, 2, 3 }, gap), s0, none);
@@ -181,31 +165,30 @@ static inline void prism_attn_finish(const struct prism_attn_tile *t, const floa
 }
 
 /* The tile. Blocks outside, panels inside: a block of K and V is read by all panels while it is in the cache. */
-static inline __attribute__((always_inline)) void prism_attn_tile_body(const struct prism_attn_tile *t, struct prism_attn_ops ops)
+static inline void prism_attn_tile_body(const struct prism_attn_tile *t)
 {
-    size_t d = t->d, block = t->block, panels = (t->rows + 7) / 8, panel_bytes = prism_attn_panel_bytes(ops.bf16, d);
-    size_t block_bytes = block / 8 * panel_bytes;
-    struct prism_attn_scratch w = prism_attn_divide(t->scratch, ops.bf16, d, block);
+    size_t d = t->d, block = t->block, panels = (t->rows + 7) / 8;
+    struct prism_attn_scratch w = prism_attn_divide(t->scratch, d, block);
 
     assert(t->rows >= 1 && t->rows <= PRISM_ATTN_ROWS && d % 8 == 0 && d >= 8 && d <= PRISM_MAX_HEAD_DIM && t->n_blocks > 0);
     assert(block % PRISM_ATTN_ROWS == 0 && t->kv_len >= t->q_pos + t->rows && (uintptr_t)t->scratch % 64 == 0);
-    prism_attn_pack_q(ops.bf16, w.q, t);
+    prism_attn_pack_q(w.q, t);
     memset(w.o, 0, panels * d * 8 * sizeof *w.o);
     memset(w.l, 0, PRISM_ATTN_ROWS * sizeof *w.l);
     for (size_t r = 0; r < PRISM_ATTN_ROWS; r++)
         w.m[r] = -INFINITY;
 
     for (size_t b = 0; b < t->n_blocks; b++) {
-        const char *k = (const char *)t->k + t->blocks[b] * block_bytes, *v = (const char *)t->v + t->blocks[b] * block_bytes;
+        const float *k = (const float *)t->k + t->blocks[b] * block * d, *v = (const float *)t->v + t->blocks[b] * block * d;
         for (size_t p = 0; p < panels; p++) {
             struct prism_attn_step step = { .d = d, .block = block };
             step.seen = (ptrdiff_t)(t->q_pos + 8 * p + 1) - (ptrdiff_t)(t->blocks[b] * block);
             step.n_keys = (prism_attn_row_keys(&step, 7) + 7) / 8 * 8;
             if (step.n_keys == 0)
                 continue;
-            ops.scores(w.s, w.q + p * panel_bytes, k, d, step.n_keys);
+            scores(w.s, w.q + p * d * 8, k, d, step.n_keys);
             prism_attn_softmax(w.s, w.m + 8 * p, w.l + 8 * p, &step);
-            ops.values(w.o + p * d * 8, w.s, v, w.pairs, &step);
+            values(w.o + p * d * 8, w.s, v, &step);
         }
     }
     prism_attn_finish(t, w.o, w.l);

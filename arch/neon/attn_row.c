@@ -107,8 +107,10 @@ static inline __attribute__((always_inline)) void attend_row(const struct prism_
     const size_t d = a->d;
     float *scores = a->scores + r * PRISM_ATTN_ROW_KEYS, *o = a->o + r * d;
 
-    for (size_t j = 0; j < n; j++)
+    for (size_t j = 0; j < n; j++) {
         scores[j] = a->scale * 1.44269504f * dot(a->q + r * d, a->k, j * d, d, load8); /* log2(e) */
+        scores[j] += 0 * scores[j]; /* infinity to NaN: -infinity would have no weight */
+    }
     const float here = prism_max_neon(scores, n), max = here > a->max[r] ? here : a->max[r];
     const float old = vgetq_lane_f32(prism_exp2_neon(vdupq_n_f32(a->max[r] - max)), 0);
     a->sum[r] = a->sum[r] * old + softmax(scores, n, max);

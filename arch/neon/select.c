@@ -1,6 +1,7 @@
 /* select.c - scores and probabilities of pooled blocks. Contracts: src/kernels.h. The order of additions depends on d, b1 and b2 (dots) or
  * n (softmax) only. */
 #include <assert.h>
+#include <math.h>
 #include <sleef.h>
 #include <string.h>
 
@@ -81,6 +82,10 @@ void prism_softmax_q30_neon(uint32_t *p, const float *x, size_t n)
     for (size_t i = whole; i < n; i++)
         sum += (double)last[i - whole];
 
+    if (isnan(sum)) {
+        memset(p, 0, n * sizeof *p);
+        return;
+    }
     const float64x2_t scale = vdupq_n_f64(0x1p30 / sum);
     for (size_t i = 0; i < whole; i += 4)
         vst1q_u32(p + i, to_units(vreinterpretq_f32_u32(vld1q_u32(p + i)), scale));

@@ -25,7 +25,7 @@ void prism_rms_norm_f32_neon(float *y, const float *x, const float *w, size_t n,
     for (; i < n; i++)
         sum += (double)x[i] * x[i];
 
-    float scale = (float)(1.0 / sqrt(sum / (double)n + (double)eps));
+    float scale = sum < (double)INFINITY ? (float)(1.0 / sqrt(sum / (double)n + (double)eps)) : NAN;
     for (i = 0; i + 4 <= n; i += 4)
         vst1q_f32(y + i, vmulq_f32(vmulq_n_f32(vld1q_f32(x + i), scale), vld1q_f32(w + i)));
     for (; i < n; i++)

@@ -1,5 +1,7 @@
 /* table.c - the NEON level with int8 and bf16 matrix products: quantised weights go through SMMLA, F16 and BF16 through
- * BFMMLA, attention through BFDOT. Not measured: chosen by what the instructions do per cycle on Neoverse V1 and N2. */
+ * BFMMLA. Speed is not measured: chosen by what the instructions do per cycle on Neoverse V1 and N2, four times the multiply-adds of
+ * an FMA. Their error is (arch/avx512bf16/table.c has figures of the same roundings): a third of int8's at most. Attention stays fp32:
+ * BFDOT does twice the multiply-adds, but keys with outliers lose their other values in bf16 (tests/engine/test_key_outliers.c). */
 #include "arch/generic/generic.h"
 #include "arch/neon_i8mm_bf16/neon_i8mm_bf16.h"
 
@@ -55,7 +57,7 @@ const struct prism_kernels prism_kernels_neon_i8mm_bf16 = {
     .bf16_to_f32 = prism_bf16_to_f32_neon,
 
     .attention_f32 = &prism_attention_f32_neon,
-    .attention_auto = &prism_attention_bf16_neon_i8mm_bf16,
+    .attention_auto = &prism_attention_f32_neon,
     .attn_row = prism_attn_row_f32_neon,
 
     .band_dots = prism_band_dots_neon,

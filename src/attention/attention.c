@@ -26,11 +26,22 @@ size_t prism_attention_scratch(const struct prism_attention *family, size_t d, s
     return tiles > rows ? tiles : rows;
 }
 
-static uint8_t *k_panels(const struct prism_attention_call *a, size_t slot) { return a->panels + slot * a->k_head_bytes; }
-
-static uint8_t *v_panels(const struct prism_attention_call *a, size_t slot)
+size_t prism_attention_head_bytes(const struct prism_attention *family, size_t d, size_t block, size_t kv_len)
 {
-    return a->panels + a->heads_at_once * a->k_head_bytes + slot * a->v_head_bytes;
+    return div_up(kv_len, block) * (family->k_block_bytes(d, block) + family->v_block_bytes(d, block));
+}
+
+/* Panels lie side by side for the length of this call, so that a short one in a large context stays in few pages. */
+static uint8_t *k_panels(const struct batch *b, size_t slot)
+{
+    const struct prism_attention_call *a = b->a;
+    return a->panels + slot * b->n_blocks * a->family->k_block_bytes(a->d, a->block);
+}
+
+static uint8_t *v_panels(const struct batch *b, size_t slot)
+{
+    const struct prism_attention_call *a = b->a;
+    return k_panels(b, a->heads_at_once) + slot * b->n_blocks * a->family->v_block_bytes(a->d, a->block);
 }
 
 static void pack_job(void *arg, size_t job, uint32_t thread)
@@ -44,8 +55,8 @@ static void pack_job(void *arg, size_t job, uint32_t thread)
     (void)thread;
     for (size_t end = min_size(block + PACK_BLOCKS, b->n_blocks); block < end; block++) {
         size_t key = block * a->block, n = min_size(a->block, b->kv_len - key), at = head + key * row_bytes;
-        a->family->pack_k(k_panels(a, slot) + block * k_bytes, a->k + at, a->format, n, a->d, a->block);
-        a->family->pack_v(v_panels(a, slot) + block * v_bytes, a->v + at, a->format, n, a->d, a->block);
+        a->family->pack_k(k_panels(b, slot) + block * k_bytes, a->k + at, a->format, n, a->d, a->block);
+        a->family->pack_v(v_panels(b, slot) + block * v_bytes, a->v + at, a->format, n, a->d, a->block);
     }
 }
 
@@ -65,7 +76,7 @@ static void run_tile(const struct batch *b, size_t head, size_t pos, size_t end,
     a->family->tile(&(struct prism_attn_tile){
         .q = q, .ldq = a->n_head * a->d, .o = q, .ldo = a->n_head * a->d,
         .rows = end - pos, .d = a->d, .q_pos = pos, .kv_len = b->kv_len, .block = a->block,
-        .k = k_panels(a, slot), .v = v_panels(a, slot), .blocks = blocks, .n_blocks = n, .scale = a->scale, .scratch = scratch,
+        .k = k_panels(b, slot), .v = v_panels(b, slot), .blocks = blocks, .n_blocks = n, .scale = a->scale, .scratch = scratch,
     });
 }
 

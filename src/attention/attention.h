@@ -34,14 +34,17 @@ struct prism_attention_call {
     const struct prism_mask *mask; /* NULL: dense. Else the blocks of each head and query block; rows of the call's blocks from q_pos on */
     size_t dense_from;         /* with a mask: rows at this absolute position and later attend to everything */
     uint32_t *order;           /* with a mask: scratch of two entries per head and tile */
-    uint8_t *panels;           /* packed keys and values of heads_at_once kv heads; of rows: prism_attention_rows_bytes */
-    size_t heads_at_once, k_head_bytes, v_head_bytes;
+    uint8_t *panels;           /* heads_at_once times prism_attention_head_bytes; of rows: prism_attention_rows_bytes */
+    size_t heads_at_once;
     uint8_t *scratch;          /* per thread, scratch_bytes apart: see prism_attention_scratch */
     size_t scratch_bytes;
 };
 
 /* Bytes of scratch that a thread needs for up to n_ctx tokens, tiles or rows. */
 size_t prism_attention_scratch(const struct prism_attention *family, size_t d, size_t block, size_t n_ctx);
+
+/* Bytes of the packed keys and values of a kv head. */
+size_t prism_attention_head_bytes(const struct prism_attention *family, size_t d, size_t block, size_t kv_len);
 
 /* Rows of a query tile: a tile lies in one block of the grid. */
 size_t prism_attention_tile_rows(const struct prism_attention *family, size_t block);

@@ -7,10 +7,8 @@
 #include <string.h>
 
 #include "src/attention/choice.h"
-#include "src/attention/select.h"
+#include "src/attention/selectors.h"
 #include "src/base/size.h"
-
-static size_t round_64(size_t n) { return (n + 63) & ~(size_t)63; }
 
 /* Sums of squares of the parts [0, b1), [b1, b2), [b2, d) of pooled vectors. */
 struct energy {
@@ -33,17 +31,17 @@ struct work {
     double *mass;            /* [n_head][n_rows] */
 };
 
-static size_t blocks_of(const struct prism_select_call *c) { return (c->kv_len + c->block - 1) / c->block; }
-
 static size_t shared_bytes(const struct prism_select_call *c)
 {
-    return 2 * (c->n_head + c->n_head_kv) * blocks_of(c) * sizeof(struct energy) + c->n_head * blocks_of(c) * sizeof(double);
+    size_t n = prism_select_blocks(c);
+    return 2 * prism_carved(c->n_head * n, sizeof(struct energy)) + 2 * prism_carved(c->n_head_kv * n, sizeof(struct energy)) +
+           prism_carved(c->n_head * n, sizeof(double));
 }
 
 static size_t thread_bytes(const struct prism_select_call *c)
 {
-    size_t n = blocks_of(c);
-    return 3 * round_64(n * sizeof(float)) + round_64(n * sizeof(uint32_t)) + prism_choice_scratch(n);
+    size_t n = prism_select_blocks(c);
+    return 3 * prism_carved(n, sizeof(float)) + prism_carved(n, sizeof(uint32_t)) + prism_carved(prism_choice_scratch(n), 1);
 }
 
 static void add_energy(struct energy *e, const float part[3], double sign)
@@ -144,11 +142,12 @@ static void row_job(void *arg, size_t job, uint32_t thread)
     const struct prism_select_call *c = w->c;
     const struct prism_mask *m = c->mask;
     size_t head = job / m->n_rows, row = job % m->n_rows, u = m->first + row, n = u + 1;
-    size_t kv = head / (c->n_head / c->n_head_kv), floats = round_64(w->n_blocks * sizeof(float));
-    uint8_t *s = c->scratch + (size_t)thread * c->scratch_bytes;
-    float *before = (float *)(void *)s, *inside = (float *)(void *)(s + floats), *after = (float *)(void *)(s + 2 * floats);
-    uint32_t *p = (uint32_t *)(void *)(s + 3 * floats);
-    void *choice = s + 3 * floats + round_64(w->n_blocks * sizeof *p);
+    size_t kv = head / (c->n_head / c->n_head_kv);
+    uint8_t *at = c->scratch + (size_t)thread * c->scratch_bytes;
+    float *before = prism_carve(&at, w->n_blocks, sizeof *before), *inside = prism_carve(&at, w->n_blocks, sizeof *inside);
+    float *after = prism_carve(&at, w->n_blocks, sizeof *after);
+    uint32_t *p = prism_carve(&at, w->n_blocks, sizeof *p);
+    void *choice = prism_carve(&at, prism_choice_scratch(w->n_blocks), 1);
     uint64_t *bits = prism_mask_row(m, head, row);
     double mass = 0;
     int bands = 0;
@@ -171,15 +170,16 @@ static void row_job(void *arg, size_t job, uint32_t thread)
 static bool run(const struct prism_select_call *c, bool one_band)
 {
     const struct prism_bands *b = &c->params->bands;
-    size_t n = blocks_of(c);
-    struct energy *at = (struct energy *)(void *)c->shared;
+    size_t n = prism_select_blocks(c);
+    uint8_t *at = c->shared;
     struct work w = {
         .c = c, .n_blocks = n, .b1 = min_size(b->low_begin, b->high_end), .b2 = max_size(b->low_begin, b->high_end),
         .overlap = b->low_begin < b->high_end, .one_band = one_band,
         .threshold = { (uint64_t)floor(c->params->p_high * 0x1p30 + 0.5), (uint64_t)floor(c->params->p_low * 0x1p30 + 0.5) },
-        .e = { at, at + c->n_head * n, at + 2 * c->n_head * n, at + (2 * c->n_head + c->n_head_kv) * n },
     };
-    w.mass = (double *)(void *)(at + 2 * (c->n_head + c->n_head_kv) * n);
+    w.e.q_full = prism_carve(&at, c->n_head * n, sizeof *w.e.q_full), w.e.q_all = prism_carve(&at, c->n_head * n, sizeof *w.e.q_all);
+    w.e.k_full = prism_carve(&at, c->n_head_kv * n, sizeof *w.e.k_full), w.e.k_all = prism_carve(&at, c->n_head_kv * n, sizeof *w.e.k_all);
+    w.mass = prism_carve(&at, c->n_head * n, sizeof *w.mass);
     /* p >= 1 keeps every causal block, whatever the rounding of the probabilities. */
     for (int i = 0; i < 2; i++)
         if ((i ? c->params->p_low : c->params->p_high) >= 1)

@@ -1,6 +1,7 @@
 /* error.c - see error.h. */
 #include "src/base/error.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,13 +63,36 @@ char *prism_printable(char *out, size_t cap, const void *bytes, size_t n)
     return out;
 }
 
-/* The caller's file names and keys may hold anything, so the finished line is made printable as a whole. */
+/* Bytes that prism_printable writes for a text without an end. */
+static size_t shown_length(const char *p, size_t n)
+{
+    size_t shown = 0, len;
+    for (size_t i = 0; i < n; i += len ? len : 1) {
+        len = printable_length(p + i, n - i);
+        shown += len ? len : 4;
+    }
+    return shown;
+}
+
+/* The caller's file names and keys may hold anything, so the finished line is made printable as a whole. A line that is too long, mostly by the
+ * path that it begins with, loses its middle: the reason at its end stays. */
 static void format_line(char *out, size_t cap, const char *format, va_list args)
 {
-    char raw[1024];
+    char raw[PATH_MAX + 1024];
     int n = vsnprintf(raw, sizeof raw, format, args);
-    size_t len = n < 0 ? 0 : (size_t)n < sizeof raw ? (size_t)n : sizeof raw - 1;
-    prism_printable(out, cap, raw, len);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof raw ? (size_t)n : sizeof raw - 1, head = cap / 4, tail = cap - head - 1, start = len;
+
+    if (shown_length(raw, len) < cap - 4) {
+        prism_printable(out, cap, raw, len);
+        return;
+    }
+    prism_printable(out, head, raw, len); /* ends in an ellipsis */
+    head = strlen(out);
+    while (start > 0 && shown_length(raw + start - 1, len - start + 1) < tail - 4)
+        start--;
+    while (start < len && (raw[start] & 0xC0) == 0x80) /* not inside a character */
+        start++;
+    prism_printable(out + head, cap - head, raw + start, len - start);
 }
 
 enum prism_status prism_fail(struct prism_error *err, enum prism_status status, const char *format, ...)

@@ -5,7 +5,8 @@
 #include "prism/prism.h"
 
 /* Records status and one line of text in err (err may be NULL; a failure already there is kept: the first one counts).
- * Bytes of the text that are control characters or not UTF-8 are shown as "\xNN". Returns status. */
+ * Bytes of the text that are control characters or not UTF-8 are shown as "\xNN"; the middle of a text that is too long is left out.
+ * Returns status. */
 enum prism_status prism_fail(struct prism_error *err, enum prism_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -1,9 +1,8 @@
-/* context.c - see context.h: memory plan, creation, the running of phases, statistics. */
+/* context.c - see context.h: memory plan, creation, state and statistics. */
 #include "src/engine/context.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "src/base/size.h"
 #include "src/engine/linear.h"
@@ -13,13 +12,6 @@ enum { DEFAULT_LOGITS_ROWS = 16 };
 
 /* Panels of a few kv heads are packed at once, so that all threads find work; not more than this. */
 static const uint64_t attention_panel_target = UINT64_C(256) << 20;
-
-double prism_now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
@@ -55,60 +47,98 @@ static struct kind_limits kind_limits(const struct prism_context *c, size_t n, s
     return l;
 }
 
-/* Threads do not share lines, nor neighbouring lines. */
-static size_t apart(size_t bytes) { return round_up(bytes, 256); }
+/* Adds to *bytes of the plan what was taken since `mark`. */
+static void account(const struct prism_arena *a, uint64_t mark, uint64_t *bytes) { *bytes += a->used - mark; }
 
-void prism_context_layout(struct prism_context *c, struct prism_arena *a)
+/* What has one size for calls of all lengths, and is used whole. */
+static void layout_fixed(struct prism_context *c, struct prism_arena *a)
 {
     const struct prism_hparams *hp = &c->model->hp;
     struct prism_plan *p = &c->plan;
-    uint64_t n_ctx = p->n_ctx, q_width = (uint64_t)hp->n_head * hp->head_dim, kv_width = (uint64_t)hp->n_head_kv * hp->head_dim;
-    size_t slab = (size_t)min_u64(PRISM_SLAB_TOKENS, n_ctx), k_max = max_size(max_size(hp->n_embd, q_width), hp->n_ff);
+    size_t q_width = (size_t)hp->n_head * hp->head_dim, kv_width = (size_t)hp->n_head_kv * hp->head_dim;
+    size_t slab = p->slab_tokens, k_max = max_size(max_size(hp->n_embd, q_width), hp->n_ff);
     struct kind_limits limits = kind_limits(c, slab, k_max, hp->n_embd, hp->n_ff);
     uint64_t mark = a->used;
 
-    p->slab_tokens = (uint32_t)slab;
-    c->k_cache = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * hp->head_dim * c->kv_elem);
-    c->v_cache = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * hp->head_dim * c->kv_elem);
-    p->kv_bytes = a->used - mark;
+    c->w_panels = prism_arena_take_each(a, p->n_threads, limits.piece_bytes, &c->w_panel_bytes);
+    account(a, mark, &p->panel_bytes);
 
     mark = a->used;
-    c->y_width = max_size(2 * (size_t)kv_width, hp->n_ff);
-    c->x = prism_arena_take(a, n_ctx * hp->n_embd, sizeof(float));
-    c->q = prism_arena_take(a, n_ctx * q_width, sizeof(float));
-    c->rope_cos = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
-    c->rope_sin = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
-    c->y = prism_arena_take(a, max_size(slab * c->y_width * sizeof(float), limits.next_bytes), 1);
+    c->y_width = max_size(2 * kv_width, hp->n_ff);
     c->a_panels = prism_arena_take(a, limits.a_bytes, 1);
+    c->y = prism_arena_take(a, max_size(slab * c->y_width * sizeof(float), limits.next_bytes), 1);
     c->layer_stats = prism_arena_take(a, hp->n_layer, sizeof *c->layer_stats);
-    p->activation_bytes = a->used - mark;
-
-    mark = a->used;
-    c->w_panel_bytes = apart(limits.piece_bytes);
-    c->w_panels = prism_arena_take(a, p->n_threads, c->w_panel_bytes);
-    p->panel_bytes = a->used - mark;
-
-    mark = a->used;
-    uint64_t n_blocks = (n_ctx + p->block - 1) / p->block;
-    c->k_head_bytes = n_blocks * c->attention->k_block_bytes(hp->head_dim, p->block);
-    c->v_head_bytes = n_blocks * c->attention->v_block_bytes(hp->head_dim, p->block);
-    c->attn_heads = (uint32_t)min_u64(hp->n_head_kv, max_u64(1, attention_panel_target / (c->k_head_bytes + c->v_head_bytes)));
-    uint64_t rows_bytes = prism_attention_rows_bytes((size_t)min_u64(n_ctx, PRISM_FEW_TOKENS), hp->n_head, hp->head_dim, n_ctx);
-    c->attn_panels = prism_arena_take(a, max_u64(c->attn_heads * (c->k_head_bytes + c->v_head_bytes), rows_bytes), 1);
-    c->blocks = prism_arena_take(a, n_blocks, sizeof *c->blocks);
-    prism_selection_layout(c, a);
-    c->thread_bytes = max_size(max_size(prism_attention_scratch(c->attention, hp->head_dim, p->block, n_ctx), prism_selection_scratch(c)),
-                               PRISM_PACK_ROWS * k_max * sizeof(float));
-    c->thread_bytes = apart(c->thread_bytes);
-    c->thread_scratch = prism_arena_take(a, p->n_threads, c->thread_bytes);
-    p->attention_bytes = a->used - mark;
+    c->layer_call = prism_arena_take(a, hp->n_layer, sizeof *c->layer_call);
+    account(a, mark, &p->activation_bytes);
 
     mark = a->used;
     c->logits_n = min_size(slab, c->logits_n);
     c->logits = prism_arena_take(a, hp->n_vocab, sizeof(float));
+    c->logits_next = prism_arena_take(a, hp->n_vocab, sizeof(float));
     c->logits_rows = prism_arena_take(a, c->logits_n * hp->n_vocab, sizeof(float));
-    p->logits_bytes = a->used - mark;
+    account(a, mark, &p->logits_bytes);
+
+    mark = a->used;
+    c->thread_used = max_size(max_size(prism_attention_scratch(c->attention, hp->head_dim, p->block, p->n_ctx), prism_selection_scratch(c)),
+                              max_size(PRISM_PACK_ROWS * k_max * sizeof(float), prism_gated_bytes()));
+    c->thread_scratch = prism_arena_take_each(a, p->n_threads, c->thread_used, &c->thread_bytes);
+    account(a, mark, &p->attention_bytes);
+}
+
+/* What grows with the tokens in the cache, or with those of a call: from its beginning, or from that of each head. */
+static void layout_growing(struct prism_context *c, struct prism_arena *a)
+{
+    const struct prism_hparams *hp = &c->model->hp;
+    struct prism_plan *p = &c->plan;
+    uint64_t n_ctx = p->n_ctx, q_width = (uint64_t)hp->n_head * hp->head_dim, mark = a->used;
+
+    c->k_cache = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * hp->head_dim * c->kv_elem);
+    c->v_cache = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * hp->head_dim * c->kv_elem);
+    account(a, mark, &p->kv_bytes);
+
+    mark = a->used;
+    c->x = prism_arena_take(a, n_ctx * hp->n_embd, sizeof(float));
+    c->q = prism_arena_take(a, n_ctx * q_width, sizeof(float));
+    c->tokens = prism_arena_take(a, n_ctx, sizeof *c->tokens);
+    c->rope_cos = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
+    c->rope_sin = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
+    account(a, mark, &p->activation_bytes);
+
+    mark = a->used;
+    uint64_t n_blocks = (n_ctx + p->block - 1) / p->block;
+    uint64_t head_bytes = prism_attention_head_bytes(c->attention, hp->head_dim, p->block, n_ctx);
+    c->attn_heads = (uint32_t)min_u64(hp->n_head_kv, max_u64(1, attention_panel_target / head_bytes));
+    uint64_t rows_bytes = prism_attention_rows_bytes((size_t)min_u64(n_ctx, PRISM_FEW_TOKENS), hp->n_head, hp->head_dim, n_ctx);
+    c->attn_panels = prism_arena_take(a, max_u64(c->attn_heads * head_bytes, rows_bytes), 1);
+    c->blocks = prism_arena_take(a, n_blocks, sizeof *c->blocks);
+    prism_selection_layout(c, a);
+    account(a, mark, &p->attention_bytes);
+}
+
+void prism_context_layout(struct prism_context *c, struct prism_arena *a)
+{
+    struct prism_plan *p = &c->plan;
+
+    p->slab_tokens = (uint32_t)min_u64(PRISM_SLAB_TOKENS, p->n_ctx);
+    p->kv_bytes = p->activation_bytes = p->panel_bytes = p->attention_bytes = p->logits_bytes = 0;
+    layout_fixed(c, a);
+    c->fixed_bytes = a->used;
+    layout_growing(c, a);
     p->total_bytes = a->used;
+}
+
+void prism_context_advise(struct prism_context *c, size_t pos, size_t n)
+{
+    const struct prism_hparams *hp = &c->model->hp;
+    size_t token = hp->head_dim * c->kv_elem, heads = (size_t)hp->n_layer * hp->n_head_kv;
+
+    prism_advise_huge(c->x, n * hp->n_embd * sizeof(float));
+    prism_advise_huge(c->q, n * hp->n_head * hp->head_dim * sizeof(float));
+    prism_advise_huge(c->attn_panels, c->attn_heads * prism_attention_head_bytes(c->attention, hp->head_dim, c->plan.block, pos + n));
+    for (size_t h = 0; n * token >= PRISM_HUGE_PAGE && h < heads; h++) {
+        prism_advise_huge(prism_kv_at(c, c->k_cache, 0, h, pos), n * token);
+        prism_advise_huge(prism_kv_at(c, c->v_cache, 0, h, pos), n * token);
+    }
 }
 
 /* Fills c (a zeroed context) up to the point where its memory can be laid out. */
@@ -116,16 +146,22 @@ static enum prism_status set_up(struct prism_context *c, const struct prism_mode
                                 struct prism_error *err)
 {
     struct prism_context_params params = given ? *given : (struct prism_context_params){ 0 };
-    int level = params.level ? params.level - 1 : (int)prism_level_best();
 
+    if (!model)
+        return prism_fail(err, PRISM_E_ARG, "context: the model is NULL");
     if (!model->layers)
         return prism_fail(err, PRISM_E_ARG, "%s: only the vocabulary was loaded", model->gguf->path);
-    if (level < 0 || level >= PRISM_N_LEVELS)
-        return prism_fail(err, PRISM_E_ARG, "level: expected 0..%d, found %d", PRISM_N_LEVELS, params.level);
+    int level = params.level ? prism_level_at(params.level > 0 ? params.level - 1 : -1) : (int)prism_level_best();
+    if (level < 0)
+        return prism_fail(err, PRISM_E_ARG, "level: expected 0..%d, found %d", prism_level_count(), params.level);
     if (!prism_level_runs_here((enum prism_level)level))
         return prism_fail(err, PRISM_E_UNSUPPORTED, "level %s: this processor does not have it", prism_level_label((enum prism_level)level));
     if (params.n_threads > PRISM_MAX_THREADS)
         return prism_fail(err, PRISM_E_ARG, "threads: expected 1..%d, found %u", PRISM_MAX_THREADS, params.n_threads);
+    if (params.n_ctx > PRISM_MAX_CONTEXT)
+        return prism_fail(err, PRISM_E_ARG, "n_ctx: expected 0..%d tokens, found %u", PRISM_MAX_CONTEXT, params.n_ctx);
+    if (params.logits_rows > PRISM_MAX_CONTEXT)
+        return prism_fail(err, PRISM_E_ARG, "logits_rows: expected 0..%d, found %u", PRISM_MAX_CONTEXT, params.logits_rows);
     if (params.compute != PRISM_COMPUTE_AUTO && params.compute != PRISM_COMPUTE_F32)
         return prism_fail(err, PRISM_E_ARG, "compute: expected auto or f32, found %d", (int)params.compute);
 
@@ -147,6 +183,12 @@ static enum prism_status set_up(struct prism_context *c, const struct prism_mode
         return s;
 
     c->plan.n_ctx = params.n_ctx ? params.n_ctx : model->hp.n_ctx_train;
+    uint32_t most = UINT32_MAX / model->hp.n_head - 2; /* attention numbers the tiles of all heads, of 32 tokens at least, in 32 bits */
+    if (c->plan.n_ctx / 32 > most)
+        return prism_fail(err, PRISM_E_ARG, "n_ctx: expected 1..%u tokens with %u heads, found %u", 32 * most, model->hp.n_head, c->plan.n_ctx);
+    if (model->hp.sliding_window && c->plan.n_ctx > model->hp.sliding_window)
+        return prism_fail(err, PRISM_E_UNSUPPORTED, "context of %u tokens: expected at most %u, the model's sliding window: windows are unsupported",
+                          c->plan.n_ctx, model->hp.sliding_window);
     c->plan.n_threads = params.n_threads;
     c->plan.level = c->kernels->name;
     c->plan.compute = c->compute == PRISM_COMPUTE_F32 ? "f32" : "auto";
@@ -167,6 +209,9 @@ enum prism_status prism_plan(const prism_model *model, const struct prism_contex
     enum prism_status s;
 
     prism_error_clear(err);
+    if (!plan)
+        return prism_fail(err, PRISM_E_ARG, "plan: there is nowhere to put it (NULL)");
+    *plan = (struct prism_plan){ 0 };
     s = set_up(&c, model, params, err);
     if (s == PRISM_OK) {
         prism_context_layout(&c, &(struct prism_arena){ 0 });
@@ -178,19 +223,22 @@ enum prism_status prism_plan(const prism_model *model, const struct prism_contex
 enum prism_status prism_context_create(const prism_model *model, const struct prism_context_params *params, prism_context **out,
                                        struct prism_error *err)
 {
-    struct prism_context *c = calloc(1, sizeof *c);
     struct prism_arena arena = { 0 };
+    struct prism_context *c;
     enum prism_status s;
 
-    *out = NULL;
     prism_error_clear(err);
+    if (!out)
+        return prism_fail(err, PRISM_E_ARG, "context: there is nowhere to put it (NULL)");
+    *out = NULL;
+    c = calloc(1, sizeof *c);
     if (!c)
         return prism_fail(err, PRISM_E_NOMEM, "context: out of memory");
     s = set_up(c, model, params, err);
     if (s == PRISM_OK) {
         prism_context_layout(c, &arena);
         c->bytes = arena.used;
-        c->base = prism_reserve(c->bytes);
+        c->base = prism_reserve(c->bytes, c->fixed_bytes);
         if (!c->base)
             s = prism_fail(err, PRISM_E_NOMEM, "context of %u tokens: %llu MiB could not be reserved", c->plan.n_ctx,
                            (unsigned long long)(c->bytes >> 20));
@@ -201,6 +249,7 @@ enum prism_status prism_context_create(const prism_model *model, const struct pr
         prism_context_free(c);
         return s;
     }
+    c->plan.n_threads = prism_team_size(c->team); /* fewer than asked for when the system refused some */
     prism_context_layout(c, &(struct prism_arena){ .base = c->base, .capacity = c->bytes });
     for (uint32_t b = 0; b < (c->plan.n_ctx + c->plan.block - 1) / c->plan.block; b++)
         c->blocks[b] = b;
@@ -218,70 +267,21 @@ void prism_context_free(prism_context *c)
     free(c);
 }
 
-/* ---- running ---- */
-
-struct guarded_job {
-    struct prism_context *c;
-    prism_job_fn *fn;
-    void *arg;
-    uint64_t work;
-};
-
-/* Thread 0 is the thread that called prism_prefill: it reports, at most every 50 ms. */
-static void report(struct prism_context *c)
-{
-    double now = prism_now_ms();
-
-    if (!c->params || !c->params->progress || now - c->reported_ms < 50)
-        return;
-    c->reported_ms = now;
-    double done = (double)atomic_load_explicit(&c->work_done, memory_order_relaxed);
-    double part = c->work_total > 0 ? done / c->work_total : 0;
-    struct prism_progress p = {
-        .done = (uint64_t)done, .total = (uint64_t)c->work_total,
-        .tokens_done = (size_t)((part < 1 ? part : 1) * (double)c->call_tokens), .tokens_total = c->call_tokens,
-        .elapsed_ms = now - c->started_ms,
-    };
-    if (c->params->progress(c->params->progress_user, &p))
-        atomic_store_explicit(&c->cancelled, true, memory_order_relaxed);
-}
-
-static void guarded_job(void *arg, size_t job, uint32_t thread)
-{
-    struct guarded_job *g = arg;
-
-    if (atomic_load_explicit(&g->c->cancelled, memory_order_relaxed))
-        return;
-    g->fn(g->arg, job, thread);
-    if (g->work)
-        atomic_fetch_add_explicit(&g->c->work_done, g->work, memory_order_relaxed);
-    if (thread == 0)
-        report(g->c);
-}
-
-bool prism_context_run(struct prism_context *c, enum prism_phase phase, size_t n_jobs, double work, prism_job_fn *fn, void *arg)
-{
-    struct guarded_job g = { c, fn, arg, (uint64_t)work };
-    double *ms[PRISM_N_PHASES] = { &c->stats.linear_ms, &c->stats.attention_ms, &c->stats.select_ms,
-                                    &c->stats.other_ms };
-    double start = prism_now_ms();
-
-    prism_team_run(c->team, n_jobs, guarded_job, &g);
-    *ms[phase] += prism_now_ms() - start;
-    return !atomic_load_explicit(&c->cancelled, memory_order_relaxed);
-}
-
 /* ---- small accessors ---- */
 
-const float *prism_logits(const prism_context *c) { return c->logits_valid ? c->logits : NULL; }
+const float *prism_logits(const prism_context *c) { return c && c->logits_valid ? c->logits : NULL; }
 
-size_t prism_length(const prism_context *c) { return c->length; }
+size_t prism_length(const prism_context *c) { return c ? c->length : 0; }
 
 enum prism_status prism_truncate(prism_context *c, size_t n, struct prism_error *err)
 {
     prism_error_clear(err);
+    if (!c)
+        return prism_fail(err, PRISM_E_ARG, "truncate: the context is NULL");
     if (n > c->length)
         return prism_fail(err, PRISM_E_ARG, "truncate: expected 0..%zu, found %zu", c->length, n);
+    if (n == c->length)
+        return PRISM_OK; /* nothing to forget: the logits stay */
     c->length = n;
     c->logits_valid = false;
     prism_selection_truncate(c);

@@ -44,8 +44,10 @@ struct prism_selection {
     uint32_t *order;
     uint8_t *shared;
     double *mass;                   /* [n_head] */
-    struct prism_head_stats *stats; /* [n_layer][n_head] */
-    double *mass_calls;             /* [n_layer][n_head]: how many means stats.mass adds up */
+    struct prism_head_stats *stats; /* [n_layer][n_head]; mass: a sum over calls */
+    double *mass_calls;             /* [n_layer][n_head]: how many means that sum adds up */
+    struct prism_head_stats *call_stats; /* [n_layer][n_head] of the running call; causal_blocks 0: the layer chose nothing */
+    bool counted;                   /* the running call has some */
 };
 
 struct prism_context {
@@ -61,7 +63,7 @@ struct prism_context {
 
     /* one reservation, handed out by prism_context_layout */
     uint8_t *base;
-    uint64_t bytes;
+    uint64_t bytes, fixed_bytes;    /* fixed: at its beginning, what every call uses whole */
     uint8_t *k_cache, *v_cache;     /* [n_layer][n_head_kv][n_ctx][head_dim] */
     float *x;                       /* [n_ctx][n_embd] residual stream of the call */
     float *q;                       /* [n_ctx][n_head * head_dim] queries, then attention output */
@@ -73,32 +75,56 @@ struct prism_context {
     size_t w_panel_bytes;
     uint8_t *attn_panels;           /* packed keys, then values, of attn_heads kv heads */
     uint32_t attn_heads;
-    uint64_t k_head_bytes, v_head_bytes;
     uint8_t *thread_scratch;        /* [n_threads][thread_bytes] */
-    size_t thread_bytes;
+    size_t thread_bytes, thread_used; /* used: without what keeps threads apart */
     uint32_t *blocks;               /* 0, 1, 2, ...: the block list of dense attention, plan.block keys each */
     float *logits;                  /* [n_vocab] of the last token */
+    float *logits_next;             /* [n_vocab] that the running call makes: they change places when it succeeds */
     float *logits_rows;             /* [logits_n][n_vocab] for the callback */
     size_t logits_n;
 
     size_t length;                  /* tokens in the cache */
+    int32_t *tokens;                /* [n_ctx] of the reservation: those in the cache, then those of the running call */
+    const double *cached_freq;      /* that the cached keys were rotated with; NULL: the cache must be made again from the tokens */
     bool logits_valid;
 
     /* the call that is running */
     const struct prism_prefill_params *params;
     size_t call_tokens;
-    double work_total, started_ms, reported_ms;
+    uint64_t work_total;
+    double started_ms;
     _Atomic uint64_t work_done;
+    size_t running_layer;           /* n_layer: the logits */
+    _Atomic uint64_t fault;         /* UINT64_MAX: none, see finite.h */
     atomic_bool cancelled;
+    double call_ms[PRISM_N_PHASES];
+    struct prism_layer_stats *layer_call;  /* [n_layer], of the reservation */
+
+    /* totals of the calls that succeeded */
     struct prism_stats stats;
     struct prism_layer_stats *layer_stats; /* [n_layer], of the reservation */
 };
 
+/* The level of an index of prism_level_name: the levels compiled in, in the order of enum prism_level. -1: out of range. */
+int prism_level_at(int index);
+
 /* Hands out (or, with a->base NULL, adds up) every buffer of c, whose model, kernels and plan parameters are set. */
 void prism_context_layout(struct prism_context *c, struct prism_arena *a);
 
-/* Run jobs of one phase on the team: time goes to `phase`, `work` units per job to the progress. Jobs are skipped once the call is
- * cancelled. Returns false then. */
+/* Before a call over n tokens from absolute position pos on touches the memory: huge pages where it fills whole ones. */
+void prism_context_advise(struct prism_context *c, size_t pos, size_t n);
+
+/* Before and after the phases of a call: the clock and the progress, whose units are `work`. When the phases are done, the end tells the
+ * progress so, which is the last chance to cancel; returns whether the call succeeds. */
+void prism_context_begin(struct prism_context *c, const struct prism_prefill_params *params, size_t n_tokens, double work);
+bool prism_context_end(struct prism_context *c, bool done);
+
+/* Adds what the call of n_tokens took to the statistics. Calls that fail are not counted. */
+void prism_context_count(struct prism_context *c, size_t n_tokens);
+
+/* Run jobs of one phase on the team: time goes to `phase`, `work` units per job to the progress, which is told after every job of the
+ * calling thread and at the end. Jobs are skipped once the call is cancelled. Returns false then, and when a value was found not to be
+ * finite (finite.h). */
 bool prism_context_run(struct prism_context *c, enum prism_phase phase, size_t n_jobs, double work, prism_job_fn *fn, void *arg);
 
 static inline void *prism_thread_scratch(const struct prism_context *c, uint32_t thread)

@@ -2,8 +2,6 @@
  * output projection, norm, gated FFN, each half added to the residual stream. */
 #include "src/engine/layer.h"
 
-#include <string.h>
-
 #include "src/base/size.h"
 #include "src/engine/selection.h"
 
@@ -53,23 +51,31 @@ struct rope_job {
     float *kv;            /* [n_rows][y_width]: keys, then values */
 };
 
-static void head_norm_rope(const struct prism_context *c, float *head, const float *norm, size_t table_row)
+/* False: the head is not tame before its norm (which would make zeros of a sum of squares that overflows), or without one. */
+static bool head_norm_rope(const struct prism_context *c, float *head, const float *norm, size_t table_row)
 {
     const struct prism_hparams *hp = &c->model->hp;
     size_t half = hp->n_rot / 2;
+    bool tame = prism_is_tame(head, hp->head_dim);
 
     if (norm)
         c->kernels->rms_norm(head, head, norm, hp->head_dim, hp->rms_eps);
     c->kernels->rope(head, c->rope_cos + table_row * half, c->rope_sin + table_row * half, hp->n_rot, hp->rope_interleaved);
+    return tame;
 }
 
-static void store_kv(const struct prism_context *c, uint8_t *at, const float *x, size_t n)
+/* One token's rotated keys and its values enter the cache. tame: of the keys before their rotation. */
+static void store_head(const struct rope_job *j, size_t head, size_t pos, const float *k, const float *v, bool tame)
 {
-    switch (c->kv_format) {
-    case PRISM_KVF_F16: c->kernels->f32_to_f16((uint16_t *)(void *)at, x, n); break;
-    case PRISM_KVF_BF16: c->kernels->f32_to_bf16((uint16_t *)(void *)at, x, n); break;
-    case PRISM_KVF_F32: memcpy(at, x, n * sizeof *x); break;
-    }
+    struct prism_context *c = j->c;
+    size_t d = c->model->hp.head_dim;
+
+    if (!tame)
+        prism_note_fault(c, PRISM_FAULT_KEYS, pos, head);
+    if (!prism_store_kv(c, prism_kv_at(c, c->k_cache, j->index, head, pos), k, d))
+        prism_note_fault(c, prism_is_finite(k, d) ? PRISM_FAULT_KEY_RANGE : PRISM_FAULT_KEYS, pos, head);
+    if (!prism_store_kv(c, prism_kv_at(c, c->v_cache, j->index, head, pos), v, d))
+        prism_note_fault(c, prism_is_finite(v, d) ? PRISM_FAULT_VALUE_RANGE : PRISM_FAULT_VALUES, pos, head);
 }
 
 /* Positions of job on the absolute grid of j->grain, clipped to the rows of the slab. */
@@ -86,14 +92,14 @@ static void rope_job(void *arg, size_t job, uint32_t thread)
         float *k = j->kv + row * c->y_width, *v = k + hp->n_head_kv * d;
         for (size_t h = 0; h < hp->n_head; h++) {
             float *q = j->q + (row * hp->n_head + h) * d;
-            head_norm_rope(c, q, j->layer->q_norm, j->rope_row + row);
+            if (!head_norm_rope(c, q, j->layer->q_norm, j->rope_row + row))
+                prism_note_fault(c, PRISM_FAULT_QUERIES, pos, h);
             prism_selection_add_query(c, h, pos, q, pos % c->plan.block == 0 || j->rope_row + row == 0);
         }
         for (size_t h = 0; h < hp->n_head_kv; h++) {
-            head_norm_rope(c, k + h * d, j->layer->k_norm, j->rope_row + row);
+            bool tame = head_norm_rope(c, k + h * d, j->layer->k_norm, j->rope_row + row);
             prism_selection_add_key(c, j->index, h, pos, k + h * d);
-            store_kv(c, prism_kv_at(c, c->k_cache, j->index, h, pos), k + h * d, d);
-            store_kv(c, prism_kv_at(c, c->v_cache, j->index, h, pos), v + h * d, d);
+            store_head(j, h, pos, k + h * d, v + h * d, tame);
         }
     }
 }
@@ -107,7 +113,7 @@ static bool run_qkv(struct prism_context *c, size_t index, struct prism_span spa
 
     for (size_t row = 0; row < span.n; row += c->plan.slab_tokens) {
         size_t n = min_size(c->plan.slab_tokens, span.n - row);
-        struct prism_norm_rows source = { c->x + row * hp->n_embd, l->attn_norm };
+        struct prism_norm_rows source = { c->x + row * hp->n_embd, l->attn_norm, span.pos + row, PRISM_FAULT_INPUT };
         struct prism_product p[3] = {
             { .m = &l->q, .kind = coarse(c, &l->q), .bias = l->q_bias, .y = c->q + row * q_width, .ldy = q_width },
             { .m = &l->k, .kind = fine(c, &l->k), .bias = l->k_bias, .y = c->y, .ldy = c->y_width },
@@ -140,7 +146,7 @@ static bool select_and_attend(struct prism_context *c, size_t index, struct pris
         .k = prism_kv_at(c, c->k_cache, index, 0, 0), .v = prism_kv_at(c, c->v_cache, index, 0, 0),
         .kv_head_bytes = (size_t)c->plan.n_ctx * hp->head_dim * c->kv_elem, .format = c->kv_format,
         .block = c->plan.block, .blocks = c->blocks, .order = c->selection.order,
-        .panels = c->attn_panels, .heads_at_once = c->attn_heads, .k_head_bytes = c->k_head_bytes, .v_head_bytes = c->v_head_bytes,
+        .panels = c->attn_panels, .heads_at_once = c->attn_heads,
         .scratch = c->thread_scratch, .scratch_bytes = c->thread_bytes,
     };
     if (prism_selection_active(c, index, span, a.n_rows)) {
@@ -157,11 +163,11 @@ static bool select_and_attend(struct prism_context *c, size_t index, struct pris
 
 static bool run_attention(struct prism_context *c, size_t index, struct prism_span span, size_t first)
 {
-    double attention = c->stats.attention_ms, select = c->stats.select_ms;
+    double attention = c->call_ms[PRISM_PHASE_ATTENTION], select = c->call_ms[PRISM_PHASE_SELECT];
     bool done = select_and_attend(c, index, span, first);
 
-    c->layer_stats[index].attention_ms += c->stats.attention_ms - attention;
-    c->layer_stats[index].select_ms += c->stats.select_ms - select;
+    c->layer_call[index].attention_ms = c->call_ms[PRISM_PHASE_ATTENTION] - attention;
+    c->layer_call[index].select_ms = c->call_ms[PRISM_PHASE_SELECT] - select;
     return done;
 }
 
@@ -173,7 +179,8 @@ static void add_bias(const struct prism_context *c, float *x, const float *bias,
         c->kernels->add(x + r * c->model->hp.n_embd, bias, c->model->hp.n_embd);
 }
 
-static bool run_ffn(struct prism_context *c, size_t index, size_t first, size_t end)
+/* Rows [first, end) of the call, whose row 0 stands at absolute position pos. */
+static bool run_ffn(struct prism_context *c, size_t index, size_t pos, size_t first, size_t end)
 {
     const struct prism_hparams *hp = &c->model->hp;
     const struct prism_layer *l = &c->model->layers[index];
@@ -182,7 +189,7 @@ static bool run_ffn(struct prism_context *c, size_t index, size_t first, size_t 
     for (size_t row = first; row < end; row += c->plan.slab_tokens) {
         size_t n = min_size(c->plan.slab_tokens, end - row);
         float *x = c->x + row * hp->n_embd;
-        struct prism_norm_rows source = { x, l->ffn_norm };
+        struct prism_norm_rows source = { x, l->ffn_norm, pos + row, PRISM_FAULT_ATTENTION };
         struct prism_rows attended = { .x = c->q + row * q_width, .ldx = q_width }, activated = { .x = c->y, .ldx = c->y_width };
         struct prism_product o = { .m = &l->o, .kind = coarse(c, &l->o), .y = x, .ldy = hp->n_embd, .add = true };
         struct prism_product gated = { .m = &l->gate, .kind = coarse(c, &l->gate), .bias = l->gate_bias, .y = c->y, .ldy = c->y_width,
@@ -205,7 +212,8 @@ static bool run_ffn(struct prism_context *c, size_t index, size_t first, size_t 
 
 bool prism_layer_run(struct prism_context *c, size_t index, struct prism_span span, size_t first_needed)
 {
-    return run_qkv(c, index, span) && run_attention(c, index, span, first_needed) && run_ffn(c, index, first_needed, span.n);
+    c->running_layer = index;
+    return run_qkv(c, index, span) && run_attention(c, index, span, first_needed) && run_ffn(c, index, span.pos, first_needed, span.n);
 }
 
 double prism_layers_work(const struct prism_context *c, size_t n_layers, struct prism_span span, size_t first_needed)

@@ -4,13 +4,37 @@
 
 #include "prism/prism.h"
 #include "src/attention/select.h"
+#include "src/engine/context.h"
 #include "src/engine/layer.h"
 
-int prism_level_count(void) { return PRISM_N_LEVELS; }
+/* Those of other processor families are not compiled in. */
+int prism_level_at(int index)
+{
+    for (int l = 0; index >= 0 && l < PRISM_N_LEVELS; l++)
+        if (prism_kernels_by_level[l] && index-- == 0)
+            return l;
+    return -1;
+}
 
-const char *prism_level_name(int level) { return prism_level_label((enum prism_level)level); }
+int prism_level_count(void)
+{
+    int n = 0;
+    while (prism_level_at(n) >= 0)
+        n++;
+    return n;
+}
 
-bool prism_level_supported(int level) { return level >= 0 && prism_level_runs_here((enum prism_level)level); }
+const char *prism_level_name(int level)
+{
+    int l = prism_level_at(level);
+    return l < 0 ? NULL : prism_level_label((enum prism_level)l);
+}
+
+bool prism_level_supported(int level)
+{
+    int l = prism_level_at(level);
+    return l >= 0 && prism_level_runs_here((enum prism_level)l);
+}
 
 int prism_selector_count(void) { return (int)prism_n_selectors; }
 
@@ -35,14 +59,13 @@ static void put(struct text *t, const char *format, ...)
 size_t prism_kernels_text(int level, char *buf, size_t cap)
 {
     struct text t = { buf, cap, 0 };
-    enum prism_level l = level < 0 ? prism_level_best() : (enum prism_level)level;
+    int l = level < 0 ? (int)prism_level_best() : prism_level_at(level);
 
     put(&t, "levels     ");
-    for (int i = 0; i < PRISM_N_LEVELS; i++)
-        put(&t, " %s%s", prism_level_label((enum prism_level)i),
-            prism_level_runs_here((enum prism_level)i) ? (enum prism_level)i == l ? "*" : "" : "(-)");
+    for (int i = 0; i < prism_level_count(); i++)
+        put(&t, " %s%s", prism_level_name(i), !prism_level_supported(i) ? "(-)" : prism_level_at(i) == l ? "*" : "");
     put(&t, "\n            * in use, (-) not on this host\n");
-    if ((unsigned)l >= PRISM_N_LEVELS || !prism_kernels_by_level[l])
+    if (l < 0)
         return t.n;
     const struct prism_kernels *k = prism_kernels_by_level[l];
     put(&t, "linear      compute f32: %s, tile %u x %u\n", k->linear_f32->name, k->linear_f32->mr, k->linear_f32->nr);

@@ -21,8 +21,12 @@ void prism_norm_rows(struct prism_context *c, void *arg, size_t row, size_t n_ro
     const struct prism_norm_rows *s = arg;
     size_t n = c->model->hp.n_embd;
 
-    for (size_t r = 0; r < n_rows; r++)
-        c->kernels->rms_norm(out + r * n, s->x + (row + r) * n, s->weight, n, c->model->hp.rms_eps);
+    for (size_t r = 0; r < n_rows; r++) {
+        const float *x = s->x + (row + r) * n;
+        if (!prism_is_tame(x, n)) /* a sum of squares that overflows would become a row of zeros */
+            prism_note_fault(c, s->fault, s->pos + row + r, 0);
+        c->kernels->rms_norm(out + r * n, x, s->weight, n, c->model->hp.rms_eps);
+    }
 }
 
 /* The kinds that n products need, and their panels one after the other in c->a_panels. */
@@ -120,8 +124,10 @@ static void multiply(const struct operands *o, const struct prism_linear *kind, 
 }
 
 static void plain_piece(const struct operands *o, const struct prism_product *p, size_t row, size_t n_rows, size_t col, size_t cols,
-                        uint8_t *panels)
+                        uint32_t thread)
 {
+    uint8_t *panels = prism_thread_panels(o->c, thread);
+
     pack_piece(p->kind, p->m, col, cols, panels);
     multiply(o, p->kind, panels, row, n_rows, cols, p->bias ? p->bias + col : NULL, p->y + row * p->ldy + col, p->ldy, p->add);
 }
@@ -136,10 +142,16 @@ static void pack_next(const struct prism_product *p, size_t row, size_t n, size_
         kind->pack_a(panel, x + r * PIECE_COLS, PIECE_COLS, min_size(n - r, kind->mr), cols);
 }
 
+typedef float gated_rows[GATED_ROWS][PIECE_COLS];
+
+size_t prism_gated_bytes(void) { return 2 * sizeof(gated_rows); }
+
 static void gated_piece(const struct operands *o, const struct prism_product *p, size_t row, size_t n_rows, size_t col, size_t cols,
-                        uint8_t *panels)
+                        uint32_t thread)
 {
-    _Alignas(64) float gate[GATED_ROWS][PIECE_COLS], up[GATED_ROWS][PIECE_COLS];
+    gated_rows *scratch = prism_thread_scratch(o->c, thread); /* too large for the stacks of an application's threads */
+    float (*gate)[PIECE_COLS] = scratch[0], (*up)[PIECE_COLS] = scratch[1];
+    uint8_t *panels = prism_thread_panels(o->c, thread);
     uint8_t *up_panels = pack_piece(p->kind, p->m, col, cols, panels);
 
     pack_piece(p->kind, p->up, col, cols, up_panels);
@@ -166,7 +178,7 @@ static void product_job(void *arg, size_t job, uint32_t thread)
     for (size_t n; piece >= (n = div_up(p->m->rows, cols_of(j, p))); p++) /* which product the columns belong to */
         piece -= n;
     size_t col = piece * cols_of(j, p), cols = min_size(p->m->rows - col, cols_of(j, p)), n_rows = min_size(j->o->n_rows - row, j->rows_per_job);
-    (p->up ? gated_piece : plain_piece)(j->o, p, row, n_rows, col, cols, prism_thread_panels(j->o->c, thread));
+    (p->up ? gated_piece : plain_piece)(j->o, p, row, n_rows, col, cols, thread);
 }
 
 static size_t count_pieces(const struct product_job *j)

@@ -6,7 +6,7 @@
 #ifndef PRISM_ENGINE_LINEAR_H
 #define PRISM_ENGINE_LINEAR_H
 
-#include "src/engine/context.h"
+#include "src/engine/finite.h"
 
 /* One product y[rows][m->rows] (+)= x . m^T; with `up`, gated: y = silu(x . m^T + bias) * (x . up^T + up_bias). */
 struct prism_product {
@@ -33,9 +33,12 @@ struct prism_rows {
     uint8_t *panels;         /* not NULL: the rows packed for the kind of the only product; the other fields are unused */
 };
 
-/* A source of rows: those of the residual stream at x, n_embd wide, normalised. arg: a struct prism_norm_rows. */
+/* A source of rows: those of the residual stream at x, n_embd wide, normalised. arg: a struct prism_norm_rows. A row that is not finite is
+ * noted as `fault` at its position. */
 struct prism_norm_rows {
     const float *x, *weight;
+    size_t pos;              /* absolute position of row 0 */
+    enum prism_fault fault;
 };
 prism_rows_fn prism_norm_rows;
 
@@ -44,6 +47,9 @@ size_t prism_piece_cols(const struct prism_linear *kind, size_t k);
 
 /* Bytes that a thread needs for the pieces of products with up to k activations by this kind. */
 size_t prism_piece_bytes(const struct prism_linear *kind, size_t k);
+
+/* Bytes of scratch that a thread needs for a piece of a gated product. */
+size_t prism_gated_bytes(void);
 
 /* n <= PRISM_MAX_KINDS products of the same n_rows rows of k activations. Up to PRISM_FEW_TOKENS rows the weights are read as they are stored
  * (stored.c). Returns false when cancelled. */

@@ -9,9 +9,10 @@ enum { EMBED_ROWS = 64, ROPE_TABLE_ROWS = 64 };
 
 struct call {
     struct prism_context *c;
-    const int32_t *tokens;
-    struct prism_span span;
-    size_t first_needed; /* row that leaves the last of n_layers layers first */
+    struct prism_span span; /* of c->tokens */
+    size_t n_again;         /* its first rows, which were in the cache before but with the other frequencies */
+    const double *freq;
+    size_t first_needed;    /* row that leaves the last of n_layers layers first */
     size_t n_layers, n_logits;
 };
 
@@ -23,7 +24,7 @@ static void embed_job(void *arg, size_t job, uint32_t thread)
 
     (void)thread;
     for (size_t t = job * EMBED_ROWS, end = min_size(t + EMBED_ROWS, call->span.n); t < end; t++)
-        c->kernels->to_f32[e->type](c->x + t * e->k, e->data + (size_t)call->tokens[t] * e->row_bytes, e->k);
+        c->kernels->to_f32[e->type](c->x + t * e->k, e->data + (size_t)c->tokens[call->span.pos + t] * e->row_bytes, e->k);
 }
 
 static void rope_table_job(void *arg, size_t job, uint32_t thread)
@@ -31,19 +32,28 @@ static void rope_table_job(void *arg, size_t job, uint32_t thread)
     const struct call *call = arg;
     struct prism_context *c = call->c;
     const struct prism_model *m = c->model;
-    const double *freq = m->rope_freq_short && c->plan.n_ctx <= m->rope_orig_ctx ? m->rope_freq_short : m->rope_freq;
     size_t row = job * ROPE_TABLE_ROWS, half = m->hp.n_rot / 2;
 
     (void)thread;
-    c->kernels->rope_table(c->rope_cos + row * half, c->rope_sin + row * half, freq, half, call->span.pos + row,
+    c->kernels->rope_table(c->rope_cos + row * half, c->rope_sin + row * half, call->freq, half, call->span.pos + row,
                            min_size(ROPE_TABLE_ROWS, call->span.n - row), m->rope_mag);
 }
 
 /* ---- logits ---- */
 
+/* Whether a row may be delivered. */
+static bool check_logits(const struct call *call, size_t row, const float *logits)
+{
+    bool finite = prism_is_finite(logits, call->c->model->hp.n_vocab);
+
+    if (!finite)
+        prism_note_fault(call->c, PRISM_FAULT_LOGITS, call->span.pos + row, 0);
+    return finite;
+}
+
 struct deliver_job {
-    struct prism_context *c;
-    size_t row, n;
+    const struct call *call;
+    size_t row, n; /* rows of the call's span */
 };
 
 enum { DELIVER_ROWS = 8 };
@@ -51,19 +61,25 @@ enum { DELIVER_ROWS = 8 };
 static void deliver_job(void *arg, size_t job, uint32_t thread)
 {
     const struct deliver_job *d = arg;
-    size_t row = job * DELIVER_ROWS, n_vocab = d->c->model->hp.n_vocab;
+    struct prism_context *c = d->call->c;
+    size_t row = job * DELIVER_ROWS, n = min_size(DELIVER_ROWS, d->n - row), good = 0;
+    const float *logits = c->logits_rows + row * c->model->hp.n_vocab;
 
     (void)thread;
-    d->c->params->logits(d->c->params->logits_user, d->row + row, min_size(DELIVER_ROWS, d->n - row), d->c->logits_rows + row * n_vocab);
+    while (good < n && check_logits(d->call, d->row + row + good, logits + good * c->model->hp.n_vocab))
+        good++;
+    if (good > 0)
+        c->params->logits(c->params->logits_user, d->row + row - d->call->n_again, good, logits);
 }
 
 /* The output matrix is never multiplied with int8 activations, whose steps would show undamped in the logits: many rows are multiplied in
  * fp32, a few (the one row of an ordinary prefill) as stored, with activations of two bytes at least.
  * logits[n][n_vocab] of n rows that start at row `row` of the call. */
-static bool compute_logits(struct prism_context *c, size_t row, size_t n, float *logits)
+static bool compute_logits(const struct call *call, size_t row, size_t n, float *logits)
 {
+    struct prism_context *c = call->c;
     const struct prism_model *m = c->model;
-    struct prism_norm_rows source = { c->x + row * m->hp.n_embd, m->output_norm };
+    struct prism_norm_rows source = { c->x + row * m->hp.n_embd, m->output_norm, call->span.pos + row, PRISM_FAULT_INPUT };
     struct prism_product p = { .m = &m->output, .kind = c->kernels->linear_f32, .bias = m->output_bias, .y = logits, .ldy = m->hp.n_vocab };
 
     return prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, m->hp.n_embd, &p, 1);
@@ -73,15 +89,17 @@ static bool run_logits(const struct call *call)
 {
     struct prism_context *c = call->c;
 
+    c->running_layer = call->n_layers;
     if (c->params && c->params->logits)
         for (size_t row = call->first_needed; row < call->span.n; row += c->logits_n) {
-            struct deliver_job d = { c, row, min_size(c->logits_n, call->span.n - row) };
-            if (!compute_logits(c, row, d.n, c->logits_rows) ||
+            struct deliver_job d = { call, row, min_size(c->logits_n, call->span.n - row) };
+            if (!compute_logits(call, row, d.n, c->logits_rows) ||
                 !prism_context_run(c, PRISM_PHASE_OTHER, (d.n + DELIVER_ROWS - 1) / DELIVER_ROWS, 0, deliver_job, &d))
                 return false;
-            memcpy(c->logits, c->logits_rows + (d.n - 1) * c->model->hp.n_vocab, c->model->hp.n_vocab * sizeof(float));
+            if (row + d.n == call->span.n)
+                memcpy(c->logits_next, c->logits_rows + (d.n - 1) * c->model->hp.n_vocab, c->model->hp.n_vocab * sizeof(float));
         }
-    else if (!compute_logits(c, call->span.n - 1, 1, c->logits))
+    else if (!compute_logits(call, call->span.n - 1, 1, c->logits_next) || !check_logits(call, call->span.n - 1, c->logits_next))
         return false;
     return true;
 }
@@ -116,13 +134,26 @@ static enum prism_status check_tokens(const prism_context *c, const int32_t *tok
     return PRISM_OK;
 }
 
+/* longrope has two sets of frequencies: one for as many tokens as the model was first trained with, one for more. Which it is depends on the
+ * tokens in the cache when the call is done, as in the models' own code, so that logits depend on the tokens alone. Keys that were
+ * rotated with the other set are made again, and with them everything that later layers made of them. */
+static void set_span(struct call *call, size_t n)
+{
+    const struct prism_context *c = call->c;
+    const struct prism_model *m = c->model;
+
+    call->freq = m->rope_freq_short && c->length + n <= m->rope_orig_ctx ? m->rope_freq_short : m->rope_freq;
+    call->n_again = c->cached_freq == call->freq ? 0 : c->length;
+    call->span = (struct prism_span){ call->n_again + n, c->length - call->n_again };
+}
+
 /* What the parameters ask for: layers, rows, logits. */
 static enum prism_status set_extent(struct call *call, const struct prism_prefill_params *params, struct prism_error *err)
 {
-    size_t n = call->span.n;
+    size_t n = call->span.n - call->n_again;
 
     call->n_layers = call->c->model->hp.n_layer;
-    call->first_needed = n - 1;
+    call->first_needed = call->span.n - 1;
     call->n_logits = 1;
     if (params && params->n_layers) {
         if (params->n_layers > call->n_layers)
@@ -134,52 +165,60 @@ static enum prism_status set_extent(struct call *call, const struct prism_prefil
     } else if (params && params->logits) {
         if (params->logits_from >= n)
             return prism_fail(err, PRISM_E_ARG, "logits_from: expected 0..%zu, found %zu", n - 1, params->logits_from);
-        call->first_needed = params->logits_from;
+        call->first_needed = call->n_again + params->logits_from;
         call->n_logits = n - params->logits_from;
     }
     return PRISM_OK;
 }
 
+/* Nothing of the context that a caller can see changes before this. */
+static void commit(const struct call *call, size_t length)
+{
+    struct prism_context *c = call->c;
+    float *last = c->logits;
+
+    c->cached_freq = call->n_again && call->n_layers < c->model->hp.n_layer ? NULL : call->freq;
+    c->length = length;
+    c->logits_valid = call->n_logits > 0;
+    if (c->logits_valid) {
+        c->logits = c->logits_next;
+        c->logits_next = last;
+    }
+    prism_context_count(c, call->span.n - call->n_again);
+}
+
 enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t n, const struct prism_prefill_params *params,
                                 struct prism_error *err)
 {
-    struct call call = { .c = c, .tokens = tokens, .span = { n, c->length } };
+    struct call call = { .c = c };
+    size_t length = prism_length(c);
 
     prism_error_clear(err);
+    if (!c || (!tokens && n))
+        return prism_fail(err, PRISM_E_ARG, "prefill: the %s NULL", c ? "tokens are" : "context is");
     enum prism_status s = check_tokens(c, tokens, n, err);
-    if (s == PRISM_OK)
-        s = set_extent(&call, params, err);
     if (s)
         return s;
-    c->params = params;
-    c->call_tokens = n;
-    c->work_total = prism_layers_work(c, call.n_layers, call.span, call.first_needed) +
-                    2.0 * (double)call.n_logits * c->model->hp.n_embd * c->model->hp.n_vocab;
-    c->started_ms = prism_now_ms();
-    c->reported_ms = c->started_ms;
-    atomic_store(&c->work_done, 0);
-    atomic_store(&c->cancelled, false);
-    c->logits_valid = false;
-    prism_selection_begin(c, n);
-
+    set_span(&call, n);
+    if ((s = set_extent(&call, params, err)))
+        return s;
+    memcpy(c->tokens + length, tokens, n * sizeof *tokens);
+    prism_context_begin(c, params, n, prism_layers_work(c, call.n_layers, call.span, call.first_needed) +
+                                          2.0 * (double)call.n_logits * c->model->hp.n_embd * c->model->hp.n_vocab);
+    c->length = call.span.pos;
+    prism_context_advise(c, call.span.pos, call.span.n);
+    prism_selection_begin(c, call.span.n);
     prism_team_begin(c->team);
     bool done = run(&call);
     prism_team_end(c->team);
-    c->params = NULL;
-    if (!done) {
+    if (!prism_context_end(c, done)) {
         prism_selection_cancel(c);
-        return prism_fail(err, PRISM_E_CANCELLED, "prefill: cancelled");
+        c->length = length;
+        if (call.n_again)
+            c->cached_freq = NULL;
+        return prism_has_fault(c) ? prism_fail_fault(c, err) : prism_fail(err, PRISM_E_CANCELLED, "prefill: cancelled");
     }
-    c->length += n;
-    c->logits_valid = call.n_logits > 0;
-    double ms = prism_now_ms() - c->started_ms;
-    if (n == 1) {
-        c->stats.decode_tokens++;
-        c->stats.decode_ms += ms;
-    } else {
-        c->stats.prefill_tokens += n;
-        c->stats.prefill_ms += ms;
-    }
+    commit(&call, length + n);
     return PRISM_OK;
 }
 

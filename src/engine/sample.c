@@ -84,6 +84,8 @@ int32_t prism_sample(struct prism_sampling *s, const float *logits, size_t n_voc
     struct candidate *c = scratch;
     size_t n = n_vocab;
 
+    if (!logits || n == 0 || (s->temp > 0 && !scratch))
+        return -1;
     if (!(s->temp > 0))
         return greedy(logits, n_vocab);
     for (size_t i = 0; i < n; i++)
@@ -123,7 +125,7 @@ double prism_log_prob(const float *logits, size_t n_vocab, int32_t token)
 {
     double max = -INFINITY, sum = 0;
 
-    if (token < 0 || (size_t)token >= n_vocab)
+    if (!logits || token < 0 || (size_t)token >= n_vocab)
         return -INFINITY;
     for (size_t i = 0; i < n_vocab; i++)
         max = logits[i] > max ? logits[i] : max;

@@ -1,85 +1,10 @@
-/* selection.c - see selection.h. */
+/* selection.c - see selection.h; selection_params.c has the parameters. */
 #include "src/engine/selection.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "src/base/size.h"
 #include "src/engine/layer.h"
-
-/* ---- parameters ---- */
-
-/* "auto" selects from here on. Below, dense attention is half of a prefill or less and the choice costs most in perplexity: 38M model, blocks
- * of 64, p 0.95: +1.7 % at 4096 tokens, +1.4 % at 8192, +1.0 % at 32768. */
-static const size_t auto_min_tokens = 8192;
-
-/* sparse-prefill 2.7: bands from the attenuation lambda_j = |sin(B theta/2) / (B sin(theta/2))| of each pair under pooling; low starts after
- * the last pair below 0.30 (rounded down), high ends after the last pair below 0.99 (rounded up). */
-static struct prism_bands bands_by_rule(const struct prism_model *m, size_t block)
-{
-    size_t pairs = m->hp.n_rot / 2, align = m->hp.n_rot <= 96 ? 4 : 8, low = 0, high = 0;
-
-    for (size_t j = 0; j < pairs; j++) {
-        double half = m->rope_freq[j] / 2, lambda = fabs(sin((double)block * half) / ((double)block * sin(half)));
-        low = lambda < 0.30 ? j + 1 : low;
-        high = lambda < 0.99 ? j + 1 : high;
-    }
-    return (struct prism_bands){ 2 * min_size((high + align - 1) / align * align, pairs), 2 * (low / align * align) };
-}
-
-static enum prism_status check_bands(struct prism_context *c, const struct prism_attention_params *g, struct prism_error *err)
-{
-    const struct prism_hparams *hp = &c->model->hp;
-    struct prism_bands *b = &c->selection.params.bands;
-
-    *b = g->bands_by_rule ? bands_by_rule(c->model, c->plan.block)
-                          : (struct prism_bands){ 2 * (size_t)(hp->n_rot / 4), 2 * (size_t)(hp->n_rot / 8) };
-    if (g->high_dim % 2 || g->high_dim > hp->n_rot)
-        return prism_fail(err, PRISM_E_ARG, "high band: expected an even number of dims, 2..%u, found %u", hp->n_rot, g->high_dim);
-    if (g->low_dim % 2 || g->low_dim > hp->head_dim)
-        return prism_fail(err, PRISM_E_ARG, "low band: expected an even number of dims, 2..%u, found %u", hp->head_dim, g->low_dim);
-    if (g->high_dim)
-        b->high_end = g->high_dim;
-    if (g->low_dim)
-        b->low_begin = hp->head_dim - g->low_dim;
-    return PRISM_OK;
-}
-
-static bool in_unit(float p) { return p > 0 && p <= 1; }
-
-enum prism_status prism_selection_set_up(struct prism_context *c, const struct prism_attention_params *g, struct prism_error *err)
-{
-    struct prism_selection *s = &c->selection;
-    const char *name = g->selector ? g->selector : "auto";
-    bool automatic = !strcmp(name, "auto");
-    float p_high = g->p_high != 0 ? g->p_high : 0.95f, p_low = g->p_low != 0 ? g->p_low : 0.95f;
-    float gamma = g->gamma != 0 ? g->gamma : 0.95f, threshold = g->threshold != 0 ? g->threshold : 0.9f;
-
-    for (size_t i = 0; i < prism_n_selectors; i++)
-        if (!strcmp(prism_selectors[i]->name, automatic ? "prism" : name))
-            s->selector = prism_selectors[i];
-    if (!s->selector && strcmp(name, "dense"))
-        return prism_fail(err, PRISM_E_ARG, "attention: unknown selector \"%s\"", name);
-    c->plan.selector = s->selector ? s->selector->name : "dense";
-    c->plan.block = g->block ? g->block : s->selector ? 64 : PRISM_DENSE_BLOCK;
-    if (c->plan.block != 32 && c->plan.block != 64 && c->plan.block != 128 && c->plan.block != 256)
-        return prism_fail(err, PRISM_E_ARG, "attention block: expected 32, 64, 128 or 256, found %u", g->block);
-    if (!in_unit(p_high) || !in_unit(p_low) || !in_unit(gamma) || !in_unit(threshold) || !in_unit(g->row_mass != 0 ? g->row_mass : 0.1f))
-        return prism_fail(err, PRISM_E_ARG, "attention: p, gamma and threshold must lie in (0, 1]");
-    s->params = (struct prism_select_params){
-        .p_high = (double)p_high, .p_low = (double)p_low, .energy = g->causal_energy ? PRISM_ENERGY_CAUSAL : PRISM_ENERGY_GLOBAL,
-        .sink = g->sink ? g->sink : 128, .window = g->window ? g->window : 2048,
-        .vertical = g->vertical ? g->vertical : 1000, .slash = g->slash ? g->slash : 6096,
-        .gamma = (double)gamma, .tau = g->tau != 0 ? (double)g->tau : 0.1, .min_budget = g->min_budget,
-        .stride = g->stride ? g->stride : 8, .threshold = (double)threshold, .row_mass = g->row_mass != 0 ? (double)g->row_mass : 0.1,
-    };
-    if (c->plan.block % s->params.stride)
-        return prism_fail(err, PRISM_E_ARG, "xattention stride: expected a divisor of the block %u, found %u", c->plan.block, g->stride);
-    memcpy(s->dense_layers, g->dense_layers, sizeof s->dense_layers);
-    s->dense_tail = g->dense_tail == PRISM_NO_TAIL ? 0 : g->dense_tail ? g->dense_tail : c->plan.block;
-    s->min_tokens = g->min_tokens ? g->min_tokens : automatic ? auto_min_tokens : 0;
-    return check_bands(c, g, err);
-}
 
 /* ---- memory ---- */
 
@@ -136,6 +61,7 @@ void prism_selection_layout(struct prism_context *c, struct prism_arena *a)
     s->mass = prism_arena_take(a, hp->n_head, sizeof *s->mass);
     s->stats = prism_arena_take(a, layers * hp->n_head, sizeof *s->stats);
     s->mass_calls = prism_arena_take(a, layers * hp->n_head, sizeof *s->mass_calls);
+    s->call_stats = prism_arena_take(a, layers * hp->n_head, sizeof *s->call_stats);
 }
 
 /* Pair 0 first, its two dims side by side; unrotated dims last. */
@@ -148,12 +74,26 @@ void prism_selection_start(struct prism_context *c)
         c->selection.dim_order[i] = i >= hp->n_rot || hp->rope_interleaved ? i : i / 2 + i % 2 * half;
 }
 
+static size_t all_heads(const struct prism_context *c) { return (size_t)c->model->hp.n_layer * c->model->hp.n_head; }
+
 void prism_selection_reset_stats(struct prism_context *c)
 {
-    size_t n = (size_t)c->model->hp.n_layer * c->model->hp.n_head;
-    if (c->selection.selector) {
-        memset(c->selection.stats, 0, n * sizeof *c->selection.stats);
-        memset(c->selection.mass_calls, 0, n * sizeof *c->selection.mass_calls);
+    if (!c->selection.selector)
+        return;
+    memset(c->selection.stats, 0, all_heads(c) * sizeof *c->selection.stats);
+    memset(c->selection.mass_calls, 0, all_heads(c) * sizeof *c->selection.mass_calls);
+}
+
+void prism_selection_count(struct prism_context *c)
+{
+    struct prism_selection *s = &c->selection;
+
+    for (size_t i = 0; s->counted && i < all_heads(c); i++) {
+        const struct prism_head_stats *call = &s->call_stats[i];
+        s->stats[i].chosen_blocks += call->chosen_blocks;
+        s->stats[i].causal_blocks += call->causal_blocks;
+        s->stats[i].mass += call->mass;
+        s->mass_calls[i] += call->causal_blocks > 0;
     }
 }
 
@@ -181,8 +121,9 @@ static float *key_sum(const struct prism_context *c, size_t layer, size_t head, 
 
 static void copy_open(struct prism_context *c, size_t block, bool keep)
 {
-    size_t d = c->model->hp.head_dim, heads = (size_t)c->model->hp.n_layer * c->model->hp.n_head_kv;
-    for (size_t h = 0; h < heads; h++) {
+    size_t d = c->model->hp.head_dim;
+
+    for (size_t h = 0; h < (size_t)c->model->hp.n_layer * c->model->hp.n_head_kv; h++) {
         float *sum = key_sum(c, 0, h, block), *open = c->selection.k_sum_open + h * d;
         memcpy(keep ? open : sum, keep ? sum : open, d * sizeof *sum);
     }
@@ -195,6 +136,9 @@ void prism_selection_begin(struct prism_context *c, size_t n_tokens)
 
     if (!s->selector)
         return;
+    if (s->counted)
+        memset(s->call_stats, 0, all_heads(c) * sizeof *s->call_stats);
+    s->counted = false;
     s->first = c->length / block;
     s->n_rows = (end - 1) / block + 1 - s->first;
     copy_open(c, s->first, true);
@@ -356,19 +300,20 @@ static bool run_phase(void *self, size_t n_jobs, double work, prism_job_fn *fn, 
     return prism_context_run(self, PRISM_PHASE_SELECT, n_jobs, 0, fn, arg);
 }
 
-static void count(struct prism_context *c, size_t layer, const struct prism_mask *m)
+static void count_layer(struct prism_context *c, size_t layer, const struct prism_mask *m)
 {
     struct prism_selection *s = &c->selection;
+
+    s->counted = true;
     for (size_t h = 0; h < m->n_heads; h++) {
-        struct prism_head_stats *stats = &s->stats[layer * m->n_heads + h];
+        struct prism_head_stats *stats = &s->call_stats[layer * m->n_heads + h];
         for (size_t r = 0; r < m->n_rows; r++) {
             const uint64_t *row = prism_mask_row(m, h, r);
             for (size_t w = 0; w < m->words; w++)
                 stats->chosen_blocks += (uint64_t)__builtin_popcountll(row[w]);
             stats->causal_blocks += m->first + r + 1;
         }
-        stats->mass += s->mass[h];
-        s->mass_calls[layer * m->n_heads + h]++;
+        stats->mass = s->mass[h];
     }
 }
 
@@ -391,7 +336,7 @@ bool prism_selection_run(struct prism_context *c, size_t layer, struct prism_spa
     if ((s->selector->pooled && !prism_context_run(c, PRISM_PHASE_SELECT, hp->n_head + hp->n_head_kv, 0, mean_job, &j)) ||
         !prism_select(s->selector, &call))
         return false;
-    count(c, layer, mask);
+    count_layer(c, layer, mask);
     if (c->params && c->params->mask) {
         struct prism_attention_mask m = { (uint32_t)layer, hp->n_head, c->plan.block, (uint32_t)mask->first, (uint32_t)mask->n_rows,
                                           (uint32_t)mask->words, mask->bits };

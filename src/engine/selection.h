@@ -15,6 +15,7 @@ void prism_selection_layout(struct prism_context *c, struct prism_arena *a);
 size_t prism_selection_scratch(const struct prism_context *c); /* bytes per thread */
 void prism_selection_start(struct prism_context *c);           /* once the memory is there */
 void prism_selection_reset_stats(struct prism_context *c);
+void prism_selection_count(struct prism_context *c);           /* the running call's choices to the statistics */
 
 /* The open block's sums: kept when a call begins, put back when it is cancelled, made again from the cache after a truncation. */
 void prism_selection_begin(struct prism_context *c, size_t n_tokens);

@@ -44,14 +44,14 @@ static const struct prism_gguf_kv *look_up(const struct prism_gguf *g, const cha
                                            struct prism_error *err)
 {
     const struct prism_gguf_kv *kv = prism_gguf_find(g, key);
-    *status = !kv && required ? prism_fail(err, PRISM_E_FORMAT, "%s: key %s: missing", prism_show_path(g->path), key) : PRISM_OK;
+    *status = !kv && required ? prism_fail(err, PRISM_E_FORMAT, "%s: key %s: missing", g->path, key) : PRISM_OK;
     return kv;
 }
 
 static enum prism_status wrong_type(const struct prism_gguf *g, const char *key, const char *expected, enum prism_gguf_vtype found,
                                     struct prism_error *err)
 {
-    return prism_fail(err, PRISM_E_FORMAT, "%s: key %s: type: expected %s, found %s", prism_show_path(g->path), key, expected,
+    return prism_fail(err, PRISM_E_FORMAT, "%s: key %s: type: expected %s, found %s", g->path, key, expected,
                       prism_gguf_vtype_name(found));
 }
 
@@ -66,7 +66,7 @@ static enum prism_status int_in_range(const struct prism_gguf *g, const char *ke
     if (negative || value < lo || value > hi) {
         char range[64];
         snprintf(range, sizeof range, hi == UINT64_MAX ? ">= %" PRIu64 : hi == lo ? "%" PRIu64 : "%" PRIu64 "..%" PRIu64, lo, hi);
-        return prism_fail(err, PRISM_E_FORMAT, "%s: key %s: expected %s, found %s%" PRIu64, prism_show_path(g->path), key, range,
+        return prism_fail(err, PRISM_E_FORMAT, "%s: key %s: expected %s, found %s%" PRIu64, g->path, key, range,
                           negative ? "-" : "", value);
     }
     *out = value;
@@ -81,31 +81,47 @@ enum prism_status prism_gguf_get_uint(const struct prism_gguf *g, const char *ke
     return kv ? int_in_range(g, key, kv->type, kv->data, lo, hi, out, err) : status;
 }
 
+/* f32, f64 and integers. False: the type is another. */
+static bool read_number(enum prism_gguf_vtype type, const uint8_t *p, double *value)
+{
+    bool negative;
+    uint64_t magnitude;
+    if (type == PRISM_GV_F32) {
+        uint32_t bits = prism_le32(p);
+        float f;
+        memcpy(&f, &bits, sizeof f);
+        *value = f;
+    } else if (type == PRISM_GV_F64) {
+        uint64_t bits = prism_le64(p);
+        memcpy(value, &bits, sizeof *value);
+    } else if (read_int(type, p, &negative, &magnitude)) {
+        *value = negative ? -(double)magnitude : (double)magnitude;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+bool prism_gguf_number(const struct prism_gguf_kv *kv, uint64_t i, double *out)
+{
+    if (kv->elem == PRISM_GV_BOOL) {
+        *out = kv->data[i] != 0;
+        return true;
+    }
+    return read_number(kv->elem, kv->data + i * prism_gguf_vtype_bytes(kv->elem), out);
+}
+
 enum prism_status prism_gguf_get_float(const struct prism_gguf *g, const char *key, bool required, double *out, struct prism_error *err)
 {
     enum prism_status status;
     const struct prism_gguf_kv *kv = look_up(g, key, required, &status, err);
     if (!kv)
         return status;
-
     double value;
-    bool negative;
-    uint64_t magnitude;
-    if (kv->type == PRISM_GV_F32) {
-        uint32_t bits = prism_le32(kv->data);
-        float f;
-        memcpy(&f, &bits, sizeof f);
-        value = f;
-    } else if (kv->type == PRISM_GV_F64) {
-        uint64_t bits = prism_le64(kv->data);
-        memcpy(&value, &bits, sizeof value);
-    } else if (read_int(kv->type, kv->data, &negative, &magnitude)) {
-        value = negative ? -(double)magnitude : (double)magnitude;
-    } else {
+    if (!read_number(kv->type, kv->data, &value))
         return wrong_type(g, key, "f32", kv->type, err);
-    }
     if (isnan(value))
-        return prism_fail(err, PRISM_E_FORMAT, "%s: key %s: expected a number, found NaN", prism_show_path(g->path), key);
+        return prism_fail(err, PRISM_E_FORMAT, "%s: key %s: expected a number, found NaN", g->path, key);
     *out = value;
     return PRISM_OK;
 }
@@ -144,7 +160,7 @@ enum prism_status prism_gguf_get_per_layer(const struct prism_gguf *g, const cha
         return int_in_range(g, key, kv->type, kv->data, lo, hi, out, err);
     if (kv->n != n_layer || n_layer == 0)
         return prism_fail(err, PRISM_E_FORMAT, "%s: key %s: array length: expected %" PRIu64 " (block_count), found %" PRIu64,
-                          prism_show_path(g->path), key, n_layer, kv->n);
+                          g->path, key, n_layer, kv->n);
     uint64_t first = 0, value = 0;
     for (uint64_t i = 0; i < n_layer; i++) {
         status = int_in_range(g, key, kv->elem, kv->data + i * prism_gguf_vtype_bytes(kv->elem), lo, hi, &value, err);
@@ -153,7 +169,7 @@ enum prism_status prism_gguf_get_per_layer(const struct prism_gguf *g, const cha
         if (i > 0 && value != first)
             return prism_fail(err, PRISM_E_UNSUPPORTED,
                               "%s: key %s: per-layer values are unsupported: expected all equal, found layer 0: %" PRIu64
-                              ", layer %" PRIu64 ": %" PRIu64, prism_show_path(g->path), key, first, i, value);
+                              ", layer %" PRIu64 ": %" PRIu64, g->path, key, first, i, value);
         first = value;
     }
     *out = first;

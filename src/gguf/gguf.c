@@ -36,7 +36,7 @@ static enum prism_status read_file(struct prism_gguf *g, struct prism_error *err
     if (status)
         return status;
     g->file_bytes = g->map_bytes;
-    struct prism_reader r = { .g = g, .cur = { g->map, g->map_bytes }, .err = err, .shown = prism_show_path(g->path) };
+    struct prism_reader r = { .g = g, .cur = { g->map, g->map_bytes }, .err = err, .shown = g->path };
     if ((status = prism_read_meta(&r)))
         return status;
     return prism_read_tensors(&r);
@@ -48,14 +48,14 @@ static enum prism_status open_one(const char *path, struct prism_log log, struct
     struct prism_gguf *g = calloc(1, sizeof *g);
     *out = NULL;
     if (!g)
-        return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", prism_show_path(path));
+        return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", path);
     g->log = log;
     g->n_files = 1;
     g->path = strdup(path);
     g->keys = prism_index_new();
     g->names = prism_index_new();
     enum prism_status status = g->path && g->keys && g->names ? read_file(g, err)
-                                                               : prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", prism_show_path(path));
+                                                               : prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", path);
     if (status)
         prism_gguf_close(g);
     else
@@ -90,7 +90,7 @@ static char *part_path(const char *path, uint64_t no, uint64_t count)
 /* What part 1 says about the set, compared with its name. *count: parts, 1 for a file that is not split. */
 static enum prism_status check_first(const struct prism_gguf *g, uint64_t *count, struct prism_error *err)
 {
-    const char *shown = prism_show_path(g->path);
+    const char *shown = g->path;
     unsigned name_no = 0, name_count = 0;
     bool named = parse_suffix(g->path, &name_no, &name_count);
     uint64_t no = 0;
@@ -110,7 +110,7 @@ static enum prism_status check_first(const struct prism_gguf *g, uint64_t *count
     if (no != 0) {
         char *first = named ? part_path(g->path, 1, *count) : NULL;
         status = prism_fail(err, PRISM_E_FORMAT, "%s: key split.no: expected 0, found %llu: pass the first part: %s", shown, (ull)no,
-                            first ? prism_show_path(first) : "its name ends in -00001-of-N.gguf");
+                            first ? first : "its name ends in -00001-of-N.gguf");
         free(first);
         return status;
     }
@@ -127,7 +127,7 @@ static enum prism_status take_tensors(struct prism_gguf *g, struct prism_gguf *p
     if (part->n_tensors > 0) {
         struct prism_gguf_tensor *t = realloc(g->tensors, (size_t)n * sizeof *t);
         if (!t)
-            return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", prism_show_path(part->path));
+            return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", part->path);
         memcpy(t + g->n_tensors, part->tensors, (size_t)part->n_tensors * sizeof *t);
         g->tensors = t;
     }
@@ -141,7 +141,7 @@ static enum prism_status open_part(struct prism_gguf *g, uint64_t i, uint64_t co
 {
     char *path = part_path(g->path, i + 1, count);
     if (!path)
-        return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", prism_show_path(g->path));
+        return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", g->path);
     enum prism_status status = open_one(path, g->log, &g->more[i - 1], err);
     free(path);
     if (status)
@@ -162,10 +162,10 @@ static enum prism_status index_all(struct prism_gguf *g, struct prism_error *err
     for (uint64_t i = 0, held; i < g->n_tensors; i++) {
         const char *name = g->tensors[i].name;
         if (!g->names || prism_index_add(g->names, name, strlen(name), i, &held))
-            return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", prism_show_path(g->path));
+            return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", g->path);
         if (held != PRISM_INDEX_NONE)
             return prism_fail(err, PRISM_E_FORMAT, "%s: tensor %s: duplicate name in two parts of the split model",
-                              prism_show_path(g->path), name);
+                              g->path, name);
     }
     return PRISM_OK;
 }
@@ -178,7 +178,7 @@ static enum prism_status open_split(struct prism_gguf *g, uint64_t count, struct
         return status;
     g->more = calloc((size_t)count - 1, sizeof(struct prism_gguf *));
     if (!g->more)
-        return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", prism_show_path(g->path));
+        return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", g->path);
     g->n_files = (uint32_t)count;
     for (uint64_t i = 1; !status && i < count; i++)
         status = open_part(g, i, count, err);
@@ -186,7 +186,7 @@ static enum prism_status open_split(struct prism_gguf *g, uint64_t count, struct
         return status;
     if (g->n_tensors != expected)
         return prism_fail(err, PRISM_E_FORMAT, "%s: key split.tensors.count: expected %llu (the sum over all parts), found %llu",
-                          prism_show_path(g->path), (ull)g->n_tensors, (ull)expected);
+                          g->path, (ull)g->n_tensors, (ull)expected);
     return PRISM_OK;
 }
 

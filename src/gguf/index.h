@@ -2,12 +2,19 @@
 #ifndef PRISM_GGUF_INDEX_H
 #define PRISM_GGUF_INDEX_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "src/base/hash.h"
 
 #define PRISM_INDEX_NONE UINT64_MAX
 
-struct prism_index;
+struct prism_index {
+    struct prism_index_slot {
+        const char *name; /* NULL: free */
+        size_t n;
+        uint64_t pos, hash;
+    } *slots;
+    size_t cap, used;     /* cap is a power of two */
+    struct prism_hash_seed seed;
+};
 
 struct prism_index *prism_index_new(void); /* NULL: out of memory */
 void prism_index_free(struct prism_index *ix); /* NULL allowed */

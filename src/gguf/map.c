@@ -42,7 +42,7 @@ static enum prism_status map_fd(int fd, struct prism_gguf *g, const char *shown,
 
 enum prism_status prism_map_file(struct prism_gguf *g, struct prism_error *err)
 {
-    const char *shown = prism_show_path(g->path);
+    const char *shown = g->path;
     int fd = open(g->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* non-blocking: opening a pipe must not wait for its writer */
     if (fd < 0)
         return prism_fail(err, PRISM_E_IO, "%s: file: cannot open: %m", shown);
@@ -66,12 +66,6 @@ uint32_t prism_le32(const uint8_t *p) { return prism_le16(p) | (uint32_t)prism_l
 uint64_t prism_le64(const uint8_t *p) { return prism_le32(p) | (uint64_t)prism_le32(p + 4) << 32; }
 
 int prism_show_len(size_t n) { return n < 80 ? (int)n : 80; }
-
-const char *prism_show_path(const char *path)
-{
-    size_t n = strlen(path), most = 240; /* leaves half of prism_error.text for the message */
-    return n <= most ? path : path + n - most;
-}
 
 void *prism_grow(void *array, uint64_t n, size_t size)
 {

@@ -36,8 +36,6 @@ uint64_t prism_le64(const uint8_t *p);
 
 /* For %.*s: at most 80 bytes of a string. */
 int prism_show_len(size_t n);
-/* The end of a path that is too long for one line of text, else the path. */
-const char *prism_show_path(const char *path);
 
 /* Maps g->path read-only into g->map, g->map_bytes. */
 enum prism_status prism_map_file(struct prism_gguf *g, struct prism_error *err);

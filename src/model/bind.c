@@ -194,10 +194,12 @@ static void bind_top(struct binder *b, struct prism_rope_divisors *div)
     m->output_norm = vector(b, "output_norm.weight", hp->n_embd, REQUIRED);
     m->output_bias = vector(b, "output.bias", hp->n_vocab, OPTIONAL);
 
-    enum need longrope = strcmp(hp->rope_scaling, "longrope") == 0 ? REQUIRED : OPTIONAL;
-    div->freqs = vector(b, "rope_freqs.weight", hp->n_rot / 2, OPTIONAL);
-    div->long_ctx = vector(b, "rope_factors_long.weight", hp->n_rot / 2, longrope);
-    div->short_ctx = vector(b, "rope_factors_short.weight", hp->n_rot / 2, longrope);
+    if (strcmp(hp->rope_scaling, "longrope") == 0) {
+        div->long_ctx = vector(b, "rope_factors_long.weight", hp->n_rot / 2, REQUIRED);
+        div->short_ctx = vector(b, "rope_factors_short.weight", hp->n_rot / 2, REQUIRED);
+    } else {
+        div->freqs = vector(b, "rope_freqs.weight", hp->n_rot / 2, OPTIONAL);
+    }
 }
 
 static bool ends_with(const char *s, const char *end)
@@ -206,11 +208,26 @@ static bool ends_with(const char *s, const char *end)
     return n >= e && strcmp(s + n - e, end) == 0;
 }
 
-/* A tensor that nothing asked for is reported, since it may be a part of the network that this version does not know. */
+/* Beginnings of the names of tensors outside the layers that other networks compute with. */
+static bool takes_part(const char *name)
+{
+    static const char *const starts[] = {
+        "token_embd", "token_types", "position_embd", "output", "rope_", "per_layer_", "altup_", "cls", "dense_", "conv1d", "nextn.", "blk.",
+        "enc.", "dec.", "mm.", "v.", "hc_", "posnet", "convnext", "time_mix", "channel_mix",
+    };
+    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++)
+        if (strncmp(name, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
+
+/* A tensor that nothing asked for may be a part of the network that this version does not know: then the file is refused. Exceptions are
+ * tables of frequencies that old converters left in, and scales of activations that only fp4 arithmetic needs. */
 static void report_unused(struct binder *b)
 {
     const struct prism_gguf *g = b->m->gguf;
-    uint64_t beyond = 0, others = 0;
+    const char *missed = NULL;
+    uint64_t beyond = 0, others = 0, n_missed = 0;
 
     for (uint64_t i = 0; !b->status && i < g->n_tensors; i++) {
         const char *name = g->tensors[i].name;
@@ -221,9 +238,16 @@ static void report_unused(struct binder *b)
             beyond++;
         else if (ends_with(name, ".scale"))
             b->status = prism_fail(b->err, PRISM_E_UNSUPPORTED, "%s: tensor %s: scales of whole tensors are unsupported", b->shown, name);
+        else if (takes_part(name))
+            missed = n_missed++ ? missed : name;
         else if (++others <= 4)
             prism_warn(&g->log, "%s: tensor %s: unused", b->shown, name);
     }
+    if (!b->status && n_missed == 1)
+        b->status = prism_fail(b->err, PRISM_E_UNSUPPORTED, "%s: tensor %s: unsupported in architecture %s", b->shown, missed, b->m->arch->name);
+    else if (!b->status && n_missed > 1)
+        b->status = prism_fail(b->err, PRISM_E_UNSUPPORTED, "%s: tensor %s and %llu more: unsupported in architecture %s", b->shown, missed,
+                               (ull)(n_missed - 1), b->m->arch->name);
     if (others > 4)
         prism_warn(&g->log, "%s: tensors: %llu more unused", b->shown, (ull)(others - 4));
     if (beyond > 0)
@@ -232,7 +256,7 @@ static void report_unused(struct binder *b)
 
 enum prism_status prism_bind_tensors(struct prism_model *m, struct prism_rope_divisors *div, struct prism_error *err)
 {
-    struct binder b = { .m = m, .shown = prism_show_path(m->gguf->path), .err = err, .layer = -1 };
+    struct binder b = { .m = m, .shown = m->gguf->path, .err = err, .layer = -1 };
     b.used = calloc((size_t)m->gguf->n_tensors + 1, sizeof *b.used);
     m->layers = calloc(m->hp.n_layer, sizeof *m->layers);
     if (!b.used || !m->layers)

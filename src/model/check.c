@@ -42,7 +42,7 @@ static enum prism_status check_tensor(const struct prism_gguf *g, const struct p
             const char *what = defect(scales[t->type].kind, t->data + b * info->bytes + scales[t->type].at[s]);
             if (what)
                 return prism_fail(err, PRISM_E_FORMAT, "%s: tensor %s: row %llu, %s %llu: expected a finite %s, found %s",
-                                  prism_show_path(g->path), t->name, (unsigned long long)(b / per_row), info->block > 1 ? "block" : "value",
+                                  g->path, t->name, (unsigned long long)(b / per_row), info->block > 1 ? "block" : "value",
                                   (unsigned long long)(b % per_row), info->block > 1 ? "scale" : "value", what);
         }
     return PRISM_OK;

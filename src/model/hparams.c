@@ -10,7 +10,14 @@
 #define MAX_WIDTH (1u << 20)  /* n_embd */
 #define MAX_FF (1u << 24)
 #define MAX_HEADS (1u << 16)
-#define MAX_FACTOR 1e6        /* of RoPE scaling */
+/* What derives from these stays far inside the range of a float: frequencies, magnitudes, scores of attention. */
+#define MIN_FACTOR 1e-3       /* of RoPE scaling */
+#define MAX_FACTOR 1e6
+#define MAX_BASE 1e15         /* of RoPE */
+#define MIN_MAGNITUDE 1e-3    /* of rotated heads */
+#define MAX_MAGNITUDE 1e3
+#define MIN_SCALE 1e-6        /* of attention */
+#define MAX_SCALE 1e3
 
 /* Where keys are read from. status is sticky: after a failure every further read does nothing. */
 struct source {
@@ -45,20 +52,24 @@ static void get_per_layer(struct source *s, const char *suffix, bool required, u
     *out = (uint32_t)value;
 }
 
-/* A number above lo and below hi. */
+/* A number above lo and below hi. It is computed with as a float, so a float is what is checked: 1e-50 is 0. */
 static void get_between(struct source *s, const char *suffix, bool required, double lo, double hi, double *out)
 {
     key_of(s, suffix);
     if (s->status)
         return;
-    s->status = prism_gguf_get_float(s->g, s->key, required, out, s->err);
-    if (!s->status && prism_gguf_find(s->g, s->key) && !(*out > lo && *out < hi))
+    double value = *out;
+    s->status = prism_gguf_get_float(s->g, s->key, required, &value, s->err);
+    if (s->status || !prism_gguf_find(s->g, s->key))
+        return;
+    *out = (float)value;
+    if (!(*out > lo && *out < hi))
         s->status = prism_fail(s->err, PRISM_E_FORMAT, "%s: key %s: expected a finite number above %g and below %g, found %g", s->shown,
-                               s->key, lo, hi, *out);
+                               s->key, lo, hi, value);
 }
 
-/* The same for an optional key with lo 0, where 0 in the file stands for `unset`. True: it was there and 0. */
-static bool get_unless_zero(struct source *s, const char *suffix, double hi, double unset, double *out)
+/* The same for an optional key, where 0 in the file stands for `unset`. True: it was there and 0. */
+static bool get_unless_zero(struct source *s, const char *suffix, double lo, double hi, double unset, double *out)
 {
     double value = unset;
     key_of(s, suffix);
@@ -67,7 +78,7 @@ static bool get_unless_zero(struct source *s, const char *suffix, double hi, dou
         s->status = prism_gguf_get_float(s->g, s->key, false, &value, s->err);
     if (!s->status && value == 0)
         return true;
-    get_between(s, suffix, false, 0, hi, out);
+    get_between(s, suffix, false, lo, hi, out);
     return false;
 }
 
@@ -133,7 +144,7 @@ static void read_attention(struct source *s, struct prism_hparams *hp)
     double eps = 0, scale;
     get_between(s, "attention.layer_norm_rms_epsilon", true, 0, 1, &eps);
     hp->rms_eps = (float)eps;
-    get_unless_zero(s, "attention.scale", INFINITY, 1 / sqrt(hp->head_dim), &scale);
+    get_unless_zero(s, "attention.scale", MIN_SCALE, MAX_SCALE, 1 / sqrt(hp->head_dim), &scale);
     hp->attn_scale = (float)scale;
 
     bool causal = true;
@@ -142,10 +153,18 @@ static void read_attention(struct source *s, struct prism_hparams *hp)
         s->status = prism_gguf_get_bool(s->g, s->key, &causal, s->err);
     if (!causal)
         unsupported(s, "attention that is not causal is unsupported: expected true");
+}
+
+/* In a context of no more tokens than the window nothing is hidden; a longer one would need another mask. */
+static void read_window(struct source *s, struct prism_hparams *hp)
+{
     uint32_t window = 0;
     get_u32(s, "attention.sliding_window", false, 0, UINT32_MAX, &window);
-    if (!s->status && window > 0 && window < hp->n_ctx_train)
-        prism_warn(&s->g->log, "%s: key %s: %u ignored: attention covers the whole context", s->shown, s->key, window);
+    if (s->status || window == 0 || window >= hp->n_ctx_train)
+        return;
+    prism_warn(&s->g->log, "%s: key %s: contexts up to %u tokens only: sliding windows are unsupported (trained for %u)", s->shown, s->key, window,
+               hp->n_ctx_train);
+    hp->n_ctx_train = hp->sliding_window = window;
 }
 
 static const char *const scalings[] = { "none", "linear", "yarn", "longrope" };
@@ -168,7 +187,7 @@ static void read_scaling_type(struct source *s, struct prism_hparams *hp)
 static void read_factor(struct source *s, struct prism_hparams *hp)
 {
     const char *suffix = prism_gguf_find(s->g, key_of(s, "rope.scaling.factor")) ? "rope.scaling.factor" : "rope.scale_linear"; /* old name */
-    if (get_unless_zero(s, suffix, MAX_FACTOR, 1, &hp->rope_factor))
+    if (get_unless_zero(s, suffix, MIN_FACTOR, MAX_FACTOR, 1, &hp->rope_factor))
         prism_warn(&s->g->log, "%s: key %s: 0 read as 1", s->shown, s->key);
     if (strcmp(hp->rope_scaling, "none") == 0)
         hp->rope_factor = 1;
@@ -194,13 +213,13 @@ static void read_rope(struct source *s, struct prism_hparams *hp, const struct p
         return;
     }
     hp->rope_base = 10000;
-    get_between(s, "rope.freq_base", false, 1, INFINITY, &hp->rope_base);
+    get_between(s, "rope.freq_base", false, 1, MAX_BASE, &hp->rope_base);
     read_scaling_type(s, hp);
     if (s->status)
         return;
     read_factor(s, hp);
     hp->rope_attn_factor = 1;
-    get_between(s, "rope.scaling.attn_factor", false, 0, INFINITY, &hp->rope_attn_factor);
+    get_between(s, "rope.scaling.attn_factor", false, MIN_MAGNITUDE, MAX_MAGNITUDE, &hp->rope_attn_factor);
     bool needs_original = strcmp(hp->rope_scaling, "yarn") == 0 || strcmp(hp->rope_scaling, "longrope") == 0;
     hp->rope_orig_ctx = hp->n_ctx_train;
     get_u32(s, "rope.scaling.original_context_length", false, needs_original ? 1 : 0, UINT32_MAX, &hp->rope_orig_ctx);
@@ -208,12 +227,14 @@ static void read_rope(struct source *s, struct prism_hparams *hp, const struct p
 
 enum prism_status prism_read_hparams(struct prism_model *m, struct prism_error *err)
 {
-    struct source s = { .g = m->gguf, .arch = m->arch->name, .shown = prism_show_path(m->gguf->path), .err = err };
+    struct source s = { .g = m->gguf, .arch = m->arch->name, .shown = m->gguf->path, .err = err };
     read_sizes(&s, &m->hp);
     if (!s.status)
         read_attention(&s, &m->hp);
     if (!s.status)
         read_rope(&s, &m->hp, m->arch);
+    if (!s.status)
+        read_window(&s, &m->hp); /* after what derives from the trained length */
     m->rope_orig_ctx = m->hp.rope_orig_ctx;
     return s.status;
 }

@@ -43,7 +43,7 @@ static enum prism_type majority(const struct prism_gguf *g)
 
 enum prism_status prism_label_type(struct prism_model *m, struct prism_error *err)
 {
-    const char *key = "general.file_type", *shown = prism_show_path(m->gguf->path);
+    const char *key = "general.file_type", *shown = m->gguf->path;
     bool told = prism_gguf_find(m->gguf, key) != NULL;
     uint64_t id = 0;
     enum prism_status status = prism_gguf_get_uint(m->gguf, key, false, 0, UINT64_MAX, &id, err);

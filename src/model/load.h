@@ -15,13 +15,17 @@ struct prism_owned {
 /* m->hp from the metadata, except n_vocab. Needs m->gguf, m->arch. */
 enum prism_status prism_read_hparams(struct prism_model *m, struct prism_error *err);
 
+/* Refuses keys that ask for mathematics that this version lacks, warns about unknown ones. Needs m->hp. */
+enum prism_status prism_check_keys(const struct prism_model *m, struct prism_error *err);
+
 /* Divisors of the rotary frequencies, each [n_rot/2] or NULL. */
 struct prism_rope_divisors {
     const float *freqs;                    /* rope_freqs.weight (llama 3.1) */
     const float *long_ctx, *short_ctx;     /* rope_factors_{long,short}.weight (longrope) */
 };
 
-/* All tensors by name and shape into m, and m->hp.n_vocab. Warns about tensors that nothing uses. */
+/* All tensors by name and shape into m, and m->hp.n_vocab. Refuses tensors of a layer, and others that take part in the computation, that
+ * the architecture does not have here; warns about the rest that nothing uses. */
 enum prism_status prism_bind_tensors(struct prism_model *m, struct prism_rope_divisors *div, struct prism_error *err);
 
 /* m->rope_freq, rope_freq_short, rope_mag. */

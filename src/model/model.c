@@ -8,7 +8,7 @@
 
 static enum prism_status out_of_memory(const char *path, struct prism_error *err)
 {
-    return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", prism_show_path(path));
+    return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", path);
 }
 
 static char *printable_copy(struct prism_str s)
@@ -39,14 +39,15 @@ static enum prism_status find_arch(struct prism_model *m, struct prism_str name,
     for (size_t i = 0; i < prism_n_archs && o < sizeof list; i++)
         o += (size_t)snprintf(list + o, sizeof list - o, " %s", prism_archs[i].name);
     return prism_fail(err, PRISM_E_UNSUPPORTED, "%s: key general.architecture: unsupported architecture \"%.*s\"; supported:%s",
-                      prism_show_path(m->gguf->path), prism_show_len(name.n), name.p, list);
+                      m->gguf->path, prism_show_len(name.n), name.p, list);
 }
 
 static enum prism_status load_network(struct prism_model *m, struct prism_str arch, struct prism_error *err)
 {
     struct prism_rope_divisors div = { 0 };
     enum prism_status status = find_arch(m, arch, err);
-    if (status || (status = prism_read_hparams(m, err)) || (status = prism_bind_tensors(m, &div, err)))
+    if (status || (status = prism_read_hparams(m, err)) || (status = prism_check_keys(m, err)) ||
+        (status = prism_bind_tensors(m, &div, err)))
         return status;
     return prism_rope_setup(m, &div, err);
 }
@@ -74,9 +75,15 @@ enum prism_status prism_model_load(const char *path, const struct prism_model_pa
 {
     static const struct prism_model_params defaults;
     const struct prism_model_params *p = params ? params : &defaults;
-    struct prism_model *m = calloc(1, sizeof *m);
+    struct prism_model *m;
 
+    prism_error_clear(err);
+    if (!out)
+        return prism_fail(err, PRISM_E_ARG, "model: there is nowhere to put it (NULL)");
     *out = NULL;
+    if (!path)
+        return prism_fail(err, PRISM_E_ARG, "model: the path is NULL");
+    m = calloc(1, sizeof *m);
     if (!m)
         return out_of_memory(path, err);
     enum prism_status status = prism_gguf_open(path, (struct prism_log){ p->log, p->log_user }, &m->gguf, err);

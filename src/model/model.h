@@ -23,7 +23,9 @@ struct prism_layer {
 };
 
 struct prism_hparams {
-    uint32_t n_layer, n_embd, n_head, n_head_kv, head_dim, n_rot, n_ff, n_vocab, n_ctx_train;
+    uint32_t n_layer, n_embd, n_head, n_head_kv, head_dim, n_rot, n_ff, n_vocab;
+    uint32_t n_ctx_train;           /* at most sliding_window, when there is one */
+    uint32_t sliding_window;        /* less than the trained length: longer contexts are unsupported; 0: none */
     float rms_eps, attn_scale;      /* attn_scale: 1/sqrt(head_dim) unless the file says otherwise */
     bool rope_interleaved;          /* NORM order (llama); else NEOX (qwen) */
     double rope_base;
@@ -32,9 +34,6 @@ struct prism_hparams {
     double rope_attn_factor;        /* rope.scaling.attn_factor */
     uint32_t rope_orig_ctx;         /* context before stretching */
 };
-
-/* Longer declared contexts are capped, with a warning: no model was trained for them and positions stay exact in fp32 counts. */
-#define PRISM_MAX_CONTEXT (1u << 24)
 
 struct prism_model {
     struct prism_gguf *gguf;
@@ -46,7 +45,7 @@ struct prism_model {
     const float *output_norm, *output_bias;
     double *rope_freq;               /* [n_rot/2] radians per position, scaling and divisors applied */
     float rope_mag;                  /* YaRN magnitude, multiplies cos and sin */
-    double *rope_freq_short;         /* longrope only: used while n_ctx <= its original context; else NULL */
+    double *rope_freq_short;         /* longrope only: for up to rope_orig_ctx tokens in the cache; else NULL */
     uint32_t rope_orig_ctx;          /* as in hp */
     uint64_t n_params;               /* elements of all tensors */
     struct prism_owned *owned;       /* widened norms and biases */

@@ -45,7 +45,25 @@ static enum prism_status check_divisors(const struct prism_model *m, const char 
     for (uint32_t i = 0; div && i < m->hp.n_rot / 2; i++)
         if (!(div[i] > 0) || isinf(div[i]))
             return prism_fail(err, PRISM_E_FORMAT, "%s: tensor %s: value %u: expected a finite number above 0, found %g",
-                              prism_show_path(m->gguf->path), name, i, (double)div[i]);
+                              m->gguf->path, name, i, (double)div[i]);
+    return PRISM_OK;
+}
+
+/* A pair turns at most by one radian per token, more only by odd factors and divisors. */
+#define MAX_FREQUENCY 1e4
+
+static enum prism_status check_derived(const struct prism_model *m, struct prism_error *err)
+{
+    for (uint32_t i = 0; i < m->hp.n_rot / 2; i++)
+        for (int k = 0; k < 2; k++) {
+            const double *f = k == 0 ? m->rope_freq : m->rope_freq_short;
+            if (f && !(f[i] >= 0 && f[i] <= MAX_FREQUENCY))
+                return prism_fail(err, PRISM_E_FORMAT, "%s: rotation of pair %u: expected 0..%g radians per token, found %g",
+                                  m->gguf->path, i, MAX_FREQUENCY, f[i]);
+        }
+    if (!(m->rope_mag > 0 && isfinite(m->rope_mag) && m->hp.attn_scale > 0 && isfinite(m->hp.attn_scale)))
+        return prism_fail(err, PRISM_E_FORMAT, "%s: rotation: expected a finite magnitude and scale, found %g and %g", m->gguf->path,
+                          (double)m->rope_mag, (double)m->hp.attn_scale);
     return PRISM_OK;
 }
 
@@ -61,10 +79,10 @@ enum prism_status prism_rope_setup(struct prism_model *m, const struct prism_rop
     m->rope_freq = calloc(n, sizeof *m->rope_freq);
     m->rope_freq_short = longrope ? calloc(n, sizeof *m->rope_freq_short) : NULL;
     if (!m->rope_freq || (longrope && !m->rope_freq_short))
-        return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", prism_show_path(m->gguf->path));
+        return prism_fail(err, PRISM_E_NOMEM, "%s: out of memory", m->gguf->path);
     prism_rope_frequencies(&m->hp, longrope ? div->long_ctx : div->freqs, m->rope_freq);
     if (longrope)
         prism_rope_frequencies(&m->hp, div->short_ctx, m->rope_freq_short);
     m->rope_mag = (float)prism_rope_magnitude(&m->hp);
-    return PRISM_OK;
+    return check_derived(m, err);
 }

@@ -33,7 +33,7 @@ void prism_bpe_prepare(struct prism_vocab *v)
 static void lookup_pair(const struct prism_vocab *v, const char *text, struct prism_symbol *left, const struct prism_symbol *right)
 {
     (void)text;
-    const struct prism_pair *p = prism_pair_find(&v->pairs, left->id, right->id);
+    const struct prism_pair *p = prism_pair_find(v, left->id, right->id);
     if (p) {
         left->priority = p->rank;
         left->merged = p->merged;

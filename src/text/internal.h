@@ -2,12 +2,14 @@
  *
  *   load.c         GGUF keys -> tables, with every check        pairs.c        merges: (left id, right id) -> rank, result
  *   token_table.c  token text -> id                             merge.c        repeated merging of neighbours, both tokenizers
- *   special.c      special tokens in text, end of generation    bpe.c, spm.c   one fragment of text -> ids
+ *   special.c      special tokens, end of generation            bpe.c, spm.c   one fragment of text -> ids
+ *   special_split.c  where special tokens occur in text
  *   pretokenize.c  patterns that cut text into pieces           detok.c        id -> bytes
  *   utf8.c         well-formed sequences, streaming             vocab.c        the interface; public.c: the public one */
 #ifndef PRISM_TEXT_INTERNAL_H
 #define PRISM_TEXT_INTERNAL_H
 
+#include "src/base/hash.h"
 #include "src/base/utf8.h"
 #include "src/text/vocab.h"
 
@@ -34,9 +36,10 @@ struct prism_pairs {
         uint32_t rank;
         int32_t merged;
     } *slots;
-    unsigned shift; /* 64 - log2(slots) */
+    uint64_t mask;
 };
 
+struct prism_matcher;  /* special_split.c */
 struct prism_splitter; /* compiled patterns, pretokenize.c */
 
 struct prism_vocab {
@@ -47,13 +50,13 @@ struct prism_vocab {
     uint8_t *type;                  /* [n_tokens] enum prism_token_type */
     bool *eog;                      /* [n_tokens] ends a generation */
     size_t longest;                 /* bytes of the longest token text */
+    struct prism_hash_seed seed;    /* of ids and pairs */
     struct prism_token_table ids;
     int32_t byte_token[256];        /* token of one byte, -1: none */
     int32_t bos, eos, unk, eot, eom; /* -1: none; SPM always has unk */
     bool add_bos, add_eos, add_space_prefix;
-    int32_t *special;               /* candidates in text: longest first, then by id */
-    int32_t *special_by_text;       /* the same ids in byte order of their texts */
-    uint32_t n_special;
+    struct prism_matcher *matcher[2]; /* special tokens: 0 user-defined ones, found in any text; 1 all, found on request */
+    bool strip_right;               /* phi-3: white space behind most special tokens goes */
     struct prism_pairs pairs;       /* BPE */
     struct prism_splitter *splitter;
     bool whole_pieces;              /* BPE: a piece that is a token is not merged from its bytes */
@@ -70,12 +73,17 @@ int32_t prism_token_find(const struct prism_vocab *v, const char *text, size_t n
 /* Merges are "left right", rank = index. Those without a space or about unknown tokens are skipped with one warning. */
 enum prism_status prism_pairs_build(struct prism_vocab *v, const struct prism_gguf *g, const struct prism_gguf_kv *merges,
                                     struct prism_error *err);
-const struct prism_pair *prism_pair_find(const struct prism_pairs *t, int32_t left, int32_t right); /* NULL: none */
+const struct prism_pair *prism_pair_find(const struct prism_vocab *v, int32_t left, int32_t right); /* NULL: none */
 
-/* ---- special.c ---- */
+/* ---- special.c, special_split.c ---- */
 
-/* Fills special, special_by_text and eog; types and the ids of eos, eot and eom are set. */
+/* Fills matcher and eog; types and the ids of eos, eot and eom are set. */
 enum prism_status prism_special_build(struct prism_vocab *v, struct prism_error *err);
+
+/* Of n tokens with distinct texts that are not empty, ids in the byte order of the texts. *out belongs to the caller, on failure too. */
+enum prism_status prism_matcher_build(const struct prism_vocab *v, const int32_t *ids, uint32_t n, struct prism_matcher **out,
+                                      struct prism_error *err);
+void prism_matcher_free(struct prism_matcher *m); /* NULL allowed */
 
 /* The text cut at special tokens: token -1 is plain text. */
 struct prism_fragment {
@@ -85,6 +93,9 @@ struct prism_fragment {
 /* parse: control and unknown tokens count too, user-defined ones always do. *out is malloc'ed, the caller frees it. */
 enum prism_status prism_special_split(const struct prism_vocab *v, const char *text, size_t len, bool parse,
                                       struct prism_fragment **out, size_t *n, struct prism_error *err);
+/* The same; steps receives how many moves it took, in proportion to the time. */
+enum prism_status prism_special_split_counted(const struct prism_vocab *v, const char *text, size_t len, bool parse,
+                                              struct prism_fragment **out, size_t *n, uint64_t *steps, struct prism_error *err);
 
 /* ---- pretokenize.c ---- */
 

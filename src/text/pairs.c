@@ -4,23 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The slot of key, or the free one where it would go. Fibonacci hashing (Knuth, vol. 3, 6.4), linear probing. */
-static struct prism_pair *probe(const struct prism_pairs *t, uint64_t key)
+/* The slot of key, or the free one where it would go; linear probing. */
+static struct prism_pair *probe(const struct prism_vocab *v, uint64_t key)
 {
-    uint64_t mask = ((uint64_t)1 << (64 - t->shift)) - 1;
-    uint64_t i = (key * 0x9E3779B97F4A7C15u) >> t->shift;
+    const struct prism_pairs *t = &v->pairs;
+    uint64_t i = prism_hash_u64(&v->seed, key) & t->mask;
 
     while (t->slots[i].key != key && t->slots[i].key != UINT64_MAX)
-        i = (i + 1) & mask;
+        i = (i + 1) & t->mask;
     return &t->slots[i];
 }
 
-const struct prism_pair *prism_pair_find(const struct prism_pairs *t, int32_t left, int32_t right)
+const struct prism_pair *prism_pair_find(const struct prism_vocab *v, int32_t left, int32_t right)
 {
     if (left < 0 || right < 0)
         return NULL;
     uint64_t key = (uint64_t)left << 32 | (uint32_t)right;
-    const struct prism_pair *p = probe(t, key);
+    const struct prism_pair *p = probe(v, key);
     return p->key == key ? p : NULL;
 }
 
@@ -40,7 +40,7 @@ static bool add_merge(struct prism_vocab *v, struct prism_str m, uint32_t rank, 
     if (left < 0 || right < 0 || merged < 0)
         return false;
     uint64_t key = (uint64_t)left << 32 | (uint32_t)right;
-    struct prism_pair *p = probe(&v->pairs, key);
+    struct prism_pair *p = probe(v, key);
     if (p->key != key) /* of two equal pairs the first wins */
         *p = (struct prism_pair){key, rank, merged};
     return true;
@@ -50,7 +50,7 @@ enum prism_status prism_pairs_build(struct prism_vocab *v, const struct prism_gg
                                     struct prism_error *err)
 {
     if (merges->n >= PRISM_NO_MERGE)
-        return prism_fail(err, PRISM_E_FORMAT, "%s: tokenizer.ggml.merges: expected fewer than 2^32 - 1 entries, found %llu",
+        return prism_fail(err, PRISM_E_FORMAT, "%s: key tokenizer.ggml.merges: expected fewer than 2^32 - 1 entries, found %llu",
                           g->path, (unsigned long long)merges->n);
     unsigned log2_size = 4;
     while ((uint64_t)1 << log2_size < merges->n + merges->n / 2)
@@ -60,11 +60,11 @@ enum prism_status prism_pairs_build(struct prism_vocab *v, const struct prism_gg
     char *joined = malloc(v->longest + 1);
     if (!v->pairs.slots || !joined) {
         free(joined);
-        return prism_fail(err, PRISM_E_NOMEM, "%s: tokenizer.ggml.merges: no memory for %llu merges", g->path,
+        return prism_fail(err, PRISM_E_NOMEM, "%s: key tokenizer.ggml.merges: no memory for %llu merges", g->path,
                           (unsigned long long)merges->n);
     }
     memset(v->pairs.slots, 0xFF, size * sizeof *v->pairs.slots);
-    v->pairs.shift = 64 - log2_size;
+    v->pairs.mask = size - 1;
 
     uint64_t n_bad = 0, first_bad = 0;
     for (uint64_t i = 0; i < merges->n; i++)
@@ -72,7 +72,7 @@ enum prism_status prism_pairs_build(struct prism_vocab *v, const struct prism_gg
             first_bad = i;
     free(joined);
     if (n_bad)
-        prism_warn(&g->log, "%s: tokenizer.ggml.merges: expected pairs of known tokens, found %llu others, ignored; first: index %llu",
+        prism_warn(&g->log, "%s: key tokenizer.ggml.merges: expected pairs of known tokens, found %llu others, ignored; first: index %llu",
                    g->path, (unsigned long long)n_bad, (unsigned long long)first_bad);
     return PRISM_OK;
 }

@@ -139,14 +139,14 @@ struct split_call {
     struct prism_error *err;
 };
 
+/* Patterns are fixed and the text is well-formed, so what is left are PCRE2's bounds on memory and steps. */
 static enum prism_status match_failed(const struct split_call *c, int code)
 {
     char message[128];
 
     if (pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message) < 0)
         message[0] = 0;
-    return prism_fail(c->err, code == PCRE2_ERROR_NOMEMORY ? PRISM_E_NOMEM : PRISM_E_FORMAT, "pre-tokenizer: PCRE2 error %d: %s", code,
-                      message);
+    return prism_fail(c->err, PRISM_E_NOMEM, "pre-tokenizer: PCRE2 error %d: %s", code, message);
 }
 
 /* Cuts text by patterns k, k + 1, ...: matches of pattern k and the gaps between them are cut on by pattern k + 1. To a pattern

@@ -5,6 +5,12 @@
 enum prism_status prism_tokenize(const prism_model *model, const char *text, size_t len, unsigned flags, int32_t *tokens, size_t cap,
                                  size_t *n, struct prism_error *err)
 {
+    prism_error_clear(err);
+    if (!n)
+        return prism_fail(err, PRISM_E_ARG, "tokenizer: there is nowhere to put the count (NULL)");
+    *n = 0;
+    if (!model)
+        return prism_fail(err, PRISM_E_ARG, "tokenizer: the model is NULL");
     return prism_vocab_encode(model->vocab, text, len, flags, tokens, cap, n, err);
 }
 

@@ -1,4 +1,4 @@
-/* special.c - tokens with a meaning of their own: where they occur in text, and which of them end a generation. */
+/* special.c - tokens with a meaning of their own: which they are, and which of them end a generation. */
 #include "src/text/internal.h"
 
 #include <stdlib.h>
@@ -45,15 +45,6 @@ static bool is_candidate(const struct prism_vocab *v, int32_t id)
     return v->text[id].n && (v->type[id] == PRISM_TOKEN_CONTROL || v->type[id] == PRISM_TOKEN_USER || v->type[id] == PRISM_TOKEN_UNKNOWN);
 }
 
-static int longest_first(const void *a, const void *b, void *user)
-{
-    const struct prism_vocab *v = user;
-    const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    if (v->text[x].n != v->text[y].n)
-        return v->text[x].n > v->text[y].n ? -1 : 1;
-    return x < y ? -1 : x > y;
-}
-
 static int by_text(const void *a, const void *b, void *user)
 {
     const struct prism_vocab *v = user;
@@ -62,129 +53,27 @@ static int by_text(const void *a, const void *b, void *user)
     return order ? order : x.n < y.n ? -1 : x.n > y.n;
 }
 
+/* kept: room for all candidates. user_only: what is found in any text. */
+static enum prism_status build_matcher(struct prism_vocab *v, bool user_only, int32_t *kept, struct prism_matcher **out, struct prism_error *err)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < v->n_tokens; i++)
+        if (is_candidate(v, (int32_t)i) && (!user_only || v->type[i] == PRISM_TOKEN_USER))
+            kept[n++] = (int32_t)i;
+    qsort_r(kept, n, sizeof *kept, by_text, v);
+    return prism_matcher_build(v, kept, n, out, err);
+}
+
 enum prism_status prism_special_build(struct prism_vocab *v, struct prism_error *err)
 {
+    int32_t *kept = malloc(v->n_tokens * sizeof *kept);
+
+    if (!kept)
+        return prism_fail(err, PRISM_E_NOMEM, "tokenizer: no memory for special tokens");
     mark_end_of_generation(v);
-    for (uint32_t i = 0; i < v->n_tokens; i++)
-        v->n_special += is_candidate(v, (int32_t)i);
-    v->special = malloc((v->n_special + (size_t)1) * sizeof *v->special);
-    v->special_by_text = malloc((v->n_special + (size_t)1) * sizeof *v->special_by_text);
-    if (!v->special || !v->special_by_text)
-        return prism_fail(err, PRISM_E_NOMEM, "tokenizer: no memory for %u special tokens", v->n_special);
-    for (uint32_t i = 0, k = 0; i < v->n_tokens; i++)
-        if (is_candidate(v, (int32_t)i))
-            v->special[k++] = (int32_t)i;
-    memcpy(v->special_by_text, v->special, v->n_special * sizeof *v->special);
-    qsort_r(v->special, v->n_special, sizeof *v->special, longest_first, v);
-    qsort_r(v->special_by_text, v->n_special, sizeof *v->special_by_text, by_text, v);
-    return PRISM_OK;
-}
-
-/* First index in [lo, hi) whose byte at depth is >= b (b may be 256). The texts there agree before depth and are longer. */
-static uint32_t lower_bound(const struct prism_vocab *v, uint32_t lo, uint32_t hi, size_t depth, unsigned b)
-{
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if ((uint8_t)v->text[v->special_by_text[mid]].p[depth] < b)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
-/* Sets present[id] for the candidates that occur anywhere in text: one pass, whatever their number. */
-static bool mark_present(const struct prism_vocab *v, const char *text, size_t len, bool *present)
-{
-    uint32_t first[257]; /* range of the texts that start with each byte */
-    bool any = false;
-
-    for (unsigned b = 0; b <= 256; b++)
-        first[b] = lower_bound(v, 0, v->n_special, 0, b);
-    for (size_t i = 0; i < len; i++) {
-        uint32_t lo = first[(uint8_t)text[i]], hi = first[(uint8_t)text[i] + 1];
-        for (size_t depth = 1; lo < hi; depth++) {
-            int32_t id = v->special_by_text[lo]; /* a text that ends here sorts before those that go on */
-            if (v->text[id].n == depth) {
-                present[id] = any = true;
-                lo++;
-            }
-            if (i + depth == len)
-                break;
-            uint8_t b = (uint8_t)text[i + depth];
-            uint32_t from = lower_bound(v, lo, hi, depth, b);
-            hi = lower_bound(v, from, hi, depth, b + 1u);
-            lo = from;
-        }
-    }
-    return any;
-}
-
-struct fragments {
-    struct prism_fragment *f;
-    size_t n, cap;
-};
-
-static bool append(struct fragments *a, struct prism_fragment f)
-{
-    if (a->n == a->cap) {
-        size_t cap = a->cap ? 2 * a->cap : 16;
-        struct prism_fragment *grown = realloc(a->f, cap * sizeof *grown);
-        if (!grown)
-            return false;
-        a->f = grown;
-        a->cap = cap;
-    }
-    a->f[a->n++] = f;
-    return true;
-}
-
-/* Copies from to `to`, cutting the stretches of plain text at token id, leftmost occurrence first. */
-static bool cut_at(const struct prism_vocab *v, const char *text, const struct fragments *from, int32_t id, struct fragments *to)
-{
-    const struct prism_str t = v->text[id];
-    bool ok = true;
-
-    to->n = 0;
-    for (size_t i = 0; i < from->n && ok; i++) {
-        struct prism_fragment f = from->f[i];
-        const char *hit;
-        while (f.token < 0 && ok && (hit = memmem(text + f.start, f.len, t.p, t.n))) {
-            size_t before = (size_t)(hit - text) - f.start;
-            ok = (!before || append(to, (struct prism_fragment){f.start, before, -1})) &&
-                 append(to, (struct prism_fragment){f.start + before, t.n, id});
-            f.start += before + t.n;
-            f.len -= before + t.n;
-        }
-        ok = ok && (!f.len || append(to, f));
-    }
-    return ok;
-}
-
-enum prism_status prism_special_split(const struct prism_vocab *v, const char *text, size_t len, bool parse,
-                                      struct prism_fragment **out, size_t *n, struct prism_error *err)
-{
-    struct fragments a = {0}, b = {0};
-    bool *present = calloc(v->n_tokens + (size_t)1, sizeof *present);
-    bool ok = present && append(&a, (struct prism_fragment){0, len, -1});
-
-    if (ok && mark_present(v, text, len, present))
-        for (uint32_t i = 0; i < v->n_special && ok; i++) {
-            int32_t id = v->special[i];
-            if (!present[id] || (!parse && v->type[id] != PRISM_TOKEN_USER))
-                continue;
-            ok = cut_at(v, text, &a, id, &b);
-            struct fragments swap = a;
-            a = b;
-            b = swap;
-        }
-    free(present);
-    free(b.f);
-    if (!ok) {
-        free(a.f);
-        return prism_fail(err, PRISM_E_NOMEM, "tokenizer: no memory to split %zu bytes of text", len);
-    }
-    *out = a.f;
-    *n = a.n;
-    return PRISM_OK;
+    enum prism_status st = build_matcher(v, true, kept, &v->matcher[0], err);
+    if (!st)
+        st = build_matcher(v, false, kept, &v->matcher[1], err);
+    free(kept);
+    return st;
 }

@@ -32,7 +32,7 @@ enum prism_status prism_spm_prepare(struct prism_vocab *v, const struct prism_gg
 {
     v->priority = malloc((v->n_tokens + (size_t)1) * sizeof *v->priority);
     if (!v->priority)
-        return prism_fail(err, PRISM_E_NOMEM, "tokenizer.ggml.scores: no memory for %u scores", v->n_tokens);
+        return prism_fail(err, PRISM_E_NOMEM, "tokenizer: no memory for %u scores", v->n_tokens);
     for (uint32_t i = 0; i < v->n_tokens; i++) {
         float score;
         int32_t integer;

@@ -4,15 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* FNV-1a (Fowler, Noll, Vo), folded: short keys, no setup. */
-static uint32_t hash_text(const char *p, size_t n)
-{
-    uint64_t h = 0xCBF29CE484222325u;
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ (uint8_t)p[i]) * 0x100000001B3u;
-    return (uint32_t)(h ^ h >> 32);
-}
-
 /* The slot that holds the text, or the free one where it would go. */
 static struct prism_token_slot *probe(const struct prism_vocab *v, const char *p, size_t n, uint32_t hash)
 {
@@ -25,7 +16,7 @@ static struct prism_token_slot *probe(const struct prism_vocab *v, const char *p
 
 int32_t prism_token_find(const struct prism_vocab *v, const char *text, size_t n)
 {
-    return probe(v, text, n, hash_text(text, n))->id;
+    return probe(v, text, n, (uint32_t)prism_hash_bytes(&v->seed, text, n))->id;
 }
 
 enum prism_status prism_token_table_build(struct prism_vocab *v, const char *path, struct prism_error *err)
@@ -35,18 +26,19 @@ enum prism_status prism_token_table_build(struct prism_vocab *v, const char *pat
         size *= 2;
     v->ids.slots = malloc(size * sizeof *v->ids.slots);
     if (!v->ids.slots)
-        return prism_fail(err, PRISM_E_NOMEM, "%s: tokenizer.ggml.tokens: no memory for %u tokens", path, v->n_tokens);
+        return prism_fail(err, PRISM_E_NOMEM, "%s: key tokenizer.ggml.tokens: no memory for %u tokens", path, v->n_tokens);
     memset(v->ids.slots, 0xFF, size * sizeof *v->ids.slots);
     v->ids.mask = (uint32_t)(size - 1);
+    v->seed = prism_hash_new_seed();
 
     for (uint32_t i = 0; i < v->n_tokens; i++) {
         const struct prism_str t = v->text[i];
         if (!t.n)
             continue;
-        uint32_t hash = hash_text(t.p, t.n);
+        uint32_t hash = (uint32_t)prism_hash_bytes(&v->seed, t.p, t.n);
         struct prism_token_slot *s = probe(v, t.p, t.n, hash);
         if (s->id >= 0)
-            return prism_fail(err, PRISM_E_FORMAT, "%s: tokenizer.ggml.tokens: expected distinct texts, found \"%.*s\" as tokens %d and %u",
+            return prism_fail(err, PRISM_E_FORMAT, "%s: key tokenizer.ggml.tokens: expected distinct texts, found \"%.*s\" as tokens %d and %u",
                               path, (int)(t.n < 64 ? t.n : 64), t.p, s->id, i);
         *s = (struct prism_token_slot){hash, (int32_t)i};
         if (t.n > v->longest)

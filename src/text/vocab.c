@@ -47,21 +47,21 @@ enum prism_status prism_vocab_encode(const struct prism_vocab *v, const char *te
     *n = 0;
     if (v->kind == PRISM_TOKENIZER_NONE)
         return prism_fail(err, PRISM_E_UNSUPPORTED, "tokenizer: the model has no vocabulary (tokenizer.ggml.model = no_vocab)");
-    if (flags & ~(unsigned)(PRISM_ADD_SPECIAL | PRISM_PARSE_SPECIAL))
+    if (flags & ~(unsigned)(PRISM_ADD_SPECIAL | PRISM_PARSE_SPECIAL | PRISM_ADD_BOS | PRISM_ADD_EOS))
         return prism_fail(err, PRISM_E_ARG, "tokenizer: unknown flags 0x%x", flags);
     if ((!text && len) || (!tokens && cap))
         return prism_fail(err, PRISM_E_ARG, "tokenizer: text or tokens is NULL");
     if (len > MAX_TEXT)
         return prism_fail(err, PRISM_E_ARG, "tokenizer: expected at most %zu bytes of text, found %zu", MAX_TEXT, len);
 
-    if ((flags & PRISM_ADD_SPECIAL) && v->add_bos && v->bos >= 0)
+    if ((flags & (PRISM_ADD_SPECIAL | PRISM_ADD_BOS)) && v->add_bos && v->bos >= 0)
         prism_encoder_emit(&e, v->bos);
     enum prism_status st = len ? prism_special_split(v, text, len, flags & PRISM_PARSE_SPECIAL, &fragments, &n_fragments, err) : PRISM_OK;
     if (!st && v->whole_pieces && !(e.mapped = malloc(2 * v->longest)))
         st = prism_fail(err, PRISM_E_NOMEM, "tokenizer: out of memory");
     if (!st)
         st = encode_fragments(&e, text, fragments, n_fragments);
-    if (!st && (flags & PRISM_ADD_SPECIAL) && v->add_eos && v->eos >= 0)
+    if (!st && (flags & (PRISM_ADD_SPECIAL | PRISM_ADD_EOS)) && v->add_eos && v->eos >= 0)
         prism_encoder_emit(&e, v->eos);
     free(fragments);
     free(e.symbols);

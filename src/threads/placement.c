@@ -1,12 +1,43 @@
 /* placement.c - which processors threads run on: one per physical core of those that this process may use.
  *
- * hwloc reads the machine; quota.c reads the control group's CPU time limit; team.c binds threads to the outcome. */
+ * hwloc reads the machine, affinity.c the kernel's masks, quota.c the control group's CPU time limit; team.c binds threads to the
+ * outcome. Without hwloc, placement goes on with what the kernel tells. */
 #include "src/threads/placement.h"
 
 #include <math.h>
 
-enum prism_status prism_topology_open(const char *xml, hwloc_topology_t *topology, hwloc_bitmap_t *allowed,
-                                      struct prism_error *err)
+/* How many allowed processors of pu's core come before it: 0 makes pu the one that stands for the core. */
+static int rank_in_core(hwloc_topology_t t, hwloc_obj_t pu, hwloc_const_bitmap_t allowed)
+{
+    hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(t, HWLOC_OBJ_CORE, pu);
+    int rank = 0;
+
+    if (!core)
+        return 0; /* some virtual machines report processors only: each counts as a core */
+    for (int p = hwloc_bitmap_first(core->cpuset); p >= 0 && p < (int)pu->os_index; p = hwloc_bitmap_next(core->cpuset, p))
+        rank += hwloc_bitmap_isset(allowed, (unsigned)p);
+    return rank;
+}
+
+/* Whether this is the machine that runs the process: hwloc says so itself, unless HWLOC_THISSYSTEM makes it. So each processor
+ * that the process may use has to be there, and to share its core with the ones that the kernel names. */
+static bool describes_host(hwloc_topology_t t, const struct prism_cpus *process, hwloc_const_bitmap_t allowed)
+{
+    if (!hwloc_topology_is_thissystem(t))
+        return false;
+    for (int cpu = 0; cpu < PRISM_MAX_CPUS; cpu++) {
+        if (!prism_cpus_has(process, cpu))
+            continue;
+        hwloc_obj_t pu = hwloc_get_pu_obj_by_os_index(t, (unsigned)cpu);
+        int rank = prism_cpus_rank(process, cpu);
+        if (!pu || (rank >= 0 && rank != rank_in_core(t, pu, allowed)))
+            return false;
+    }
+    return true;
+}
+
+enum prism_status prism_topology_open(const char *xml, const struct prism_cpus *process, hwloc_topology_t *topology,
+                                      hwloc_bitmap_t *allowed, struct prism_error *err)
 {
     hwloc_topology_t t;
 
@@ -24,13 +55,18 @@ enum prism_status prism_topology_open(const char *xml, hwloc_topology_t *topolog
         hwloc_topology_destroy(t);
         return prism_fail(err, PRISM_E_NOMEM, "no memory for a processor set");
     }
-    /* The control group's cpuset is in the topology; the affinity mask (taskset, a job scheduler) is not. */
-    if (xml || hwloc_get_cpubind(t, set, HWLOC_CPUBIND_THREAD) < 0)
-        hwloc_bitmap_fill(set);
+    /* The control group's cpuset is in the topology; the affinity masks (taskset, a job scheduler) are not. */
+    for (int cpu = 0; cpu < PRISM_MAX_CPUS; cpu++)
+        if (xml || prism_cpus_has(process, cpu))
+            hwloc_bitmap_set(set, (unsigned)cpu);
     hwloc_bitmap_and(set, set, hwloc_topology_get_allowed_cpuset(t));
     *topology = t;
     *allowed = set;
-    return PRISM_OK;
+    if (xml || describes_host(t, process, set))
+        return PRISM_OK;
+    hwloc_bitmap_free(set);
+    hwloc_topology_destroy(t);
+    return prism_fail(err, PRISM_E_IO, "hwloc describes another machine than this one");
 }
 
 /* Speed class of a processor: higher is faster, 0 where the machine has one kind or does not tell. */
@@ -42,19 +78,6 @@ static int kind_of(hwloc_topology_t t, hwloc_obj_t pu)
     if (kind < 0 || hwloc_cpukinds_get_info(t, (unsigned)kind, NULL, &efficiency, NULL, NULL, 0) < 0)
         return 0;
     return efficiency < 0 ? 0 : efficiency;
-}
-
-/* How many allowed processors of pu's core come before it: 0 makes pu the one that stands for the core. */
-static int rank_in_core(hwloc_topology_t t, hwloc_obj_t pu, hwloc_const_bitmap_t allowed)
-{
-    hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(t, HWLOC_OBJ_CORE, pu);
-    int rank = 0;
-
-    if (!core)
-        return 0; /* some virtual machines report processors only: each counts as a core */
-    for (int p = hwloc_bitmap_first(core->cpuset); p >= 0 && p < (int)pu->os_index; p = hwloc_bitmap_next(core->cpuset, p))
-        rank += hwloc_bitmap_isset(allowed, (unsigned)p);
-    return rank;
 }
 
 struct candidate {
@@ -73,31 +96,19 @@ static int compare_candidates(const void *a, const void *b)
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
-enum prism_status prism_placement_choose(hwloc_topology_t t, hwloc_const_bitmap_t allowed, double quota_cpus,
-                                         struct prism_placement *out, struct prism_error *err)
+/* Fills out from the n candidates and the quota. */
+static enum prism_status choose(struct candidate *c, uint32_t n, double quota_cpus, struct prism_placement *out, struct prism_error *err)
 {
-    int n_pus = hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_PU);
-    struct candidate *c = malloc((size_t)(n_pus > 0 ? n_pus : 1) * sizeof *c);
-    uint32_t n = 0, n_cores = 0;
+    uint32_t n_cores = 0;
 
-    if (!c)
-        return prism_fail(err, PRISM_E_NOMEM, "no memory for %d processors", n_pus);
-    for (int i = 0; i < n_pus; i++) {
-        hwloc_obj_t pu = hwloc_get_obj_by_type(t, HWLOC_OBJ_PU, (unsigned)i);
-        if (!hwloc_bitmap_isset(allowed, pu->os_index))
-            continue;
-        c[n] = (struct candidate){ kind_of(t, pu), rank_in_core(t, pu, allowed), (int)pu->os_index, i };
-        n_cores += c[n++].rank == 0;
-    }
-    if (n == 0) {
-        free(c);
+    if (n == 0)
         return prism_fail(err, PRISM_E_IO, "no processor is allowed to run this process");
-    }
     qsort(c, n, sizeof *c, compare_candidates);
+    for (uint32_t i = 0; i < n; i++)
+        n_cores += c[i].rank == 0;
     for (uint32_t i = 0; i < PRISM_MAX_THREADS; i++)
         out->core[i] = c[i % n].pu;
-    free(c);
-
+    out->n_processors = n < PRISM_MAX_THREADS ? n : PRISM_MAX_THREADS;
     out->n_cores = n_cores < PRISM_MAX_THREADS ? n_cores : PRISM_MAX_THREADS;
     out->n_default = out->n_cores;
     /* Rounded up: two threads use a quota of 1.5 in full, one would leave a third of it. */
@@ -106,16 +117,61 @@ enum prism_status prism_placement_choose(hwloc_topology_t t, hwloc_const_bitmap_
     return PRISM_OK;
 }
 
+enum prism_status prism_placement_choose(hwloc_topology_t t, hwloc_const_bitmap_t allowed, double quota_cpus,
+                                         struct prism_placement *out, struct prism_error *err)
+{
+    int n_pus = hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_PU);
+    struct candidate *c = malloc((size_t)(n_pus > 0 ? n_pus : 1) * sizeof *c);
+    uint32_t n = 0;
+
+    if (!c)
+        return prism_fail(err, PRISM_E_NOMEM, "no memory for %d processors", n_pus);
+    for (int i = 0; i < n_pus; i++) {
+        hwloc_obj_t pu = hwloc_get_obj_by_type(t, HWLOC_OBJ_PU, (unsigned)i);
+        if (hwloc_bitmap_isset(allowed, pu->os_index))
+            c[n++] = (struct candidate){ kind_of(t, pu), rank_in_core(t, pu, allowed), (int)pu->os_index, i };
+    }
+    enum prism_status status = choose(c, n, quota_cpus, out, err);
+    free(c);
+    return status;
+}
+
+enum prism_status prism_placement_plain(const struct prism_cpus *allowed, double quota_cpus, struct prism_placement *out,
+                                        struct prism_error *err)
+{
+    struct candidate *c = malloc(PRISM_MAX_CPUS * sizeof *c);
+    uint32_t n = 0;
+
+    if (!c)
+        return prism_fail(err, PRISM_E_NOMEM, "no memory for %d processors", PRISM_MAX_CPUS);
+    for (int cpu = 0; cpu < PRISM_MAX_CPUS; cpu++)
+        if (prism_cpus_has(allowed, cpu)) {
+            int rank = prism_cpus_rank(allowed, cpu);
+            c[n++] = (struct candidate){ 0, rank < 0 ? 0 : rank, cpu, cpu };
+        }
+    if (n == 0) /* the masks could not be read: one thread, wherever it is */
+        c[n++] = (struct candidate){ 0 };
+    enum prism_status status = choose(c, n, quota_cpus, out, err);
+    free(c);
+    return status;
+}
+
 enum prism_status prism_placement_read(const char *xml, double quota_cpus, struct prism_placement *out, struct prism_error *err)
 {
+    struct prism_cpus process;
     hwloc_topology_t topology;
     hwloc_bitmap_t allowed;
-    enum prism_status status = prism_topology_open(xml, &topology, &allowed, err);
 
+    prism_cpus_of_process(&process);
+    if (!xml && quota_cpus == 0)
+        quota_cpus = prism_quota_cpus("");
+    enum prism_status status = prism_topology_open(xml, &process, &topology, &allowed, err);
+    if (status == PRISM_E_IO && !xml) {
+        prism_error_clear(err);
+        return prism_placement_plain(&process, quota_cpus, out, err);
+    }
     if (status != PRISM_OK)
         return status;
-    if (quota_cpus == 0 && !xml)
-        quota_cpus = prism_quota_cpus("");
     status = prism_placement_choose(topology, allowed, quota_cpus, out, err);
     hwloc_bitmap_free(allowed);
     hwloc_topology_destroy(topology);

@@ -159,17 +159,15 @@ static void make(struct scene *s, const struct prism_attention *a, const struct 
     s->t.scratch = kt_alloc(a->tile_scratch(d, block), 64);
 }
 
-/* What a family rounds, at most. bf16: each operand by u of itself. i16: half a step of everything, which is a part of the norm of a query or
- * key, of the largest probability that the row has in the block, of the largest value that a column has. (0.51 and 0.55: the factors are
- * rounded too, and the exponential is 0.04 of a unit off.) */
+/* What a family rounds, at most. i16: half a step of everything, which is a part of the norm of a query or key, of the largest probability
+ * that the row has in the block, of the largest value that a column has. (0.51 and 0.55: the factors are rounded too, and the exponential is
+ * 0.04 of a unit off.) */
 struct rounding {
-    double u, norm, p, v;
+    double norm, p, v;
 };
 
 static struct rounding rounding_of(const struct prism_attention *a)
 {
-    if (!strcmp(a->name, "bf16"))
-        return (struct rounding){ .u = 0x1p-8 };
     if (!strcmp(a->name, "i16"))
         return (struct rounding){ .norm = 0.51 / 32767, .p = 0.55 / 8192, .v = 0.51 / 4095 };
     return (struct rounding){ 0 };
@@ -193,15 +191,15 @@ static double step_error(const struct scene *s, const struct rounding *e, const 
 }
 
 /* Row r in double, and how far each element may be off. delta is the error of a logit, k and q rounded as above and
- * d products summed in fp32: 2 * u + d * FLT_EPSILON of scale * sum|q k|, twice the fp32 worst case. Every probability is then off
- * by a factor of exp(delta) at most, the normalisation by as much, the exponential, maxima and n sums by a few FLT_EPSILON each, and
- * bf16 families round p and v by u each. All of it relative to sum(p |v|) / sum(p). */
+ * d products summed in fp32: d * FLT_EPSILON of scale * sum|q k|, twice the fp32 worst case. Every probability is then off
+ * by a factor of exp(delta) at most, the normalisation by as much, the exponential, maxima and n sums by a few FLT_EPSILON each.
+ * All of it relative to sum(p |v|) / sum(p). */
 static void exact_row(const struct scene *s, size_t r, double *o, double *bound, double *low, double *high)
 {
     const size_t d = s->t.d, n = s->t.q_pos + r + 1;
     const float *q = s->q + r * s->t.ldq;
     const struct rounding e = rounding_of(s->a);
-    const double u = e.u, q_step = e.norm * sqrt(dot(q, q, d));
+    const double q_step = e.norm * sqrt(dot(q, q, d));
     double *p = kt_alloc(n * sizeof *p, 8), max = -(double)INFINITY, sum = 0, delta = 0, n_listed = 0;
 
     for (size_t j = 0; j < n; j++) {
@@ -216,12 +214,12 @@ static void exact_row(const struct scene *s, size_t r, double *o, double *bound,
         }
         p[j] = (double)s->t.scale * dot(q, k, d);
         max = fmax(max, p[j]);
-        delta = fmax(delta, ((2.02 * u + (double)d * FLT_EPSILON) * sum_abs + steps) * (double)s->t.scale);
+        delta = fmax(delta, ((double)d * FLT_EPSILON * sum_abs + steps) * (double)s->t.scale);
         n_listed++;
     }
     for (size_t j = 0; j < n; j++)
         sum += p[j] = exp(p[j] - max);
-    double relative = 2 * expm1(delta) + (n_listed + 16) * FLT_EPSILON + 2.02 * u;
+    double relative = 2 * expm1(delta) + (n_listed + 16) * FLT_EPSILON;
     for (size_t i = 0; i < d; i++) {
         double weighted = 0;
         o[i] = bound[i] = 0;
@@ -252,7 +250,7 @@ static double largest(const float *x, size_t n)
 static void check_rows(const struct scene *s, const float *o, size_t ldo, enum logits logits)
 {
     const struct rounding e = rounding_of(s->a);
-    const double max_v = largest(s->v, s->t.kv_len * s->t.d), outside = (2.02 * e.u + e.v + 512 * FLT_EPSILON) * max_v;
+    const double max_v = largest(s->v, s->t.kv_len * s->t.d), outside = (e.v + 512 * FLT_EPSILON) * max_v;
     double exact[PRISM_MAX_HEAD_DIM], bound[PRISM_MAX_HEAD_DIM], low[PRISM_MAX_HEAD_DIM], high[PRISM_MAX_HEAD_DIM];
 
     /* Few rows suffice inside a tile: both ends, a stride that meets every lane of a micro-tile, and the diagonal block's first. */
@@ -354,9 +352,9 @@ static void check_family(const struct prism_kernels *k, const struct prism_atten
     kt_context("%s attention %s, NaN", k->name, a->name);
     check_nan(a, 150);
     check_nan(a, 130); /* rows that see three keys of the last block, and more */
-    /* The largest errors that the families may claim: fp32 sums of 256 products behind logits of 30, by 6 sigma; with bf16, 2^-8
-     * of both factors of each product by 5 sigma, logits of 30 along one direction; with i16, 256 roundings of P by 5 sigma. */
-    assert_true(a->err <= (!strcmp(a->name, "bf16") ? 0.05f : !strcmp(a->name, "i16") ? 3e-3f : 1e-4f));
+    /* The largest errors that the families may claim: fp32 sums of 256 products behind logits of 30, by 6 sigma; with i16, 256 roundings of P
+     * by 5 sigma. */
+    assert_true(a->err <= (!strcmp(a->name, "i16") ? 3e-3f : 1e-4f));
 }
 
 static void check_f32(const struct prism_kernels *k) { check_family(k, k->attention_f32); }
@@ -366,7 +364,6 @@ static void check_auto(const struct prism_kernels *k)
     if (k->attention_auto != k->attention_f32)
         check_family(k, k->attention_auto);
     if (k == &prism_kernels_generic) { /* the definitions that its table does not choose */
-        check_family(k, &prism_attention_bf16_generic);
         check_family(k, &prism_attention_i16_generic);
     }
 }

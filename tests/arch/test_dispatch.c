@@ -1,6 +1,7 @@
 /* test_dispatch.c - every table is complete and consistent with its level, whether or not the level runs here. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,8 @@ static void check_attention(const struct prism_attention *a)
     assert_true(a->name && (a->tile_rows == 32 || a->tile_rows == 64));
     assert_true(a->k_block_bytes && a->v_block_bytes && a->tile_scratch && a->pack_k && a->pack_v && a->tile);
     assert_true(a->err > 0);
+    /* Nothing coarser than steps of 1/32767 of a key's norm: keys may have outliers (tests/engine/test_key_outliers.c). */
+    assert_true(!strcmp(a->name, "f32") || !strcmp(a->name, "i16"));
 }
 
 static void test_tables(void **state)
@@ -109,12 +112,69 @@ static void test_choice(void **state)
         assert_string_equal(prism_level_label(best), expected);
 }
 
+#if defined(__x86_64__)
+/* All words of `need` are among the flags that Linux prints. */
+static bool cpuinfo_has(const char *flags, const char *need)
+{
+    char words[128], *at;
+
+    snprintf(words, sizeof words, "%s", need);
+    for (char *word = strtok_r(words, " ", &at); word; word = strtok_r(NULL, " ", &at)) {
+        char spaced[32];
+        snprintf(spaced, sizeof spaced, " %s ", word);
+        if (!strstr(flags, spaced))
+            return false;
+    }
+    return true;
+}
+
+/* The kernel reads CPUID too, and leaves out what it does not save the registers of. */
+static void test_cpuinfo(void **state)
+{
+    (void)state;
+#define AVX2_FLAGS "avx2 fma f16c"
+#define AVX512_FLAGS AVX2_FLAGS " avx512f avx512bw avx512dq avx512vl"
+    static const struct {
+        enum prism_level level;
+        const char *flags;
+        bool always; /* older kernels know the flag too */
+    } levels[] = {
+        { PRISM_LEVEL_AVX2, AVX2_FLAGS, true },
+        { PRISM_LEVEL_AVXVNNI, AVX2_FLAGS " avx_vnni", false },
+        { PRISM_LEVEL_AVX512, AVX512_FLAGS, true },
+        { PRISM_LEVEL_AVX512VNNI, AVX512_FLAGS " avx512_vnni", true },
+        { PRISM_LEVEL_AVX512BF16, AVX512_FLAGS " avx512_vnni avx512_bf16", false },
+    };
+    char line[8192] = "";
+    FILE *f = fopen("/proc/cpuinfo", "r");
+
+    while (f && fgets(line, sizeof line, f) && strncmp(line, "flags", 5))
+        continue;
+    if (!f || strncmp(line, "flags", 5)) {
+        if (f)
+            fclose(f);
+        skip();
+    }
+    fclose(f);
+    line[strcspn(line, "\n")] = ' ';
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        const bool listed = cpuinfo_has(line, levels[i].flags), native = prism_level_is_native(levels[i].level);
+        kt_context("%s", prism_level_label(levels[i].level));
+        kt_true(native || !listed, "the kernel has it, we do not see it");
+        kt_true(!native || listed || !levels[i].always, "we see what the kernel does not");
+    }
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tables),
         cmocka_unit_test(test_labels),
         cmocka_unit_test(test_choice),
+#if defined(__x86_64__)
+        cmocka_unit_test(test_cpuinfo),
+#endif
     };
     return cmocka_run_group_tests_name("arch/dispatch", tests, NULL, NULL);
 }

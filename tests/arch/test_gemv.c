@@ -22,6 +22,7 @@ static const struct shape {
     { 1, 1, 0, KT_NORMAL, "smallest" },          { 5, 32, 0, KT_NORMAL, "one block" },
     { 3, 96, 34, KT_HARD, "hard values, gaps" }, { 17, 288, 0, KT_NORMAL, "tails" },
     { 4, 544, 0, KT_NORMAL, "17 blocks" },       { 2, 4096, 0, KT_NORMAL, "long sums" },
+    { 5, 45, 0, KT_NORMAL, "a width that no vector divides" },
 };
 
 static void check_shape(const struct prism_kernels *k, enum prism_type type, const struct shape *s)

@@ -85,11 +85,10 @@ static struct scene scene_open(const struct shape *s, const struct prism_kernels
         .q_pos = s->q_pos, .n_head = s->n_head, .n_head_kv = s->n_head_kv, .d = s->d, .scale = (float)(1 / sqrt((double)s->d)),
         .k = store(c.k, n_kv, s->format), .v = store(c.v, n_kv, s->format), .kv_head_bytes = kv_len * s->d * element(s->format),
         .format = s->format, .block = s->block, .blocks = blocks, .order = malloc(2 * s->n_head * tiles * sizeof(uint32_t)),
-        .heads_at_once = s->heads_at_once, .k_head_bytes = n_blocks * family->k_block_bytes(s->d, s->block),
-        .v_head_bytes = n_blocks * family->v_block_bytes(s->d, s->block),
+        .heads_at_once = s->heads_at_once,
         .scratch_bytes = round_64(prism_attention_scratch(family, s->d, s->block, kv_len)),
     };
-    c.a.panels = aligned_alloc(64, s->heads_at_once * (c.a.k_head_bytes + c.a.v_head_bytes));
+    c.a.panels = aligned_alloc(64, s->heads_at_once * prism_attention_head_bytes(family, s->d, s->block, kv_len));
     c.a.scratch = aligned_alloc(64, MAX_THREADS * c.a.scratch_bytes);
     size_t words = (n_blocks + 63) / 64, rows = n_blocks - s->mask_first;
     c.mask = (struct prism_mask){ calloc(s->n_head * rows * words, sizeof(uint64_t)), s->n_head, s->mask_first, rows, words };

@@ -88,7 +88,7 @@ static void idle_flags_are_reported(void **state)
     struct csv t;
 
     (void)state;
-    RUN(&c, "prism-bench", "-m", model, "-t1", "-r1", "-p4", "-n0", "-ocsv", "-ngl", "99", "-sm", "row", "-mg", "1", "-nkvo", "1", "-dev", "none",
+    RUN(&c, "prism-bench", "-m", model, "-t1", "-r1", "-p4", "-n0", "-o=csv", "-ngl", "99", "-sm", "row", "-mg", "1", "-nkvo", "1", "-dev", "none",
         "-ts", "3/1/0", "-lm", "mmap", "-nopo", "1", "--ubatch_size=64", "-C", "0x3", "--flash_attn", "on");
     assert_worked(&c);
     assert_string_equal(c.err, "prism-bench: warning: -C has no effect, use taskset\n");

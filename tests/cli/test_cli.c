@@ -215,7 +215,10 @@ static void prompt_longer_than_context(void **state)
     assert_refused(&c, "tokens, the context holds 8: shorten the prompt or set -c ");
     child_free(&c);
     RUN(&c, "prism-run", "-m", model, "-f", "models/persuasion.txt", "-n", "1");
-    assert_refused(&c, "tokens, the context holds 4096: shorten the prompt or set -c ");
+    assert_refused(&c, "tokens, the model was trained for 4096: shorten the prompt, or set -c 114906 to read it all the same");
+    child_free(&c);
+    RUN(&c, "prism-run", "-m", model, "-f", "models/persuasion.txt", "-n", "1", "-c", "5000");
+    assert_refused(&c, "the context holds 5000: shorten the prompt or set -c 114906, more than the model was trained for");
     child_free(&c);
     RUN(&c, "prism-run", "-m", model, "-p", "one two", "-c", "16", "-n", "-1", "-t", "1", "--ignore-eos", "--json"); /* fills it */
     assert_worked(&c);

@@ -40,7 +40,7 @@ figure=$(head -n 1 "$here/$name.figures")
 [ "$(wc -l <"$here/$name.figures")" -eq 1 ] || sed -i 1d "$here/$name.figures"
 case $figure in
 fail) echo "loading" >&2; echo "no such tensor" >&2; exit 1 ;;
-hang) echo $$ >"$here/pid"; exec sleep 60 ;;
+hang) echo $$ >"$here/pid"; exec sleep 600 ;;
 short) p=$((p - 1)) figure=5 ;;
 esac
 if [ "$json" = jsonl ]; then
@@ -173,13 +173,13 @@ wrong_words() {
 
 # SIGTERM, as bash makes its background processes deaf to SIGINT; the trap is the same.
 interrupted() {
-    local status=0 waited=0 pid
+    local status=0 pid
     rm -f "$dir/pid"
     figures prism-bench 100
     figures llama-bench 1 1 hang
     CASES=pp16 MODELS=tiny.gguf LLAMA_BENCH=$dir/llama-bench tools/compare.sh "$dir" >"$dir/table" 2>"$dir/errors" &
     pid=$!
-    while [ ! -s "$dir/pid" ] && [ $((waited++)) -lt 200 ]; do sleep 0.05; done
+    while [ ! -s "$dir/pid" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
     kill "$pid"
     wait "$pid" || status=$?
     [ $status -eq 130 ] && told "compare: interrupted" && ! kill -0 "$(cat "$dir/pid")" 2>/dev/null && [ ! -e "$dir/compare.tmp" ]

@@ -216,7 +216,7 @@ static void device_is_full(void **state)
         if (fd < 0) {
             print_message("skipped: no permission to make a device\n");
             unlink(path);
-            return;
+            skip();
         }
         close(fd);
     }
@@ -312,8 +312,8 @@ static void interrupted(void **state)
     write_old_file();
     setenv("OMP_NUM_THREADS", "1", 1);
     pid_t pid = child_start(&c, (const char *const[]){ LONG_RUN, output("out.gguf"), NULL }, "", 0, -1);
-    for (int i = 0; i < 2000 && files_in_output_dir() < 2; i++)
-        usleep(5000);
+    while (files_in_output_dir() < 2 && !child_ended(pid))
+        usleep(1000);
     assert_int_equal(files_in_output_dir(), 2);
     kill(pid, SIGINT);
     child_finish(&c, pid);
@@ -332,7 +332,6 @@ static void bar_on_a_terminal(void **state)
     pid_t pid = screen_start(&s, (const char *const[]){ LONG_RUN, output("out.gguf"), NULL });
     screen_read(&s, "/252 MB");
     assert_non_null(strstr(s.text, "\r\033[Kwriting "));
-    assert_non_null(strstr(s.text, " MB/s "));
     assert_int_equal(write(s.master, "\003", 1), 1); /* Ctrl-C */
     screen_read(&s, NULL);
     assert_int_equal(child_wait(pid), 130);

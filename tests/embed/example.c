@@ -7,7 +7,7 @@
 
 int main(int argc, char **argv)
 {
-    struct prism_error err = { 0 };
+    struct prism_error err;
     struct prism_context_params params = { .n_ctx = 1024 };
     struct prism_sampling greedy = { .temp = 0 };
     struct prism_model_info info;

@@ -1,5 +1,6 @@
 #!/bin/bash
-# The library as an application sees it: installed below a staging directory, found through pkg-config, linked into example.c.
+# The library as an application sees it: installed below a staging directory, found through pkg-config, linked into example.c and into the
+# shared object of plugin.c.
 # Prints its result in cmocka's words, for run-tests.sh. PRISM_BUILD, CC, MAKE: BUILD, CC and MAKE of the Makefile.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -31,7 +32,7 @@ install_tree() {
 }
 
 header_alone() { # COMPILER FLAGS...
-    echo '#include <prism/prism.h>' | "$@" -pedantic -Wall -Wextra -Werror -I"$stage/usr/include" -fsyntax-only -
+    echo '#include <prism/prism.h>' | "$@" -Wpedantic -Wall -Wextra -Wshadow -Werror -I"$stage/usr/include" -fsyntax-only -
 }
 
 flags() { PKG_CONFIG_PATH=$stage/usr/lib/pkgconfig pkg-config --static "$@" prismcpu; }
@@ -52,6 +53,23 @@ same_text() {
     theirs=$("$stage/usr/bin/prism-run" -m $model -p "$prompt" -n 16 --temp 0 2>/dev/null) || return 1
     [ "${#ours}" -gt 10 ] && [ "$ours" = "$theirs" ] && return
     printf 'example:   %s\nprism-run: %s\n' "$ours" "$theirs"
+    return 1
+}
+
+# Text that is not position-independent, or a symbol that is missing, fails the link.
+build_plugin() {
+    # shellcheck disable=SC2046
+    $CC -std=c11 -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden $(flags --cflags) tests/embed/plugin.c -o "$stage/plugin.so" \
+        -Wl,-z,defs -Wl,-z,text $(flags --libs) &&
+        $CC -std=c11 -Wall -Wextra -Werror tests/embed/host.c -o "$stage/host" -ldl
+}
+
+plugin_prefills() { # the token that the tool generates
+    local ours theirs
+    ours=$("$stage/host" "$stage/plugin.so" $model "$prompt") || return 1
+    theirs=$("$stage/usr/bin/prism-run" -m $model -p "$prompt" -n 1 --temp 0 --json 2>/dev/null | sed -n 's/.*"tokens": \[\([0-9]*\)\].*/\1/p')
+    [ -n "$theirs" ] && [ "$ours" = "$theirs"$'\n'"$theirs" ] && return
+    printf 'plugin, twice: %s\nprism-run: %s\n' "$ours" "$theirs"
     return 1
 }
 
@@ -79,6 +97,10 @@ if [ -f $model ]; then
     check "example prints prism-run's greedy continuation" same_text
 else
     echo "skipped: $model not present"
+fi
+check "plugin.c builds as a shared object" build_plugin
+if [ -f $model ]; then
+    check "a plugin prefills" plugin_prefills
 fi
 check "an absent model is an error in words" error_is_told
 check "uninstall leaves nothing" uninstall_tree

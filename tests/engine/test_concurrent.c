@@ -6,11 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "prism/prism.h"
+#include "tests/support/near.h"
+#include "tests/support/reference.h"
 
 enum { WORKERS = 3, GENERATED = 4 };
 
@@ -21,6 +24,9 @@ struct worker {
     const prism_model *model; /* NULL: loads its own */
     uint32_t n_threads;
     char text[512];           /* what it generated, or the error */
+    float *logits;            /* after the prompt, if the caller gave room for them */
+    int32_t prompt[64];       /* its tokens */
+    size_t n_prompt;
 };
 
 /* A session from tokens to text; also appends and forgets a token in between. Safe outside cmocka's thread. */
@@ -39,6 +45,10 @@ static bool session(const prism_model *model, struct worker *w, struct prism_err
     if (prism_context_create(model, &params, &ctx, err) != PRISM_OK)
         return false;
     bool ok = prism_prefill(ctx, tokens, n, NULL, err) == PRISM_OK;
+    memcpy(w->prompt, tokens, sizeof tokens);
+    w->n_prompt = n;
+    if (ok && w->logits)
+        memcpy(w->logits, prism_logits(ctx), info.n_vocab * sizeof *w->logits);
     for (int i = 0; ok && i < GENERATED; i++) {
         int32_t token = prism_sample(&greedy, prism_logits(ctx), info.n_vocab, NULL);
         len += prism_token_bytes(model, token, true, false, w->text + len, sizeof w->text / GENERATED - 1);
@@ -48,6 +58,15 @@ static bool session(const prism_model *model, struct worker *w, struct prism_err
     w->text[len] = 0;
     prism_context_free(ctx);
     return ok;
+}
+
+/* A thread alone against the forward pass in double: the last logits within 0.15, as tests/engine/test_golden.c asks of the fast path. */
+static void judge(const prism_model *model, const struct worker *alone)
+{
+    size_t n_vocab = model->hp.n_vocab;
+    double *expected = test_reference_logits(model, alone->prompt, alone->n_prompt);
+    assert_within(largest_difference(alone->logits, expected + (alone->n_prompt - 1) * n_vocab, n_vocab), 0.15, "logits after the prompt");
+    free(expected);
 }
 
 static void *work(void *arg)
@@ -67,14 +86,19 @@ static void *work(void *arg)
 /* model: shared by all, or NULL for one each. */
 static void all_agree(const prism_model *model)
 {
-    struct worker alone = { model, 1, "" }, w[WORKERS];
+    struct worker alone = { .model = model, .n_threads = 1 }, w[WORKERS];
     pthread_t thread[WORKERS];
 
+    if (model)
+        alone.logits = calloc(model->hp.n_vocab, sizeof *alone.logits);
     work(&alone);
     assert_true(strlen(alone.text) >= GENERATED);
     assert_null(strstr(alone.text, "error:"));
+    if (model)
+        judge(model, &alone);
+    free(alone.logits);
     for (uint32_t i = 0; i < WORKERS; i++) {
-        w[i] = (struct worker){ model, 1 + i, "" };
+        w[i] = (struct worker){ .model = model, .n_threads = 1 + i };
         assert_int_equal(pthread_create(&thread[i], NULL, work, &w[i]), 0);
     }
     for (int i = 0; i < WORKERS; i++)

@@ -16,6 +16,7 @@
 #include "prism/prism.h"
 #include "src/gguf/gguf.h"
 #include "tests/support/data.h"
+#include "tests/support/near.h"
 #include "tests/support/reference.h"
 
 /* Sanitized programs are slow: they look at the first tokens, which the later ones cannot change. */
@@ -87,12 +88,12 @@ static void compare(const struct prism_gguf *g, const struct scores *s, bool exa
         if (exact && gap[i] > 1e-3f)
             assert_int_equal(s->argmax[i], argmax[i]);
         if (i + 1 < s->n) {
-            worst = fmax(worst, fabs(s->nll[i] - nll[i]));
+            worst = larger(worst, fabs(s->nll[i] - nll[i]));
             mean += (s->nll[i] - nll[i]) / (double)(s->n - 1);
         }
     }
-    for (size_t i = 0; s->n == N_GOLDEN && i < s->n_vocab; i++)
-        last_worst = fmax(last_worst, fabs((double)s->last[i] - last[i]));
+    if (s->n == N_GOLDEN)
+        last_worst = largest_difference_f32(s->last, last, s->n_vocab);
     print_message("%-28s nll worst %.2e mean %+.2e  argmax %zu/%zu  last logits %.2e\n", label, worst, mean, equal, s->n, last_worst);
     if (exact) {
         assert_true(worst <= 1e-3);
@@ -111,8 +112,6 @@ static void check_model(const char *model_path, const char *golden_rel)
     struct prism_gguf *g;
     prism_model *model;
 
-    if (!path)
-        return;
     if (prism_gguf_open(path, (struct prism_log){ 0 }, &g, &err) || prism_model_load(model_path, NULL, &model, &err))
         fail_msg("%s", err.text);
     const int32_t *tokens = golden(g, "tokens", N_GOLDEN);
@@ -148,7 +147,7 @@ static void check_reference(const char *model_path)
     struct prism_error err;
     prism_model *model;
     int32_t tokens[N];
-    size_t n, len;
+    size_t n = 0, len;
     char *text = test_read_file("models/persuasion.txt", &len);
 
     if (prism_model_load(model_path, NULL, &model, &err) || prism_tokenize(model, text, 4096, PRISM_ADD_SPECIAL, tokens, N, &n, &err))
@@ -156,9 +155,7 @@ static void check_reference(const char *model_path)
     assert_true(n >= N);
     double *expected = test_reference_logits(model, tokens, N);
     struct scores s = score(model, &(struct prism_context_params){ .n_ctx = N, .compute = PRISM_COMPUTE_F32 }, tokens, N);
-    double worst = 0;
-    for (size_t i = 0; i < s.n_vocab; i++)
-        worst = fmax(worst, fabs(s.last[i] - expected[(N - 1) * s.n_vocab + i]));
+    double worst = largest_difference(s.last, expected + (N - 1) * s.n_vocab, s.n_vocab);
     print_message("%s: last logits within %.2e of the double forward pass\n", model_path, worst);
     assert_true(worst <= 2e-3);
     scores_free(&s);

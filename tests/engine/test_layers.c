@@ -12,6 +12,8 @@
 
 #include "prism/prism.h"
 #include "src/engine/layer.h"
+#include "tests/support/near.h"
+#include "tests/support/reference.h"
 #include "tests/support/tiny_model.h"
 
 enum { N = 150, BLOCK = 32 };
@@ -82,13 +84,21 @@ static void test_stops(void **state)
     stop(&f);
 }
 
-/* Nothing of a measurement is left once its tokens are gone. */
-static void test_leaves_no_trace(void **state)
+/* A context of dense attention after its last token: int8 layers and an F16 cache, as tests/engine/test_engine.c derives. */
+static void judge_last(const struct fixture *f)
 {
-    struct fixture used = start("prism"), fresh = start("prism");
+    size_t n_vocab = f->model->hp.n_vocab;
+    double *expected = test_reference_logits(f->model, f->tokens, N);
+    assert_within(relative_distance(prism_logits(f->ctx), expected + (N - 1) * n_vocab, n_vocab), 0.026 + 4 * 0x1p-11, "the last token");
+    free(expected);
+}
+
+/* Nothing of a measurement is left once its tokens are gone. */
+static void leaves_no_trace(const char *selector)
+{
+    struct fixture used = start(selector), fresh = start(selector);
     struct prism_error err;
 
-    (void)state;
     must(prism_prefill(used.ctx, used.tokens, 40, NULL, &err), &err);
     must(prism_prefill(used.ctx, used.tokens + 40, 80, &(struct prism_prefill_params){ .n_layers = 1 }, &err), &err);
     must(prism_truncate(used.ctx, 40, &err), &err);
@@ -96,8 +106,17 @@ static void test_leaves_no_trace(void **state)
     must(prism_prefill(fresh.ctx, fresh.tokens, 40, NULL, &err), &err);
     must(prism_prefill(fresh.ctx, fresh.tokens + 40, N - 40, NULL, &err), &err);
     assert_memory_equal(prism_logits(used.ctx), prism_logits(fresh.ctx), used.model->hp.n_vocab * sizeof(float));
+    if (!strcmp(selector, "dense"))
+        judge_last(&fresh);
     stop(&used);
     stop(&fresh);
+}
+
+static void test_leaves_no_trace(void **state)
+{
+    (void)state;
+    leaves_no_trace("prism");
+    leaves_no_trace("dense");
 }
 
 static void no_logits_wanted(void *user, size_t row, size_t n_rows, const float *logits)
@@ -134,6 +153,7 @@ static void test_times(void **state)
     (void)state;
     must(prism_prefill(f.ctx, f.tokens, N - 1, NULL, &err), &err);
     must(prism_decode(f.ctx, f.tokens[N - 1], &err), &err);
+    assert_sound(prism_logits(f.ctx), 1, f.model->hp.n_vocab); /* times of work that was done */
     prism_get_stats(f.ctx, &all);
     for (uint32_t l = 0; l < f.n_layer; l++) {
         prism_get_layer_stats(f.ctx, l, &layer);
@@ -141,6 +161,7 @@ static void test_times(void **state)
         select += layer.select_ms;
     }
     assert_true(all.attention_ms > 0 && all.select_ms > 0);
+    all.attention_ms += all.decode_attention_ms, all.select_ms += all.decode_select_ms;
     assert_true(fabs(attention - all.attention_ms) <= 1e-12 * all.attention_ms); /* a few roundings of 2^-53 of the total */
     assert_true(fabs(select - all.select_ms) <= 1e-12 * all.select_ms);
     prism_stats_reset(f.ctx);
@@ -149,7 +170,7 @@ static void test_times(void **state)
     stop(&f);
 }
 
-/* At every level: fp32 always; bf16 where attention uses it. */
+/* At every level: fp32 always, and what attention multiplies. */
 static void test_peak(void **state)
 {
     (void)state;

@@ -24,6 +24,8 @@ static void test_parameters(void **state)
     assert_int_equal(d->calls[0], 0);
     assert_int_equal(sparse->calls[0], 1);
     assert_false(trace_same_logits(d, sparse, N - 32, N));
+    trace_judge(d, m, &dense, tokens, 0, N, N);
+    trace_judge(sparse, m, &p, tokens, 0, N, N);
 
     p.attention.dense_tail = 77; /* one layer: rows of the tail are those of dense attention, the row before is not */
     struct trace *t = trace_call(m, &p, tokens, N);

@@ -12,6 +12,7 @@
 
 #include "prism/prism.h"
 #include "src/engine/context.h"
+#include "tests/support/near.h"
 #include "tests/support/select_case.h"
 #include "tests/support/tiny_model.h"
 
@@ -42,7 +43,7 @@ static prism_model *make_model(void)
 
 /* The mask of a call, or none. */
 struct call {
-    size_t n_words;
+    size_t n_vocab, n_words;
     uint64_t *bits;
 };
 
@@ -54,7 +55,12 @@ static void keep_mask(void *user, const struct prism_attention_mask *m)
     memcpy(c->bits, m->bits, c->n_words * sizeof *c->bits);
 }
 
-static void ignore_logits(void *user, size_t row, size_t n_rows, const float *logits) { (void)user, (void)row, (void)n_rows, (void)logits; }
+/* One thread. Asked for, so that the only layer attends with every row. */
+static void look_at_logits(void *user, size_t row, size_t n_rows, const float *logits)
+{
+    (void)row;
+    assert_sound(logits, n_rows, ((struct call *)user)->n_vocab);
+}
 
 static void load_cache(struct select_case *c, const prism_context *ctx)
 {
@@ -83,8 +89,9 @@ static void check(const prism_model *m, const size_t *ends, size_t n_calls, uint
     if (prism_context_create(m, &p, &ctx, &err))
         fail_msg("%s", err.text);
     for (size_t i = 0; i < n_calls; i++) {
-        struct prism_prefill_params pp = { .mask = keep_mask, .mask_user = &calls[i], .logits = ignore_logits };
+        struct prism_prefill_params pp = { .mask = keep_mask, .mask_user = &calls[i], .logits = look_at_logits, .logits_user = &calls[i] };
         size_t from = i ? ends[i - 1] : 0;
+        calls[i].n_vocab = m->hp.n_vocab;
         if (prism_prefill(ctx, tokens + from, ends[i] - from, &pp, &err))
             fail_msg("%s", err.text);
     }

@@ -313,19 +313,15 @@ static void test_key_variants(void **state)
     gb_free(g);
 }
 
-static void test_sliding_window_and_causal(void **state)
+static void test_causal(void **state)
 {
     (void)state;
     struct tiny_model t = tiny_llama();
     struct loaded l;
     struct gb *g = tiny_build(&t);
-    gb_u32(g, "llama.attention.sliding_window", 128);
-    hostile_load(&l, gb_write(g, "window.gguf"), false, false);
-    assert_true(hostile_judge(&l, 'W', "key llama.attention.sliding_window: 128 ignored", "window.gguf"));
-    prism_model_free(l.model);
     gb_bool(g, "llama.attention.causal", 0);
-    hostile_load(&l, gb_write(g, "window.gguf"), false, false);
-    assert_true(hostile_judge(&l, 'R', "key llama.attention.causal: ", "window.gguf"));
+    hostile_load(&l, gb_write(g, "causal.gguf"), false, false);
+    assert_true(hostile_judge(&l, 'R', "key llama.attention.causal: ", "causal.gguf"));
     assert_int_equal(l.status, PRISM_E_UNSUPPORTED);
     gb_free(g);
 }
@@ -375,7 +371,7 @@ int main(void)
         cmocka_unit_test(test_gutenberg_38m),  cmocka_unit_test(test_gutenberg_llama),       cmocka_unit_test(test_fused_qkv),
         cmocka_unit_test(test_tied_and_untied), cmocka_unit_test(test_types),                cmocka_unit_test(test_widened_norms),
         cmocka_unit_test(test_alignment_of_matrices), cmocka_unit_test(test_type_names),     cmocka_unit_test(test_key_variants),
-        cmocka_unit_test(test_sliding_window_and_causal), cmocka_unit_test(test_vocab_only), cmocka_unit_test(test_null_arguments),
+        cmocka_unit_test(test_causal), cmocka_unit_test(test_vocab_only), cmocka_unit_test(test_null_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,11 @@
 /* child.h - runs one of the built tools and keeps what it printed.
  *
- * The tools lie in $PRISM_BUILD, "build" when that is unset. Every child is killed by SIGALRM after 120 seconds. */
+ * The tools lie in $PRISM_BUILD, "build" when that is unset. A child ends after 300 seconds of processor time (SIGXCPU), however slow the
+ * machine is, or by SIGALRM after half an hour. */
 #ifndef PRISM_TESTS_CHILD_H
 #define PRISM_TESTS_CHILD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -29,12 +31,21 @@ void child_exec(const char *const *argv);
 /* Exit status of a process as in struct child. */
 int child_wait(pid_t pid);
 
-/* Until the process catches SIGINT (then its main runs), at most ten seconds. */
+/* Until the process catches SIGINT (then its main runs); fails when it ends first. */
 void child_await_handler(pid_t pid);
 
 void child_free(struct child *c);
 
 /* Number of lines of stderr. */
 size_t child_error_lines(const struct child *c);
+
+/* Whether a process that nobody waited for yet has ended. */
+bool child_ended(pid_t pid);
+
+/* Until the child of child_start has written the text on stderr; fails when it ends first. */
+void child_await_error(pid_t pid, const char *text);
+
+/* Processor time that a process has used which nobody waited for yet. */
+double child_cpu_seconds(pid_t pid);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* "../shared/<rel>" when that exists, else NULL after printing "skipped: ../shared/<rel> not present".
+/* "../shared/<rel>" where that exists; else the running test is skipped, with the reason printed: "skipped: ../shared/<rel> is absent".
  * The result is valid until the call after the next. */
 const char *test_shared(const char *rel);
 

@@ -68,15 +68,20 @@ bool hostile_judge(const struct loaded *l, char verdict, const char *says, const
     return !wrong;
 }
 
+void hostile_apply(struct gb *g, const struct hostile_case *c)
+{
+    if (c->set.key)
+        apply_set(g, &c->set);
+    if (c->change)
+        c->change(g);
+}
+
 static bool run_one(const struct hostile_case *c, size_t i)
 {
     char name[64];
     struct loaded l;
     struct gb *g = build_base(c->base);
-    if (c->set.key)
-        apply_set(g, &c->set);
-    if (c->change)
-        c->change(g);
+    hostile_apply(g, c);
     struct gb_image im = gb_assemble(g);
     if (c->patch)
         c->patch(g, &im);

@@ -39,6 +39,9 @@ struct hostile_case {
     bool check_tensors;
 };
 
+/* What a case does to the parts of a file. */
+void hostile_apply(struct gb *g, const struct hostile_case *c);
+
 /* Makes, loads and judges each case; fails the test after the last one if any went wrong, listing them all. */
 void hostile_run(const struct hostile_case *cases, size_t n);
 

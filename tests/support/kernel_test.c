@@ -1,6 +1,7 @@
 /* kernel_test.c - see kernel_test.h. */
 #include "tests/support/kernel_test.h"
 
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -165,6 +166,10 @@ static const int half_at[PRISM_N_TYPES][2] = {
     [PRISM_Q6_K] = { 208, -1 }, [PRISM_IQ4_NL] = { 0, -1 }, [PRISM_IQ4_XS] = { 0, -1 },   [PRISM_MXFP4] = { -1, -1 },
 };
 
+const float kt_poison[KT_N_POISONS] = { NAN, INFINITY, -INFINITY, -NAN };
+
+int kt_half_at(enum prism_type type, int number) { return half_at[type][number]; }
+
 void kt_fill_blocks(void *x, enum prism_type type, size_t n)
 {
     uint8_t *b = x;
@@ -206,7 +211,7 @@ void kt_context(const char *format, ...)
 
 void kt_near(double got, double exact, double bound, size_t i, size_t j)
 {
-    if (!(fabs(got - exact) <= bound))
+    if (!(fabs(got - exact) <= bound) || bound > DBL_MAX)
         fail_msg("%s: [%zu][%zu] is %.9g, exact %.9g, off by %.3g, bound %.3g", context, i, j, got, exact, fabs(got - exact), bound);
 }
 
@@ -215,6 +220,20 @@ void kt_same_floats(const float *got, const float *want, size_t n)
     for (size_t i = 0; i < n; i++)
         if (memcmp(got + i, want + i, sizeof *got) && !(isnan(got[i]) && isnan(want[i])))
             fail_msg("%s: [%zu] is %a, expected %a", context, i, (double)got[i], (double)want[i]);
+}
+
+void kt_finite(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            fail_msg("%s: [%zu] is %g, expected a number", context, i, (double)x[i]);
+}
+
+void kt_nonfinite(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(x[i]))
+            fail_msg("%s: [%zu] is %a, expected NaN or infinity", context, i, (double)x[i]);
 }
 
 void kt_true(bool ok, const char *sentence)

@@ -39,16 +39,27 @@ void kt_fill(float *x, size_t n, enum kt_values values);
 /* n values of stored weights: random bits, scales of either sign and magnitude about 1/64 so that the values are near 1. */
 void kt_fill_blocks(void *x, enum prism_type type, size_t n);
 
+/* What must not become a number: NaN, +infinity, -infinity, a NaN with a sign. */
+enum { KT_N_POISONS = 4 };
+extern const float kt_poison[KT_N_POISONS];
+
+/* Where the halves that scale a block of the type lie in it: number 0 or 1, -1: there is none. */
+int kt_half_at(enum prism_type type, int number);
+
 /* ---- judgement ---- */
 
 /* What is being checked, printed by a failing judgement. */
 __attribute__((format(printf, 1, 2))) void kt_context(const char *format, ...);
 
-/* |got - exact| <= bound, and got is not a NaN. i, j: which element. */
+/* |got - exact| <= bound, which is finite, and none is a NaN. i, j: which element. */
 void kt_near(double got, double exact, double bound, size_t i, size_t j);
 
 /* The same bits; two NaN count as the same. */
 void kt_same_floats(const float *got, const float *want, size_t n);
+
+/* None is a NaN or an infinity; all are. */
+void kt_finite(const float *x, size_t n);
+void kt_nonfinite(const float *x, size_t n);
 
 /* Fails with the context and this sentence unless ok. */
 void kt_true(bool ok, const char *sentence);

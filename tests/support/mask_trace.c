@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "tests/support/near.h"
+#include "tests/support/reference.h"
 #include "tests/support/tiny_model.h"
 
 static void must(enum prism_status s, const struct prism_error *err)
@@ -108,10 +110,46 @@ void trace_feed(prism_context *c, struct trace *t, const int32_t *tokens, size_t
 {
     struct prism_prefill_params p = { .mask = keep_mask, .mask_user = t, .logits = logits ? keep_logits : NULL, .logits_user = t };
     struct prism_error err;
+    assert_true(n <= TRACE_TOKENS);
     must(prism_prefill(c, tokens, n, &p, &err), &err);
+    if (logits)
+        assert_sound(t->logits, n, t->n_vocab);
+    assert_sound(prism_logits(c), 1, t->n_vocab);
 }
 
-bool trace_same_masks(const struct trace *a, const struct trace *b) { return !memcmp(a->row, b->row, sizeof a->row); }
+/* ---- judgement ---- */
+
+struct sight {
+    const struct trace *trace;
+    size_t block, dense_from;
+};
+
+static bool sees(const void *user, size_t layer, size_t head, size_t pos, size_t key)
+{
+    const struct sight *s = user;
+    const uint64_t *row = s->trace->row[layer][head][pos / s->block];
+    size_t v = key / s->block;
+    return pos >= s->dense_from || !(row[0] | row[1]) || (row[v / 64] >> v % 64 & 1);
+}
+
+void trace_judge(const struct trace *t, const prism_model *m, const struct prism_context_params *p, const int32_t *tokens, size_t from,
+                 size_t to, size_t dense_from)
+{
+    struct sight sight = { t, p->attention.block, dense_from };
+    double *expected = test_reference_sparse(m, tokens, to, sees, &sight);
+    double d = relative_distance(t->logits, expected + from * t->n_vocab, (to - from) * t->n_vocab);
+
+    free(expected);
+    assert_within(d, p->compute == PRISM_COMPUTE_F32 ? 1.4e-5 : TRACE_ERROR, "logits against the forward pass in double");
+}
+
+bool trace_same_masks(const struct trace *a, const struct trace *b)
+{
+    size_t calls = 0;
+    for (size_t l = 0; l < TRACE_LAYERS; l++)
+        calls += a->calls[l] > 0 && b->calls[l] > 0;
+    return calls > 0 && !memcmp(a->row, b->row, sizeof a->row);
+}
 
 bool trace_same_logits(const struct trace *a, const struct trace *b, size_t from, size_t to)
 {

@@ -83,7 +83,16 @@ static void prepare_heads(const struct prism_model *m, double *x, size_t n, size
         }
 }
 
-static double *attention(const struct prism_hparams *hp, const double *q, const double *k, const double *v, size_t n)
+/* What a query may see: everything up to itself when sees is NULL. */
+struct view {
+    test_sees_fn *sees;
+    const void *user;
+    size_t layer;
+};
+
+static bool hidden(const struct view *w, size_t head, size_t pos, size_t key) { return w->sees && !w->sees(w->user, w->layer, head, pos, key); }
+
+static double *attention(const struct prism_hparams *hp, const double *q, const double *k, const double *v, size_t n, const struct view *view)
 {
     size_t d = hp->head_dim, H = hp->n_head, K = hp->n_head_kv;
     double *o = zeros(n * H * d);
@@ -99,7 +108,7 @@ static double *attention(const struct prism_hparams *hp, const double *q, const 
                 p[j] = 0;
                 for (size_t i = 0; i < d; i++)
                     p[j] += qh[i] * k[(j * K + g) * d + i];
-                p[j] *= hp->attn_scale;
+                p[j] = hidden(view, h, t, j) ? -(double)INFINITY : p[j] * hp->attn_scale;
                 most = p[j] > most ? p[j] : most;
             }
             for (size_t j = 0; j <= t; j++)
@@ -120,7 +129,7 @@ static void add(double *x, double *y, size_t n)
     free(y);
 }
 
-static void run_layer(const struct prism_model *m, const struct prism_layer *l, double *x, size_t n)
+static void run_layer(const struct prism_model *m, const struct prism_layer *l, double *x, size_t n, const struct view *view)
 {
     const struct prism_hparams *hp = &m->hp;
     double *h = norm_all(x, l->attn_norm, n, hp->n_embd, hp->rms_eps);
@@ -128,7 +137,7 @@ static void run_layer(const struct prism_model *m, const struct prism_layer *l, 
 
     prepare_heads(m, q, n, hp->n_head, l->q_norm);
     prepare_heads(m, k, n, hp->n_head_kv, l->k_norm);
-    double *o = attention(hp, q, k, v, n);
+    double *o = attention(hp, q, k, v, n, view);
     add(x, product(&l->o, l->o_bias, o, n), n * hp->n_embd);
     free(h), free(q), free(k), free(v), free(o);
 
@@ -140,7 +149,7 @@ static void run_layer(const struct prism_model *m, const struct prism_layer *l, 
     free(h), free(gate), free(up);
 }
 
-double *test_reference_logits(const struct prism_model *m, const int32_t *tokens, size_t n)
+double *test_reference_sparse(const struct prism_model *m, const int32_t *tokens, size_t n, test_sees_fn *sees, const void *user)
 {
     size_t width = m->hp.n_embd;
     double *embd = dense(&m->tok_embd), *x = zeros(n * width);
@@ -149,9 +158,14 @@ double *test_reference_logits(const struct prism_model *m, const int32_t *tokens
         memcpy(x + t * width, embd + (size_t)tokens[t] * width, width * sizeof *x);
     free(embd);
     for (size_t i = 0; i < m->hp.n_layer; i++)
-        run_layer(m, &m->layers[i], x, n);
+        run_layer(m, &m->layers[i], x, n, &(struct view){ sees, user, i });
     double *h = norm_all(x, m->output_norm, n, width, m->hp.rms_eps);
     double *logits = product(&m->output, m->output_bias, h, n);
     free(x), free(h);
     return logits;
+}
+
+double *test_reference_logits(const struct prism_model *m, const int32_t *tokens, size_t n)
+{
+    return test_reference_sparse(m, tokens, n, NULL, NULL);
 }

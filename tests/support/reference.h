@@ -10,4 +10,10 @@
 /* [n][n_vocab] logits of n tokens from position 0, malloc'ed. */
 double *test_reference_logits(const struct prism_model *m, const int32_t *tokens, size_t n);
 
+/* Whether the query at position pos attends to the key at position key <= pos, which may be itself. */
+typedef bool test_sees_fn(const void *user, size_t layer, size_t head, size_t pos, size_t key);
+
+/* The same with attention limited to what sees() grants. */
+double *test_reference_sparse(const struct prism_model *m, const int32_t *tokens, size_t n, test_sees_fn *sees, const void *user);
+
 #endif

@@ -111,31 +111,27 @@ static void check_case(const char *name, int number, const struct prism_vocab *v
     free(t.id);
 }
 
-/* Unpacks to a file of the test directory. False: this machine has no xz. */
-static bool unpack(const char *name, char *path, size_t cap)
+/* Unpacks to a file of the test directory; skips the test where there is no fixture or no xz. */
+static void unpack(const char *name, char *path, size_t cap)
 {
     char command[1024], packed[256];
 
     snprintf(packed, sizeof packed, FIXTURE "%s.gguf.xz", name);
     const char *from = test_shared(packed);
-    if (!from)
-        return false;
     if (system("xz --version >/dev/null 2>&1")) {
         print_message("skipped: no xz to unpack %s\n", from);
-        return false;
+        skip();
     }
     snprintf(path, cap, "%s/%s.gguf", test_tmp_dir(), name);
     snprintf(command, sizeof command, "xz -dc '%s' >'%s'", from, path);
     assert_int_equal(system(command), 0);
-    return true;
 }
 
 static void check_fixture(const char *name)
 {
     char path[512], rel[256];
 
-    if (!unpack(name, path, sizeof path))
-        return;
+    unpack(name, path, sizeof path);
     struct opened o = open_vocab(path);
     snprintf(rel, sizeof rel, FIXTURE "%s.gguf.inp", name);
     char *input = test_read_file(test_shared(rel), NULL);
@@ -170,18 +166,15 @@ static void a_large_vocabulary_loads_at_once(void **state)
 {
     (void)state;
     char path[512];
-    if (!unpack("llama-bpe", path, sizeof path))
-        return;
+    unpack("llama-bpe", path, sizeof path);
     struct prism_gguf *g;
     struct prism_vocab *v;
     assert_int_equal(prism_gguf_open(path, (struct prism_log){0}, &g, NULL), PRISM_OK);
-    double start = cpu_seconds();
+    double start = cpu_seconds(); /* of this process: other work on the machine does not count */
     assert_int_equal(prism_vocab_load(g, 128256, &v, NULL), PRISM_OK);
     double ms = (cpu_seconds() - start) * 1e3;
     print_message("llama-bpe: 128256 tokens and 280147 merges loaded in %.0f ms\n", ms);
-#ifndef __SANITIZE_ADDRESS__
-    assert_true(ms < 150);
-#endif
+    assert_true(ms < 3000); /* linear: some 50 ms, and a slow machine's or a sanitizer's multiple; quadratic: minutes */
     prism_vocab_free(v);
     prism_gguf_close(g);
 }

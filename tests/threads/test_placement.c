@@ -86,7 +86,7 @@ static void mask_through_the_middle_of_cores(void **state)
     hwloc_bitmap_t allowed;
     struct prism_placement p;
 
-    assert_int_equal(prism_topology_open("tests/threads/data/desktop-8c16t.xml", &topology, &allowed, NULL), PRISM_OK);
+    assert_int_equal(prism_topology_open("tests/threads/data/desktop-8c16t.xml", NULL, &topology, &allowed, NULL), PRISM_OK);
     assert_int_equal(hwloc_bitmap_weight(allowed), 16);
     hwloc_bitmap_list_sscanf(allowed, "2,9-10"); /* core 1 by its second thread only, core 2 by both */
     assert_int_equal(prism_placement_choose(topology, allowed, 0, &p, NULL), PRISM_OK);
@@ -123,6 +123,35 @@ static void affinity_mask(void **state)
     assert_int_equal(p.core[PRISM_MAX_THREADS - 1], last);
 }
 
+/* Without hwloc the kernel tells the same cores, in the order of their numbers. */
+static void without_hwloc(void **state)
+{
+    (void)state;
+    struct prism_placement hwloc, plain;
+    struct prism_cpus process, none;
+
+    prism_cpus_of_process(&process);
+    assert_int_equal(prism_placement_read(NULL, 1e9, &hwloc, NULL), PRISM_OK);
+    assert_int_equal(prism_placement_plain(&process, 0, &plain, NULL), PRISM_OK);
+    assert_int_equal(plain.n_cores, hwloc.n_cores);
+    assert_int_equal(plain.n_default, hwloc.n_cores);
+    assert_int_equal(plain.n_processors, hwloc.n_processors);
+    for (uint32_t i = 1; i < plain.n_cores; i++)
+        assert_true(plain.core[i - 1] < plain.core[i]);
+    assert_int_equal(prism_placement_plain(&process, 0.5, &plain, NULL), PRISM_OK);
+    assert_int_equal(plain.n_default, 1);
+
+    struct prism_cpus far = prism_cpus_only(PRISM_MAX_CPUS - 1); /* not there: the kernel tells nothing of it */
+    assert_int_equal(prism_cpus_rank(&far, PRISM_MAX_CPUS - 1), -1);
+    assert_int_equal(prism_placement_plain(&far, 0, &plain, NULL), PRISM_OK);
+    assert_int_equal(plain.n_default, 1);
+    assert_int_equal(plain.core[0], PRISM_MAX_CPUS - 1);
+
+    memset(&none, 0, sizeof none); /* masks that cannot be read */
+    assert_int_equal(prism_placement_plain(&none, 0, &plain, NULL), PRISM_OK);
+    assert_int_equal(plain.n_default, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +160,7 @@ int main(void)
         cmocka_unit_test(this_machine),
         cmocka_unit_test(mask_through_the_middle_of_cores),
         cmocka_unit_test(affinity_mask),
+        cmocka_unit_test(without_hwloc),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

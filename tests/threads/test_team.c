@@ -1,4 +1,5 @@
-/* The team: each job once, on threads in range; several teams at once; binding, and the caller's own binding kept. */
+/* The team: each job once, on threads in range; several teams at once; who waits sleeps; binding, and the caller's own binding
+ * kept. Runs under ThreadSanitizer too (make check-tsan). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "src/threads/team.h"
 
@@ -149,20 +152,6 @@ static void two_teams_at_once(void **state)
     }
 }
 
-static void inside_a_region_of_the_application(void **state)
-{
-    (void)state;
-    struct prism_team *teams[2] = { new_team(2, false), new_team(3, true) };
-    unsigned wrong = 0;
-
-#pragma omp parallel for num_threads(2) reduction(+ : wrong)
-    for (int i = 0; i < 2; i++)
-        wrong += wrong_jobs(teams[i], 100);
-    assert_int_equal(wrong, 0);
-    prism_team_free(teams[0]);
-    prism_team_free(teams[1]);
-}
-
 static void binding(void **state)
 {
     (void)state;
@@ -171,7 +160,7 @@ static void binding(void **state)
 
     assert_int_equal(prism_placement_read(NULL, 0, &p, NULL), PRISM_OK);
     struct prism_team *bound = new_team(3, true), *free_team = new_team(3, false);
-    for (int turn = 0; turn < 2; turn++) { /* the same threads of the runtime serve both */
+    for (int turn = 0; turn < 2; turn++) {
         core_of[3] = 77;
         prism_team_binding(bound, core_of, MAX_SIZE);
         for (int i = 0; i < 3; i++)
@@ -219,6 +208,131 @@ static void caller_bound_from_begin_to_end(void **state)
     prism_team_free(team);
 }
 
+/* Phases that threads wait for awake, and others that wake them. */
+static void thousands_of_phases(void **state)
+{
+    (void)state;
+    for (uint32_t size = 2; size <= 4; size++) {
+        struct prism_team *team = new_team(size, size == 3);
+        for (size_t i = 0; i < 3000; i++) {
+            assert_int_equal(wrong_jobs(team, i % 6), 0);
+            if (i % 100 == 0)
+                usleep(500);
+        }
+        prism_team_free(team);
+    }
+}
+
+static double thread_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
+}
+
+struct pair {
+    atomic_uint arrived;
+    double caller_ms; /* processor time of the caller when its job was done */
+};
+
+/* When both threads have a job, the caller's ends and the other thread sleeps over its own. */
+static void sleep_beside_the_caller(void *arg, size_t job, uint32_t thread)
+{
+    struct pair *p = arg;
+    (void)job;
+
+    p->arrived++;
+    for (int i = 0; i < 10000 && p->arrived < 2; i++)
+        usleep(1000);
+    if (thread > 0)
+        usleep(1000000);
+    else
+        p->caller_ms = thread_ms();
+}
+
+/* By processor time, which a spinning thread uses even on a busy machine, in the seconds that it has for it. */
+static void waiting_caller_sleeps(void **state)
+{
+    (void)state;
+    struct prism_team *team = new_team(2, false);
+    struct pair p = { 0 };
+
+    prism_team_run(team, 2, sleep_beside_the_caller, &p);
+    assert_int_equal(p.arrived, 2);
+    assert_true(thread_ms() - p.caller_ms < 10);
+    prism_team_free(team);
+}
+
+static int processor_of(struct prism_team *team)
+{
+    int core_of[1] = { -2 };
+
+    prism_team_binding(team, core_of, 1);
+    return core_of[0];
+}
+
+static void bound_teams_spread(void **state)
+{
+    (void)state;
+    struct prism_placement p;
+    struct prism_team *team[4];
+
+    assert_int_equal(prism_placement_read(NULL, 0, &p, NULL), PRISM_OK);
+    uint32_t n = p.n_processors < 3 ? p.n_processors : 3;
+    for (uint32_t i = 0; i < n; i++) {
+        team[i] = new_team(1, true);
+        assert_int_equal(processor_of(team[i]), p.core[i]);
+    }
+    if (n == p.n_processors) { /* all taken once: the first is the next again */
+        team[3] = new_team(1, true);
+        assert_int_equal(processor_of(team[3]), p.core[0]);
+        prism_team_free(team[3]);
+    }
+    prism_team_free(team[n - 1]); /* leaves the least used one */
+    team[n - 1] = new_team(1, true);
+    assert_int_equal(processor_of(team[n - 1]), p.core[n - 1]);
+    for (uint32_t i = 0; i < n; i++)
+        prism_team_free(team[i]);
+    team[0] = new_team(1, true);
+    assert_int_equal(processor_of(team[0]), p.core[0]);
+    prism_team_free(team[0]);
+}
+
+/* A thread of the application that may use one processor only makes a team: its threads may use the process' processors. */
+static void *make_team_when_bound(void *arg)
+{
+    struct prism_placement *p = arg;
+    cpu_set_t one;
+    int core_of[2] = { -2, -2 };
+
+    CPU_ZERO(&one);
+    CPU_SET(p->core[p->n_processors - 1], &one);
+    struct prism_placement seen;
+    struct prism_team *team;
+    if (sched_setaffinity(0, sizeof one, &one) || prism_placement_read(NULL, 0, &seen, NULL) != PRISM_OK ||
+        memcmp(&seen, p, sizeof seen) != 0 || prism_team_create(2, false, &team, NULL) != PRISM_OK)
+        return NULL;
+    prism_team_binding(team, core_of, 2);
+    bool right = core_of[0] == p->core[p->n_processors - 1] && core_of[1] == (p->n_processors > 1 ? -1 : core_of[0]);
+    prism_team_free(team);
+    return right ? p : NULL;
+}
+
+static void bound_creator(void **state)
+{
+    (void)state;
+    struct prism_placement p;
+    pthread_t thread;
+    void *result;
+
+    memset(&p, 0, sizeof p);
+    assert_int_equal(prism_placement_read(NULL, 0, &p, NULL), PRISM_OK);
+    assert_int_equal(pthread_create(&thread, NULL, make_team_when_bound, &p), 0);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_ptr_equal(result, &p);
+}
+
 static void defaults_and_errors(void **state)
 {
     (void)state;
@@ -241,9 +355,12 @@ int main(void)
         cmocka_unit_test_teardown(each_job_once, check_affinity),
         cmocka_unit_test_teardown(jobs_run_side_by_side, check_affinity),
         cmocka_unit_test_teardown(two_teams_at_once, check_affinity),
-        cmocka_unit_test_teardown(inside_a_region_of_the_application, check_affinity),
         cmocka_unit_test_teardown(binding, check_affinity),
         cmocka_unit_test_teardown(caller_bound_from_begin_to_end, check_affinity),
+        cmocka_unit_test_teardown(thousands_of_phases, check_affinity),
+        cmocka_unit_test_teardown(waiting_caller_sleeps, check_affinity),
+        cmocka_unit_test_teardown(bound_teams_spread, check_affinity),
+        cmocka_unit_test_teardown(bound_creator, check_affinity),
         cmocka_unit_test_teardown(defaults_and_errors, check_affinity),
     };
     return cmocka_run_group_tests(tests, read_affinity, NULL);

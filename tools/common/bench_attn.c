@@ -152,17 +152,15 @@ static int subject_params(const struct bench *b, const struct subject *s, size_t
 
 static int open_contexts(struct bench *b, size_t n)
 {
-    struct prism_error err = { 0 };
-
     for (size_t i = 0; i < b->n_subjects; i++) {
         struct subject *s = &b->subject[i];
         struct prism_context_params params;
         int status = subject_params(b, s, n, &params);
         if (status != PROCESS_OK)
             return status;
-        if (prism_plan(b->model, &params, &s->plan, &err) != PRISM_OK ||
-            prism_context_create(b->model, &params, &s->ctx, &err) != PRISM_OK)
-            return process_error("%s", err.text);
+        status = engine_open_context(b->model, &params, &s->plan, &s->ctx);
+        if (status != PROCESS_OK)
+            return status;
     }
     return PROCESS_OK;
 }
@@ -198,7 +196,7 @@ static int run_once(struct bench *b, struct subject *s, size_t n, size_t repetit
     if (status == PRISM_E_CANCELLED)
         return PROCESS_INTERRUPTED;
     if (status != PRISM_OK)
-        return process_error("%s", err.text);
+        return engine_error(&err, &s->plan);
     prism_get_layer_stats(s->ctx, b->layer, &layer);
     s->attention_ms[repetition] = layer.attention_ms;
     s->select_ms[repetition] = layer.select_ms;
@@ -244,11 +242,11 @@ static void conclude(struct bench *b, size_t n)
 static int prepare_text(struct bench *b)
 {
     struct text text;
-    int status = text_read(b->opt->file ? b->opt->file : "-", &text);
+    int status = text_read_or(b->opt->file, "no text: use -f FILE or standard input (see --help)", &text);
 
     if (status != PROCESS_OK)
         return status;
-    status = engine_tokenize(b->model, text.bytes, text.len, PRISM_ADD_SPECIAL, &b->text, &b->n_text);
+    status = engine_tokenize(b->model, text.bytes, text.len, PRISM_ADD_BOS, &b->text, &b->n_text);
     free(text.bytes);
     if (status != PROCESS_OK)
         return status;
@@ -273,7 +271,7 @@ static int prepare(struct bench *b)
     for (size_t i = 0; status == PROCESS_OK && i < b->n_subjects; i++)
         status = subject_params(b, &b->subject[i], 1, &params); /* a wrong flag is known at once */
     if (status == PROCESS_OK)
-        status = engine_load(&b->opt->engine, false, false, &b->model);
+        status = engine_load(&b->opt->engine, false, &b->model);
     if (status != PROCESS_OK)
         return status;
     prism_model_info(b->model, &b->info);

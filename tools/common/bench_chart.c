@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/common/bench.h"
 #include "tools/common/chart.h"
@@ -107,7 +108,7 @@ static int read_table(const char *path, struct table *t)
     struct text text;
     char *field[MAX_COLUMNS];
     size_t at[N_COLUMNS], n_line = 1;
-    int status = text_read(path, &text);
+    int status = text_read(path, true, &text);
     char *rest = status == PROCESS_OK ? realloc(text.bytes, text.len + 1) : NULL;
 
     if (status != PROCESS_OK)
@@ -169,6 +170,8 @@ int bench_chart(int argc, char **argv)
         return status;
     if (!opt.output)
         return process_error("no picture to write: use -o FILE.png");
+    if (!opt.file && isatty(STDIN_FILENO))
+        return process_error("no table: use -f FILE or standard input (see --help)");
     status = read_table(opt.file ? opt.file : "-", &t);
     return status == PROCESS_OK ? draw(&opt, &t) : status;
 }

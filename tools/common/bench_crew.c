@@ -1,8 +1,6 @@
 /* bench_crew.c - see bench_crew.h. */
 #include "tools/common/bench_crew.h"
 
-#include <omp.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -22,30 +20,24 @@ double bench_seconds(void)
 
 /* ---- threads ---- */
 
-/* Processors that this process may run on; 0: unknown. */
-static uint32_t processors(void)
-{
-    cpu_set_t set;
-
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 0;
-}
-
 int bench_crew_open(struct bench_crew *c, uint32_t n_threads)
 {
-    uint32_t n_max = processors();
+    struct prism_placement placement;
     struct prism_error err = { 0 };
 
     *c = (struct bench_crew){ 0 };
-    if (n_max && n_threads > n_max)
+    if (prism_placement_read(NULL, 0, &placement, &err) != PRISM_OK)
+        return process_error("%s", err.text);
+    uint32_t n_max = placement.n_processors;
+    if (n_threads > n_max)
         return process_error("%u threads: this process may use %u processor%s", n_threads, n_max, n_max > 1 ? "s" : "");
     if (prism_team_create(n_threads, n_threads != 1, &c->team, &err) != PRISM_OK)
         return process_error("%s", err.text);
     c->n = prism_team_size(c->team);
-    omp_set_dynamic(0); /* fewer threads than asked for would wait for the others for ever */
-    if ((size_t)omp_get_thread_limit() < c->n) {
+    if (c->n < n_threads) {
         prism_team_free(c->team);
         c->team = NULL;
-        return process_error("%zu threads: OMP_THREAD_LIMIT is %d", c->n, omp_get_thread_limit());
+        return process_error("%u threads: only %zu could be started", n_threads, c->n);
     }
     c->seconds = malloc(BENCH_MAX_ROUNDS * c->n * sizeof *c->seconds);
     if (!c->seconds || pthread_barrier_init(&c->barrier, NULL, (unsigned)c->n)) {

@@ -258,7 +258,7 @@ static int prepare(struct bench *b)
         return PROCESS_ERROR;
     b->jobs = malloc(n * sizeof *b->jobs);
     b->lines = malloc(b->n_total * sizeof *b->lines);
-    b->operands = prism_reserve(n * BENCH_JOB_BYTES);
+    b->operands = prism_reserve(n * BENCH_JOB_BYTES, n * BENCH_JOB_BYTES);
     return b->jobs && b->lines && b->operands ? PROCESS_OK : process_error("out of memory");
 }
 

@@ -214,7 +214,7 @@ static int prepare(struct bench *b)
     if (status == PROCESS_OK)
         status = check_tests(b);
     if (status == PROCESS_OK && b->opt->file)
-        status = text_read(b->opt->file, &b->run.text);
+        status = text_read(b->opt->file, false, &b->run.text);
     if (status != PROCESS_OK)
         return status;
     b->run.samples_ns = malloc(reps * sizeof *b->run.samples_ns);

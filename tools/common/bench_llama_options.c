@@ -5,6 +5,7 @@
 
 #include "tools/common/bench_llama.h"
 #include "tools/common/engine.h"
+#include "tools/common/llama_flags.h"
 #include "tools/common/process.h"
 
 #define AT(field) offsetof(struct bench_options, field)
@@ -46,7 +47,7 @@ static const struct cli_option rows[] = {
     { .kind = CLI_FLAG, .names = "--no-warmup", .offset = AT(no_warmup),
       .help = "no run that is not timed before the others" },
     { .kind = CLI_INT, .names = "--delay", .arg = "SECONDS", .offset = AT(delay_s), .max = 86400, .help = "pause before each test" },
-    { .kind = CLI_FLAG, .names = "--no-bind", .offset = AT(no_bind), .help = "do not pin threads to cores" },
+    { .kind = CLI_FLAG, .names = "--no-bind", .offset = AT(no_bind), .help = "do not pin threads to cores; fewer threads than cores\nnever are" },
 
     { .kind = CLI_HEADING, .help = "Output" },
     { .kind = CLI_CHOICE, .names = "-o, --output", .arg = "FORMAT", .offset = AT(format), .choices = BENCH_FORMATS,
@@ -110,6 +111,7 @@ static const struct cli_option rows[] = {
     { .kind = CLI_TEXT, .names = "-hff, --hf-file", .arg = "FILE", .offset = AT(hf_file), .initial = "", .help = "" },
     { .kind = CLI_TEXT, .names = "-hft, --hf-token", .arg = "TOKEN", .offset = AT(hf_token), .initial = "", .help = "" },
     { .kind = CLI_FLAG, .names = "--offline", .offset = AT(offline), .help = "" },
+    { .kind = CLI_ROWS, .rows = llama_bench_flags },
     { 0 },
 };
 

@@ -60,7 +60,7 @@ int bench_memory_open(struct bench_memory *m, struct bench_crew *crew)
     size_t bytes = choose_bytes(m->cache_bytes) / crew->n / (2 * PIECE) * (2 * PIECE);
     bytes = bytes > 2 * PIECE ? bytes : 2 * PIECE;
     for (size_t t = 0; t < crew->n; t++) {
-        m->walk[t] = (struct bench_walk){ .base = prism_reserve(bytes), .bytes = bytes, .type = -1 };
+        m->walk[t] = (struct bench_walk){ .base = prism_reserve(bytes, bytes), .bytes = bytes, .type = -1 };
         enough = enough && m->walk[t].base;
     }
     m->bytes = bytes * crew->n;

@@ -40,7 +40,7 @@ static int load(struct bench_run *r)
     if (r->loaded && !strcmp(r->loaded, r->engine.model))
         return PROCESS_OK;
     bench_run_unload(r);
-    int status = engine_load(&r->engine, false, false, &r->model);
+    int status = engine_load(&r->engine, false, &r->model);
     if (status == PROCESS_OK && r->opt->file)
         status = engine_tokenize(r->model, r->text.bytes, r->text.len, 0, &r->text_tokens, &r->n_text_tokens);
     if (status != PROCESS_OK)
@@ -63,7 +63,6 @@ void bench_run_close(struct bench_run *r)
 int bench_run_open(struct bench_run *r)
 {
     struct prism_context_params params;
-    struct prism_error err = { 0 };
 
     show_progress(r, "starting");
     int status = load(r);
@@ -76,8 +75,9 @@ int bench_run_open(struct bench_run *r)
     r->tokens = malloc(params.n_ctx * sizeof *r->tokens);
     if (!r->tokens)
         return process_error("out of memory");
-    if (prism_plan(r->model, &params, &r->plan, &err) != PRISM_OK || prism_context_create(r->model, &params, &r->ctx, &err) != PRISM_OK)
-        return process_error("%s", err.text);
+    status = engine_open_context(r->model, &params, &r->plan, &r->ctx);
+    if (status != PROCESS_OK)
+        return status;
     if (r->opt->verbose)
         fprintf(stderr, "prism-bench: benchmark %zu/%zu: level %s, compute %s, selector %s, attention in %s, %u threads, %.1f MiB\n", r->number,
                 r->n_tests, r->plan.level, r->plan.compute, r->plan.selector, r->plan.attention_type, r->plan.n_threads,
@@ -113,9 +113,9 @@ static int on_progress(void *user, const struct prism_progress *p)
     return process_interrupted();
 }
 
-static int failed(const struct prism_error *err)
+static int failed(const struct bench_run *r, const struct prism_error *err)
 {
-    return err->status == PRISM_E_CANCELLED ? PROCESS_INTERRUPTED : process_error("%s", err->text);
+    return err->status == PRISM_E_CANCELLED ? PROCESS_INTERRUPTED : engine_error(err, &r->plan);
 }
 
 /* Appends the tokens of positions [from, from + n). */
@@ -127,7 +127,7 @@ static int prefill(struct bench_run *r, size_t from, size_t n)
     for (size_t done = 0, now; done < n; done += now) {
         now = r->piece && r->piece < n - done ? r->piece : n - done;
         if (prism_prefill(r->ctx, r->tokens + from + done, now, &params, &err) != PRISM_OK)
-            return failed(&err);
+            return failed(r, &err);
     }
     return PROCESS_OK;
 }
@@ -140,7 +140,7 @@ static int decode(struct bench_run *r, size_t from, size_t n)
         if (process_interrupted())
             return PROCESS_INTERRUPTED;
         if (prism_decode(r->ctx, r->tokens[from + i], &err) != PRISM_OK)
-            return failed(&err);
+            return failed(r, &err);
     }
     return PROCESS_OK;
 }
@@ -172,7 +172,7 @@ static int descend(struct bench_run *r, size_t repetition)
     int status = PROCESS_OK;
 
     if (prism_truncate(r->ctx, repetition == 0 ? 0 : d, &err) != PRISM_OK)
-        return failed(&err);
+        return failed(r, &err);
     if (d > 0)
         show_progress(r, "depth run %zu/%lld%s", repetition + 1, (long long)r->opt->repetitions, repetition == 0 ? "" : " (cached)");
     if (d > 0 && repetition == 0) {

@@ -3,63 +3,65 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <getopt.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "prism/prism.h"
+#include "tools/common/cli_rows.h"
 #include "tools/common/process.h"
 
-enum { MAX_ROWS = 96, MAX_LONGS = 160, MAX_NAME = 32, HELP_COLUMN = 34, LONG_BASE = 256 };
-
-/* All rows in the order of --help, and what getopt_long needs of them. */
+/* The arguments that are left. */
 struct parser {
-    const struct cli_option *row[MAX_ROWS];
-    void *field[MAX_ROWS];
-    double initial[MAX_ROWS]; /* the number or choice in each field before parsing */
-    size_t n_rows;
-    struct option longs[MAX_LONGS + 1];
-    char long_names[MAX_LONGS][MAX_NAME]; /* without dashes */
-    size_t n_longs;
-    char shorts[2 + 2 * MAX_ROWS + 1];
-    size_t row_of_short[128];
+    struct cli_rows rows;
+    char **next, **end;
     bool help, version;
 };
 
 static const struct cli_option every_tool[] = {
+    { .kind = CLI_HEADING, .help = "Help" },
     { .kind = CLI_FLAG, .names = "--version", .help = "print the version and exit", .offset = offsetof(struct parser, version) },
-    { .kind = CLI_FLAG, .names = "-h, --help", .help = "print this text and exit", .offset = offsetof(struct parser, help) },
+    { .kind = CLI_FLAG, .names = "-h, --help, --usage", .help = "print this text and exit", .offset = offsetof(struct parser, help) },
     { 0 },
 };
 
-static bool takes_value(const struct cli_option *o) { return o->kind >= CLI_INT; }
+/* ---- tables ------------------------------------------------------------------------------------------------------- */
 
-/* Registers each of "-t, --threads". The tables are constant, so a table too large is a mistake of the programmer. */
-static void add_names(struct parser *p, size_t row)
+const char *cli_next_name(const char **at, size_t *len)
 {
-    const struct cli_option *o = p->row[row];
-    const char *s = o->names;
+    const char *name = *at + strspn(*at, ", ");
 
-    while (*s) {
-        size_t len = strcspn(s, ",");
-        if (len == 2) {
-            char letter[3] = { s[1], takes_value(o) ? ':' : 0, 0 };
-            strcat(p->shorts, letter);
-            p->row_of_short[(unsigned char)s[1] & 127] = row;
-        } else {
-            size_t dashes = strspn(s, "-"), i = p->n_longs++;
-            if (i >= MAX_LONGS || len - dashes >= MAX_NAME)
-                abort();
-            memcpy(p->long_names[i], s + dashes, len - dashes);
-            p->longs[i] = (struct option){ .name = p->long_names[i], .val = (int)(LONG_BASE + row),
-                                           .has_arg = takes_value(o) ? required_argument : no_argument };
+    *len = strcspn(name, ",");
+    *at = name + *len;
+    return *len ? name : NULL;
+}
+
+bool cli_word(const char *words, int i, const char **word, int *len)
+{
+    for (; *words; i--) {
+        size_t n = strcspn(words, " ");
+        if (i == 0) {
+            *word = words;
+            *len = (int)n;
+            return true;
         }
-        s += len;
-        s += strspn(s, ", ");
+        words += n;
+        words += strspn(words, " ");
     }
+    return false;
+}
+
+/* Index of a text among words, -1: it is none. */
+static int word_index(const char *words, const char *text)
+{
+    const char *word;
+    int len;
+
+    for (int i = 0; words && cli_word(words, i, &word, &len); i++)
+        if (strlen(text) == (size_t)len && memcmp(text, word, (size_t)len) == 0)
+            return i;
+    return -1;
 }
 
 static double number_in(const struct cli_option *o, const void *field)
@@ -72,90 +74,36 @@ static double number_in(const struct cli_option *o, const void *field)
     }
 }
 
-static void add_rows(struct parser *p, const struct cli_option *rows, void *options)
+static void add_rows(struct cli_rows *all, const struct cli_option *rows, void *options)
 {
     for (const struct cli_option *o = rows; o->kind != CLI_END; o++) {
         void *field = (char *)options + o->offset;
         if (o->kind == CLI_ROWS) {
-            add_rows(p, o->rows, field);
+            add_rows(all, o->rows, field);
             continue;
         }
-        if (p->n_rows >= MAX_ROWS)
-            abort();
-        p->row[p->n_rows] = o;
-        p->field[p->n_rows] = field;
-        p->initial[p->n_rows] = number_in(o, field);
-        p->n_rows++;
-        if (o->names)
-            add_names(p, p->n_rows - 1);
+        if (all->n >= CLI_MAX_ROWS)
+            abort(); /* the tables are constant: a mistake of the programmer */
+        all->row[all->n] = o;
+        all->field[all->n] = field;
+        all->initial[all->n++] = number_in(o, field);
     }
 }
 
-/* ---- help --------------------------------------------------------------------------------------------------------- */
-
-/* Word i of "f16 bf16 f32", as printf's precision and pointer; false beyond the last. */
-static bool choice_word(const char *choices, int i, const char **word, int *len)
+/* The first row that has the name, so that a tool's own flags come before those that it only tolerates. */
+static bool find_row(const struct cli_rows *all, const char *typed, size_t len, size_t *row)
 {
-    for (; *choices; i--) {
-        size_t n = strcspn(choices, " ");
-        if (i == 0) {
-            *word = choices;
-            *len = (int)n;
-            return true;
+    for (*row = 0; *row < all->n; ++*row) {
+        const struct cli_option *o = all->row[*row];
+        const char *at = o->names, *name;
+        size_t n;
+        while (at && (name = cli_next_name(&at, &n)) != NULL) {
+            bool begins = name[n - 1] == '*' && len >= n - 1 && memcmp(typed, name, n - 1) == 0;
+            if (begins || (len == n && memcmp(typed, name, n) == 0))
+                return true;
         }
-        choices += n;
-        choices += strspn(choices, " ");
     }
     return false;
-}
-
-static void print_default(const struct cli_option *o, double initial)
-{
-    const char *word;
-    int len;
-
-    if (o->initial) {
-        if (*o->initial)
-            printf(" (default: %s)", o->initial);
-    } else if (o->kind == CLI_INT) {
-        printf(" (default: %.0f)", initial);
-    } else if (o->kind == CLI_REAL) {
-        printf(" (default: %.2f)", initial);
-    } else if (o->kind == CLI_CHOICE && choice_word(o->choices, (int)initial, &word, &len)) {
-        printf(" (default: %.*s)", len, word);
-    }
-}
-
-static void print_row(const struct cli_option *o, double initial)
-{
-    int width = printf("  %s%s%s", o->names, o->arg ? " " : "", o->arg ? o->arg : "");
-
-    for (const char *line = o->help; *line;) {
-        int len = (int)strcspn(line, "\n");
-        if (width + 1 > HELP_COLUMN) {
-            putchar('\n');
-            width = 0;
-        }
-        printf("%*s%.*s", HELP_COLUMN - width, "", len, line);
-        width = HELP_COLUMN;
-        line += len;
-        line += *line == '\n';
-    }
-    print_default(o, initial);
-    putchar('\n');
-}
-
-static int print_help(const struct cli *cli, const struct parser *p)
-{
-    printf("Usage: %s %s\n\n%s", program_invocation_short_name, cli->usage, cli->about);
-    for (size_t i = 0; i < p->n_rows; i++) {
-        if (p->row[i]->kind == CLI_HEADING)
-            printf("\n%s:\n", p->row[i]->help);
-        else
-            print_row(p->row[i], p->initial[i]);
-    }
-    printf("\nExamples:\n%s", cli->examples);
-    return process_flush_stdout();
 }
 
 /* ---- values ------------------------------------------------------------------------------------------------------- */
@@ -172,12 +120,19 @@ static int set_int(const struct cli_option *o, const char *flag, const char *tex
     return -1;
 }
 
-static int set_real(const struct cli_option *o, const char *flag, const char *text, double *field)
+static bool read_real(const char *text, double *v)
 {
     char *end;
-    double v = strtod(text, &end);
 
-    if (isspace((unsigned char)*text) || end == text || *end || !isfinite(v) || v < o->min || v > o->max)
+    *v = strtod(text, &end);
+    return !isspace((unsigned char)*text) && end != text && !*end && isfinite(*v);
+}
+
+static int set_real(const struct cli_option *o, const char *flag, const char *text, double *field)
+{
+    double v;
+
+    if (!read_real(text, &v) || v < o->min || v > o->max)
         return process_error("%s %s: expected a number from %g to %g", flag, text, o->min, o->max);
     *field = v;
     return -1;
@@ -185,16 +140,39 @@ static int set_real(const struct cli_option *o, const char *flag, const char *te
 
 static int set_choice(const struct cli_option *o, const char *flag, const char *text, int *field)
 {
-    const char *word;
-    int len;
+    int i = word_index(o->choices, text);
 
-    for (int i = 0; choice_word(o->choices, i, &word, &len); i++) {
-        if (strlen(text) == (size_t)len && memcmp(text, word, (size_t)len) == 0) {
-            *field = i;
-            return -1;
-        }
+    if (i < 0)
+        return process_error("%s %s: expected one of: %s", flag, text, o->choices);
+    *field = i;
+    return -1;
+}
+
+/* text: NULL for a flag without a value. */
+static int ignore(const struct cli_option *o, const char *flag, const char *text)
+{
+    bool numbers = o->min < o->max;
+    double v = 0;
+
+    if (text && (numbers || o->choices) && word_index(o->choices, text) < 0 &&
+        !(numbers && read_real(text, &v) && v >= o->min && v <= o->max)) {
+        if (!numbers)
+            return process_error("%s %s: expected one of: %s", flag, text, o->choices);
+        return process_error("%s %s: expected %s%sa number from %.10g to %.10g", flag, text, o->choices ? o->choices : "",
+                             o->choices ? ", or " : "", o->min, o->max);
     }
-    return process_error("%s %s: expected one of: %s", flag, text, o->choices);
+    if (o->help && !(text && word_index(o->initial, text) >= 0))
+        process_warning("%s%s%s has no effect: %s", flag, text ? " " : "", text ? text : "", o->help);
+    return -1;
+}
+
+static int expect_off(const struct cli_option *o, const char *flag, const char *text)
+{
+    double v;
+
+    if (!read_real(text, &v))
+        return process_error("%s %s: expected a number", flag, text);
+    return v >= o->min && v <= o->max ? -1 : process_error("%s %s: %s", flag, text, o->help);
 }
 
 static int set_field(const struct cli_option *o, const char *flag, const char *text, void *field)
@@ -207,34 +185,27 @@ static int set_field(const struct cli_option *o, const char *flag, const char *t
     case CLI_TEXT: *(const char **)field = text; return -1;
     case CLI_CHOICE: return set_choice(o, flag, text, field);
     case CLI_EACH: return o->take(o, flag, text, field);
+    case CLI_IGNORED: return ignore(o, flag, text);
+    case CLI_OFF: return expect_off(o, flag, text);
     default: return -1;
     }
 }
 
-/* One flag, found by getopt_long_only as `found`, at argv[at] as the user typed it. */
-static int take_flag(struct parser *p, int found, int long_index, const char *typed)
-{
-    char flag[MAX_NAME + 2];
-    size_t row;
+/* ---- arguments ---------------------------------------------------------------------------------------------------- */
 
-    if (found == '?' && optopt >= LONG_BASE)
-        return process_error("option '%.*s' takes no value", (int)strcspn(typed, "="), typed);
-    if (found == ':')
-        return process_error("option '%s' needs a value (see --help)", typed);
-    if (found == '?')
-        return process_error("unknown option '%s' (see --help)", typed);
-    if (found >= LONG_BASE) {
-        const char *name = p->longs[long_index].name, *bare = typed + strspn(typed, "-");
-        size_t dashes = (size_t)(bare - typed), len = strcspn(bare, "=");
-        if (len != strlen(name)) /* getopt took an abbreviation */
-            return process_error("unknown option '%s' (see --help)", typed);
-        snprintf(flag, sizeof flag, "%.*s%s", (int)dashes, "--", name);
-        row = (size_t)(found - LONG_BASE);
-    } else {
-        snprintf(flag, sizeof flag, "-%c", found);
-        row = p->row_of_short[found & 127];
-    }
-    return set_field(p->row[row], flag, optarg, p->field[row]);
+static bool needs_value(const struct cli_option *o)
+{
+    return o->kind == CLI_IGNORED ? o->arg && *o->arg != '[' : o->kind >= CLI_INT && o->kind != CLI_REFUSED;
+}
+
+static int unknown(const struct parser *p, const char *typed, size_t len)
+{
+    size_t near_len;
+    const char *near = cli_nearest(&p->rows, typed, len, &near_len);
+
+    if (near)
+        return process_error("unknown option '%.*s': did you mean %.*s? (see --help)", (int)len, typed, (int)near_len, near);
+    return process_error("unknown option '%.*s' (see --help)", (int)len, typed);
 }
 
 /* "--n_prompt=4" is "--n-prompt=4", as in llama.cpp's tools. */
@@ -245,32 +216,66 @@ static void mend_name(char *arg)
             *arg = *arg == '_' ? '-' : *arg;
 }
 
+/* "-t4", "-n-1": a number behind one letter. */
+static bool has_number(const char *arg)
+{
+    return arg[1] != '-' && arg[2] && isdigit((unsigned char)arg[2 + (arg[2] == '-')]);
+}
+
+/* One flag and its value, from p->next on. -1 to carry on. */
+static int take_flag(struct parser *p)
+{
+    char *typed = *p->next++, flag[64];
+
+    mend_name(typed);
+    size_t len = strcspn(typed, "="), row;
+    const char *text = typed[len] ? typed + len + 1 : NULL;
+    bool found = find_row(&p->rows, typed, len, &row);
+    if (!found && has_number(typed) && find_row(&p->rows, typed, 2, &row) && needs_value(p->rows.row[row])) {
+        found = true;
+        len = 2;
+        text = typed + 2;
+    }
+    if (!found)
+        return unknown(p, typed, len);
+    const struct cli_option *o = p->rows.row[row];
+    snprintf(flag, sizeof flag, "%.*s", (int)len, typed);
+    if (o->kind == CLI_REFUSED)
+        return process_error("%s: %s", flag, o->help);
+    if (needs_value(o) && !text) {
+        if (p->next == p->end)
+            return process_error("option '%s' needs a value (see --help)", flag);
+        text = *p->next++;
+    } else if (o->kind == CLI_IGNORED && o->arg && !text) { /* may have one */
+        text = p->next < p->end && word_index(o->choices, *p->next) >= 0 ? *p->next++ : NULL;
+    } else if (text && !(needs_value(o) || o->arg)) {
+        return process_error("option '%s' takes no value", flag);
+    }
+    return set_field(o, flag, text, p->rows.field[row]);
+}
+
 int cli_parse(const struct cli *cli, void *options, int argc, char **argv)
 {
-    struct parser p = { 0 };
+    struct parser p = { .next = argv + 1, .end = argv + argc };
 
-    strcpy(p.shorts, "+:"); /* stop at the first argument that is no flag; tell a missing value from an unknown flag */
-    add_rows(&p, cli->rows, options);
-    add_rows(&p, every_tool, &p);
-    opterr = 0;
-    for (;;) {
-        if (optind < argc)
-            mend_name(argv[optind]);
-        int long_index = 0, at = optind, found = getopt_long_only(argc, argv, p.shorts, p.longs, &long_index);
-        if (found < 0)
+    add_rows(&p.rows, cli->rows, options);
+    add_rows(&p.rows, every_tool, &p);
+    while (p.next < p.end) {
+        bool no_more_flags = strcmp(*p.next, "--") == 0;
+        if (no_more_flags && ++p.next == p.end)
             break;
-        int status = take_flag(&p, found, long_index, argv[at]);
+        if (no_more_flags || **p.next != '-' || !(*p.next)[1])
+            return process_error("unexpected argument '%s' (see --help)", *p.next);
+        int status = take_flag(&p);
         if (status >= 0)
             return status;
         if (p.help)
-            return print_help(cli, &p);
+            return cli_print_help(cli, &p.rows);
         if (p.version) {
             printf("%s %s\n", program_invocation_short_name, prism_version());
             return process_flush_stdout();
         }
     }
-    if (optind < argc)
-        return process_error("unexpected argument '%s' (see --help)", argv[optind]);
     return -1;
 }
 
@@ -283,7 +288,7 @@ static void field_text(const struct cli_option *o, const void *field, char *out,
     int len = 0;
 
     if (o->kind == CLI_CHOICE)
-        choice_word(o->choices, *(const int *)field, &word, &len);
+        cli_word(o->choices, *(const int *)field, &word, &len);
     if (o->kind == CLI_INT || o->kind == CLI_REAL)
         snprintf(out, cap, " %.15g", number_in(o, field));
     else

@@ -2,10 +2,12 @@
  *
  * A table is constant: each row says where in the tool's option struct its value goes (offsetof), the range that is allowed
  * and the text of --help. Defaults are what the struct holds before parsing, and --help shows them from there.
- * Spelling rules are getopt_long_only's (-t4, -t 4, --threads=4, -ctk f16), without abbreviations; --long_name is --long-name. */
+ * Flags are whole words as in llama.cpp: -ngl is one flag, not three. A value is the next argument, or follows '=' (--threads=4, -ctk=f16), or,
+ * when it is a number, a flag of one letter (-t4). --long_name is --long-name. There are no abbreviations. */
 #ifndef PRISM_TOOLS_CLI_H
 #define PRISM_TOOLS_CLI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,12 +21,18 @@ enum cli_kind {
     CLI_REAL,    /* double in [min, max], finite */
     CLI_TEXT,    /* const char *: points into argv */
     CLI_CHOICE,  /* int: index of the word in `choices` */
-    CLI_EACH     /* what `take` makes of each occurrence */
+    CLI_EACH,    /* what `take` makes of each occurrence */
+
+    /* Flags of other tools, which have no field. --help lists the names of the first two. */
+    CLI_IGNORED, /* no effect. A value (`arg`; "[..]": only if it is one of `choices`) is a word of `choices` or a number in [min, max]; any
+                  * text without both. help, if any, is a warning, for values that are no word of `initial` */
+    CLI_OFF,     /* a number: no effect in [min, max], where it switches something off, else refused; help says why */
+    CLI_REFUSED  /* help says why, or what to use instead; a name that ends with '*' stands for all that begin so */
 };
 
 struct cli_option {
     enum cli_kind kind;
-    const char *names;   /* "-t, --threads": one dash and one letter is short, all else long */
+    const char *names;   /* "-t, --threads" */
     const char *arg;     /* how --help calls the value: "N" */
     const char *help;    /* lines separated by '\n' */
     size_t offset;       /* of the field in the option struct */

@@ -2,6 +2,7 @@
 #include "tools/common/engine.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,9 @@ const struct cli_option engine_rows[] = {
       .help = "GGUF model; of a split model, its first part" },
     { .kind = CLI_INT, .names = "-t, --threads", .arg = "N", .offset = AT(n_threads), .min = 1, .max = PRISM_MAX_THREADS,
       .initial = "one per physical core", .help = "threads" },
-    { .kind = CLI_FLAG, .names = "--no-bind", .offset = AT(no_bind), .help = "do not pin threads to cores" },
+    { .kind = CLI_INT, .names = "-tb, --threads-batch", .arg = "N", .offset = AT(n_threads_batch), .min = 1, .max = PRISM_MAX_THREADS,
+      .initial = "that of -t", .help = "the same: one number serves prompt and generation" },
+    { .kind = CLI_FLAG, .names = "--no-bind", .offset = AT(no_bind), .help = "do not pin threads to cores; fewer threads than\ncores never are" },
     { .kind = CLI_TEXT, .names = "--cpu-level", .arg = "NAME", .offset = AT(cpu_level), .initial = "best of this machine",
       .help = "kernels to use: generic, avx2, ...;\nan unknown name lists them" },
     { .kind = CLI_CHOICE, .names = "--compute", .arg = "auto|f32", .offset = AT(compute), .choices = "auto f32",
@@ -26,6 +29,7 @@ const struct cli_option engine_rows[] = {
       .initial = "f16; f32 with --compute f32", .help = "type of cached keys: f16, bf16 or f32;\none of the two flags is enough" },
     { .kind = CLI_CHOICE, .names = "-ctv, --cache-type-v", .arg = "TYPE", .offset = AT(cache_v), .choices = "f16 bf16 f32",
       .initial = "that of keys", .help = "type of cached values" },
+    { .kind = CLI_FLAG, .names = "--check-tensors", .offset = AT(check_tensors), .help = "look for NaN and infinities in the weights" },
     { .kind = CLI_HEADING, .help = "Attention while prefilling" },
     { .kind = CLI_TEXT, .names = "--attn", .arg = "NAME", .offset = AT(attention.selector),
       .help = "auto, dense, or what selects key blocks in prefill:\nprism, meanpool, streaming, vertical-slash, flexprefill,\nxattention; an unknown name lists them" },
@@ -63,7 +67,7 @@ int engine_context_params(const struct engine_options *o, struct prism_context_p
     if (status != PROCESS_OK)
         return status;
     *params = (struct prism_context_params){
-        .n_threads = (uint32_t)o->n_threads,
+        .n_threads = (uint32_t)(o->n_threads_batch ? o->n_threads_batch : o->n_threads),
         .bind_threads = !o->no_bind,
         .compute = (enum prism_compute)o->compute,
         .kv_type = (enum prism_kv_type)(PRISM_KV_DEFAULT + 1 + cache),
@@ -78,16 +82,58 @@ static void print_warning(void *user, const char *line)
     process_warning("%s", line);
 }
 
-int engine_load(const struct engine_options *o, bool vocab_only, bool check_tensors, prism_model **model)
+int engine_load(const struct engine_options *o, bool vocab_only, prism_model **model)
 {
-    struct prism_model_params params = { .vocab_only = vocab_only, .check_tensors = check_tensors, .log = print_warning };
+    struct prism_model_params params = { .vocab_only = vocab_only, .check_tensors = o->check_tensors, .log = print_warning };
     struct prism_error err = { 0 };
 
     *model = NULL;
+    if (o->n_threads && o->n_threads_batch && o->n_threads != o->n_threads_batch)
+        process_warning("-t %" PRId64 " -tb %" PRId64 ": one number of threads serves prompt and generation, %" PRId64, o->n_threads,
+                        o->n_threads_batch, o->n_threads_batch);
     if (!o->model)
         return process_error("no model: use -m FILE (see --help)");
     if (prism_model_load(o->model, &params, model, &err) != PRISM_OK)
         return process_error("%s", err.text);
+    return PROCESS_OK;
+}
+
+int engine_error(const struct prism_error *err, const struct prism_plan *plan)
+{
+    bool narrow = err->status == PRISM_E_NUMERIC && plan->kv_type == PRISM_KV_F16;
+
+    return process_error("%s%s", err->text, narrow ? "; if keys or values are too large for the F16 cache, -ctk bf16 or -ctk f32 helps" : "");
+}
+
+bool engine_logits_finite(const float *logits, size_t n_vocab, struct prism_error *err)
+{
+    for (size_t i = 0; i < n_vocab; i++) {
+        if (isfinite(logits[i]))
+            continue;
+        err->status = PRISM_E_NUMERIC;
+        snprintf(err->text, sizeof err->text, "logits: expected finite numbers, found %f for token %zu", (double)logits[i], i);
+        return false;
+    }
+    return true;
+}
+
+int engine_open_context(const prism_model *model, const struct prism_context_params *params, struct prism_plan *plan, prism_context **ctx)
+{
+    struct prism_context_params p = *params;
+    struct prism_error err = { 0 };
+
+    p.n_threads = 0;
+    if (prism_plan(model, &p, plan, &err) != PRISM_OK)
+        return process_error("%s", err.text);
+    /* Two programs of a few threads each would be bound to the same first cores, and leave the others idle. */
+    p.bind_threads = params->bind_threads && (!params->n_threads || params->n_threads >= plan->n_threads);
+    p.n_threads = params->n_threads;
+    if (prism_plan(model, &p, plan, &err) != PRISM_OK || prism_context_create(model, &p, ctx, &err) != PRISM_OK)
+        return process_error("%s", err.text);
+    uint32_t n = prism_threads(*ctx, NULL, 0);
+    if (n < plan->n_threads)
+        process_warning("%u threads: the system let %u start", plan->n_threads, n);
+    plan->n_threads = n;
     return PROCESS_OK;
 }
 
@@ -270,14 +316,14 @@ void engine_json_stats(struct json *j, const struct prism_stats *s)
 
 /* ---- modes -------------------------------------------------------------------------------------------------------- */
 
-int engine_show_info(const struct engine_options *o, uint32_t n_ctx, bool check_tensors, bool json)
+int engine_show_info(const struct engine_options *o, uint32_t n_ctx, bool json)
 {
     prism_model *model;
     struct prism_context_params params;
     struct prism_model_info info;
     struct prism_plan plan;
     struct prism_error err = { 0 };
-    int status = engine_load(o, false, check_tensors, &model);
+    int status = engine_load(o, false, &model);
 
     if (status == PROCESS_OK)
         status = engine_context_params(o, &params);

@@ -13,11 +13,11 @@
 
 struct engine_options {
     const char *model;     /* NULL: not given */
-    int64_t n_threads;     /* 0: not given */
+    int64_t n_threads, n_threads_batch; /* 0: not given; one number serves both */
     const char *cpu_level; /* NULL: best */
     int compute;           /* enum prism_compute */
     int cache_k, cache_v;  /* index in "f16 bf16 f32", -1: not given */
-    bool no_bind;
+    bool no_bind, check_tensors;
     struct attention_options attention;
 };
 
@@ -28,14 +28,24 @@ extern const struct cli_option engine_rows[]; /* for a CLI_ROWS row */
 int engine_context_params(const struct engine_options *o, struct prism_context_params *params);
 
 /* Load --model; warnings go to stderr, one line each. PROCESS_ERROR after one line (also without --model). */
-int engine_load(const struct engine_options *o, bool vocab_only, bool check_tensors, prism_model **model);
+int engine_load(const struct engine_options *o, bool vocab_only, prism_model **model);
+
+/* One line for a call of the library that failed, with what to do where values were beyond the cache's type; PROCESS_ERROR. */
+int engine_error(const struct prism_error *err, const struct prism_plan *plan);
+
+/* Whether logits are numbers to draw from; if not, *err tells which is none. */
+bool engine_logits_finite(const float *logits, size_t n_vocab, struct prism_error *err);
+
+/* Plan and create a context, with threads bound only when they take all cores. A warning when the system refused some of its threads:
+ * plan->n_threads says how many there are. PROCESS_ERROR after one line. */
+int engine_open_context(const prism_model *model, const struct prism_context_params *params, struct prism_plan *plan, prism_context **ctx);
 
 /* All of a text as tokens, malloc'ed. PROCESS_ERROR after one line. */
 int engine_tokenize(const prism_model *model, const char *text, size_t len, unsigned flags, int32_t **tokens, size_t *n);
 
 /* On stdout: facts of the model and the plan of a context of n_ctx tokens (0: trained length), as a table or as JSON; the
  * kernels of --cpu-level. Exit status, PROCESS_ERROR after one line. */
-int engine_show_info(const struct engine_options *o, uint32_t n_ctx, bool check_tensors, bool json);
+int engine_show_info(const struct engine_options *o, uint32_t n_ctx, bool json);
 int engine_show_kernels(const struct engine_options *o);
 
 /* One member each: "model", "plan", "threads", "stats". */

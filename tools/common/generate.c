@@ -4,14 +4,17 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "tools/common/engine.h"
 #include "tools/common/process.h"
+
+enum { PIECE = 4096 }; /* bytes that stream.text has room for */
 
 const char *const generate_stop_names[] = { "length", "end of text", "context full", "interrupted" };
 
 int stream_bytes(struct stream *s, const char *bytes, size_t len, bool end)
 {
     do {
-        size_t n = len < sizeof s->bytes ? len : sizeof s->bytes;
+        size_t n = len < PIECE ? len : PIECE;
         size_t n_text = prism_utf8_push(&s->utf8, bytes, n, end && n == len, s->text);
         if (fwrite(s->text, 1, n_text, s->out) != n_text || fflush(s->out) != 0)
             return process_flush_stdout();
@@ -24,9 +27,19 @@ int stream_bytes(struct stream *s, const char *bytes, size_t len, bool end)
 static int stream_token(struct stream *s, const struct generation *g, int32_t token)
 {
     bool first = g->from_nothing && g->n_tokens == 1;
-    size_t n = prism_token_bytes(g->model, token, false, first, s->bytes, sizeof s->bytes);
+    char bytes[256], *all = bytes;
+    size_t n = prism_token_bytes(g->model, token, false, first, bytes, sizeof bytes);
 
-    return stream_bytes(s, s->bytes, n < sizeof s->bytes ? n : sizeof s->bytes, false);
+    if (n > sizeof bytes) { /* nothing bounds the text of a token */
+        all = malloc(n);
+        if (!all)
+            return process_error("out of memory");
+        prism_token_bytes(g->model, token, false, first, all, n);
+    }
+    int status = stream_bytes(s, all, n, false);
+    if (all != bytes)
+        free(all);
+    return status;
 }
 
 /* Draws tokens, from its own copy of the logits where --ignore-eos changes them. */
@@ -57,16 +70,28 @@ static void sampler_free(struct sampler *s)
     free(s->scratch);
 }
 
-static int32_t sampler_draw(struct sampler *s, const struct generation *g)
+/* False: the logits are no numbers to draw from. */
+static bool sampler_draw(struct sampler *s, const struct generation *g, int32_t *token, struct prism_error *err)
 {
     const float *logits = prism_logits(g->ctx);
 
+    if (!engine_logits_finite(logits, s->n_vocab, err))
+        return false;
     if (s->logits) {
         for (size_t i = 0; i < s->n_vocab; i++)
             s->logits[i] = prism_token_is_eog(g->model, (int32_t)i) ? -INFINITY : logits[i];
         logits = s->logits;
     }
-    return prism_sample(&s->params, logits, s->n_vocab, s->scratch);
+    *token = prism_sample(&s->params, logits, s->n_vocab, s->scratch);
+    return true;
+}
+
+/* The text ends here, and with it its line. */
+static int broken_off(const struct generation *g, const struct prism_error *err)
+{
+    if (g->n_tokens > 0 && fputc('\n', g->out) != EOF)
+        fflush(g->out);
+    return engine_error(err, g->plan);
 }
 
 /* The loop proper, for at most `limit` tokens. */
@@ -75,7 +100,9 @@ static int run_loop(struct generation *g, size_t limit, struct sampler *sampler,
     struct prism_error err = { 0 };
 
     while (g->n_tokens < limit) {
-        int32_t token = sampler_draw(sampler, g);
+        int32_t token;
+        if (!sampler_draw(sampler, g, &token, &err))
+            return broken_off(g, &err);
         if (!g->ignore_eos && prism_token_is_eog(g->model, token)) {
             g->stop = GENERATE_END;
             break;
@@ -89,14 +116,14 @@ static int run_loop(struct generation *g, size_t limit, struct sampler *sampler,
             break;
         }
         if (g->n_tokens < limit && prism_decode(g->ctx, token, &err) != PRISM_OK)
-            return process_error("%s", err.text);
+            return broken_off(g, &err);
     }
     return stream_bytes(stream, "", 0, true);
 }
 
 int generate(struct generation *g)
 {
-    size_t limit = g->n_ctx - prism_length(g->ctx) + 1; /* the last token need not enter the context */
+    size_t limit = g->plan->n_ctx - prism_length(g->ctx) + 1; /* the last token need not enter the context */
     struct stream stream = { .out = g->out };
     struct sampler sampler;
     double start = process_now_ms();

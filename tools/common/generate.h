@@ -10,7 +10,7 @@
 struct stream {
     FILE *out;
     struct prism_utf8 utf8;
-    char bytes[4096], text[3 * (4096 + 4)];
+    char text[3 * (4096 + 4)];
 };
 
 /* Bytes of a text that may break off inside a code point; end: no more will come. PROCESS_ERROR after one line, or
@@ -23,7 +23,7 @@ extern const char *const generate_stop_names[];
 struct generation {
     const prism_model *model;
     prism_context *ctx; /* prefilled */
-    size_t n_ctx;
+    const struct prism_plan *plan; /* of ctx */
     int64_t n_predict;  /* -1: until the end of the text or of the context */
     struct prism_sampling sampling;
     bool ignore_eos;
@@ -36,7 +36,7 @@ struct generation {
     double ms;          /* wall time of the loop: decode, sampling, printing */
 };
 
-/* Runs until a reason to stop; Ctrl-C is one and no failure. Otherwise PROCESS_ERROR after one line. */
+/* Runs until a reason to stop; Ctrl-C is one and no failure. Otherwise PROCESS_ERROR after one line, also for logits that are not finite. */
 int generate(struct generation *g);
 
 #endif

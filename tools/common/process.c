@@ -2,23 +2,36 @@
 #include "tools/common/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static volatile sig_atomic_t interrupted;
 
+/* A path may have 4096 bytes, an argument 128 KiB: of a longer line the middle is left out, for its end has the reason. */
+enum { MAX_LINE = 6000, KEPT = 2500 };
+
 static void print_line(const char *kind, const char *format, va_list args)
 {
-    char text[1024];
+    char *text = NULL;
+    int len = vasprintf(&text, format, args);
 
-    vsnprintf(text, sizeof text, format, args);
-    for (char *p = text; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
-    fprintf(stderr, "%s: %s%s\n", program_invocation_short_name, kind, text);
+    for (int i = 0; i < len; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            text[i] = '?';
+    if (len < 0)
+        fprintf(stderr, "%s: %sout of memory\n", program_invocation_short_name, kind);
+    else if (len > MAX_LINE)
+        fprintf(stderr, "%s: %s%.*s [...] %s\n", program_invocation_short_name, kind, KEPT, text, text + len - KEPT);
+    else
+        fprintf(stderr, "%s: %s%s\n", program_invocation_short_name, kind, text);
+    if (len >= 0)
+        free(text);
 }
 
 int process_error(const char *format, ...)
@@ -46,12 +59,23 @@ static void note_interrupt(int signal_number)
     interrupted = 1;
 }
 
-void process_catch_signals(void)
+/* Each standard stream that the caller closed gets a descriptor of the wrong direction: the next file that is opened cannot take its
+ * number, and reading or writing it fails with EBADF as it would have. */
+static void reserve_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            _exit(PROCESS_ERROR); /* no /dev/null, and nothing that could be told to anybody */
+}
+
+void process_start(void)
 {
     /* SA_RESETHAND: the second Ctrl-C meets the default action. No SA_RESTART: a read of the terminal ends with EINTR. */
-    struct sigaction on_int = { .sa_handler = note_interrupt, .sa_flags = (int)SA_RESETHAND };
+    struct sigaction on_int = { .sa_handler = note_interrupt, .sa_flags = (int)SA_RESETHAND }, before;
 
-    sigaction(SIGINT, &on_int, NULL);
+    reserve_standard_streams();
+    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGINT, &on_int, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 

@@ -9,15 +9,17 @@
 
 enum process_exit { PROCESS_OK = 0, PROCESS_ERROR = 1, PROCESS_INTERRUPTED = 130 };
 
-/* Prints "<tool>: <text>" as exactly one line on stderr (control characters become '?') and returns PROCESS_ERROR. */
+/* Prints "<tool>: <text>" as exactly one line on stderr and returns PROCESS_ERROR. Control characters become '?'; of thousands of bytes the
+ * middle is left out. */
 int process_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The same with "<tool>: warning: " in front. */
 void process_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* From now on the first Ctrl-C (SIGINT) only sets a flag and interrupts system calls; the second kills as usual. Writing to
- * a closed pipe becomes an error of the write. */
-void process_catch_signals(void);
+/* The first thing that main does. Descriptors 0 to 2 that were closed are taken, so that no file of ours gets their numbers: using one of
+ * these streams is an error. From now on the first Ctrl-C (SIGINT) only sets a flag and interrupts system calls, and the second kills as
+ * usual; where SIGINT was ignored (nohup, a background job of sh) it stays so. Writing to a closed pipe becomes an error of the write. */
+void process_start(void);
 bool process_interrupted(void);
 
 /* Prints "<tool>: interrupted <where>" and returns PROCESS_INTERRUPTED. */

@@ -17,7 +17,8 @@ struct progress {
 
 struct progress progress_start(void);
 
-/* fraction in [0, 1] of the work; n_done and n_total of the unit; elapsed_ms since the work began. Speed and time left follow. */
+/* fraction in [0, 1] of the work; n_done and n_total of the unit; elapsed_ms since the work began. Speed and time
+ * left follow, once a second and two percent have passed, or ten seconds. May be called as often as one likes. */
 void progress_draw(struct progress *p, const char *label, double fraction, size_t n_done, size_t n_total, double elapsed_ms);
 
 void progress_erase(struct progress *p);

@@ -4,7 +4,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,7 +38,7 @@ static int read_all(int fd, const char *name, struct text *t)
     }
 }
 
-int text_read(const char *path, struct text *t)
+int text_read(const char *path, bool whole, struct text *t)
 {
     bool is_stdin = strcmp(path, "-") == 0;
     const char *name = is_stdin ? "standard input" : path;
@@ -54,8 +53,18 @@ int text_read(const char *path, struct text *t)
     if (status != PROCESS_OK) {
         free(t->bytes);
         *t = (struct text){ 0 };
+    } else if (!whole && t->len && t->bytes[t->len - 1] == '\n') {
+        t->len--;
     }
     return status;
+}
+
+int text_read_or(const char *path, const char *missing, struct text *t)
+{
+    *t = (struct text){ 0 };
+    if (!path && isatty(STDIN_FILENO))
+        return process_error("%s", missing);
+    return text_read(path ? path : "-", false, t);
 }
 
 int text_copy(const char *s, struct text *t)
@@ -65,12 +74,6 @@ int text_copy(const char *s, struct text *t)
         return PROCESS_OK;
     t->len = 0;
     return process_error("out of memory");
-}
-
-void text_drop_newline(struct text *t)
-{
-    if (t->len && t->bytes[t->len - 1] == '\n')
-        t->len--;
 }
 
 static int hex_digit(char c)

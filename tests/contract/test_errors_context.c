@@ -1,0 +1,183 @@
+/* test_errors_context.c - as test_errors.c, for the functions of a context: prefill, decode, truncate. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "prism/prism.h"
+#include "tests/support/error_table.h"
+#include "tests/support/tiny_model.h"
+
+enum { N_CTX = 64 };
+
+static prism_context *context, *bad_context; /* bad_context: its logits are not finite */
+static int32_t tokens[N_CTX + 1];
+
+/* ---- how each is provoked ---- */
+
+static int stop(void *user, const struct prism_progress *p)
+{
+    (void)user, (void)p;
+    return 1;
+}
+
+static void take(void *user, size_t row, size_t n_rows, const float *logits) { (void)user, (void)row, (void)n_rows, (void)logits; }
+
+static enum prism_status prefill(size_t n, int32_t last, struct prism_prefill_params p, struct prism_error *err)
+{
+    size_t length = prism_length(context);
+    const float *logits = prism_logits(context);
+
+    tokens[n ? n - 1 : 0] = last;
+    enum prism_status s = prism_prefill(context, tokens, n, &p, err);
+    tokens[n ? n - 1 : 0] = 1;
+    assert_int_equal(prism_length(context), length + (s ? 0 : n));
+    assert_true(s == PRISM_OK || prism_logits(context) == logits);
+    if (!s)
+        assert_int_equal(prism_truncate(context, length, NULL), PRISM_OK);
+    return s;
+}
+
+#define PREFILL(name, n, last, ...) \
+    static enum prism_status name(struct prism_error *err) { return prefill(n, last, (struct prism_prefill_params){ __VA_ARGS__ }, err); }
+
+PREFILL(prefill_good, N_CTX, 1, .n_layers = 0)
+PREFILL(prefill_none, 0, 1, .n_layers = 0)
+PREFILL(prefill_negative, 3, -1, .n_layers = 0)
+PREFILL(prefill_beyond, 3, (int32_t)tiny_n_vocab("gpt2"), .n_layers = 0)
+PREFILL(prefill_late_logits, 3, 1, .logits = take, .logits_from = 3)
+PREFILL(prefill_layers, 3, 1, .n_layers = 3)
+PREFILL(prefill_layers_logits, 3, 1, .n_layers = 1, .logits = take)
+PREFILL(prefill_long, N_CTX + 1, 1, .n_layers = 0)
+PREFILL(prefill_stopped, 3, 1, .progress = stop)
+
+static enum prism_status prefill_no_context(struct prism_error *err) { return prism_prefill(NULL, tokens, 1, NULL, err); }
+static enum prism_status prefill_null(struct prism_error *err) { return prism_prefill(context, NULL, 1, NULL, err); }
+
+/* An infinite norm makes all logits infinite or NaN. */
+static enum prism_status not_finite(size_t n, struct prism_error *err)
+{
+    enum prism_status s = n == 1 ? prism_decode(bad_context, 1, err) : prism_prefill(bad_context, tokens, n, NULL, err);
+    assert_int_equal(prism_length(bad_context), 0);
+    assert_null(prism_logits(bad_context));
+    return s;
+}
+
+static enum prism_status prefill_infinite(struct prism_error *err) { return not_finite(20, err); }
+static enum prism_status decode_infinite(struct prism_error *err) { return not_finite(1, err); }
+
+static enum prism_status decode_good(struct prism_error *err)
+{
+    enum prism_status s = prism_decode(context, 1, err);
+    assert_int_equal(prism_truncate(context, 0, NULL), PRISM_OK);
+    return s;
+}
+
+static enum prism_status decode_no_context(struct prism_error *err) { return prism_decode(NULL, 1, err); }
+static enum prism_status decode_negative(struct prism_error *err) { return prism_decode(context, -1, err); }
+
+static enum prism_status decode_long(struct prism_error *err)
+{
+    assert_int_equal(prism_prefill(context, tokens, N_CTX, NULL, NULL), PRISM_OK);
+    enum prism_status s = prism_decode(context, 1, err);
+    assert_int_equal(prism_truncate(context, 0, NULL), PRISM_OK);
+    return s;
+}
+
+static enum prism_status truncate_good(struct prism_error *err) { return prism_truncate(context, 0, err); }
+static enum prism_status truncate_no_context(struct prism_error *err) { return prism_truncate(NULL, 0, err); }
+static enum prism_status truncate_beyond(struct prism_error *err) { return prism_truncate(context, 1, err); }
+
+/* ---- the table ---- */
+
+static const struct error_row rows[] = {
+    { "prism_prefill", PRISM_OK, prefill_good },
+    { "prism_prefill", PRISM_E_ARG, prefill_no_context },
+    { "prism_prefill", PRISM_E_ARG, prefill_null },
+    { "prism_prefill", PRISM_E_ARG, prefill_none },
+    { "prism_prefill", PRISM_E_ARG, prefill_negative },
+    { "prism_prefill", PRISM_E_ARG, prefill_beyond },
+    { "prism_prefill", PRISM_E_ARG, prefill_late_logits },
+    { "prism_prefill", PRISM_E_ARG, prefill_layers },
+    { "prism_prefill", PRISM_E_ARG, prefill_layers_logits },
+    { "prism_prefill", PRISM_E_LENGTH, prefill_long },
+    { "prism_prefill", PRISM_E_CANCELLED, prefill_stopped },
+    { "prism_prefill", PRISM_E_NUMERIC, prefill_infinite },
+    { "prism_decode", PRISM_OK, decode_good },
+    { "prism_decode", PRISM_E_ARG, decode_no_context },
+    { "prism_decode", PRISM_E_ARG, decode_negative },
+    { "prism_decode", PRISM_E_LENGTH, decode_long },
+    { "prism_decode", PRISM_E_NUMERIC, decode_infinite },
+    { "prism_truncate", PRISM_OK, truncate_good },
+    { "prism_truncate", PRISM_E_ARG, truncate_no_context },
+    { "prism_truncate", PRISM_E_ARG, truncate_beyond },
+};
+enum { N_ROWS = sizeof rows / sizeof *rows };
+
+static void test_table(void **state)
+{
+    (void)state;
+    error_table_run(rows, N_ROWS);
+    error_table_mix(rows, N_ROWS);
+}
+
+static void test_docstrings(void **state)
+{
+    (void)state;
+    assert_int_equal(error_table_documented(rows, N_ROWS), 3);
+    assert_int_equal(error_table_functions(), 4 + 3); /* those of test_errors.c and these */
+}
+
+/* ---- fixture ---- */
+
+static prism_model *model, *infinite;
+
+static prism_model *load_tiny(struct gb *g, const char *name)
+{
+    struct prism_error err;
+    prism_model *m;
+
+    if (prism_model_load(gb_write(g, name), NULL, &m, &err))
+        fail_msg("%s", err.text);
+    gb_free(g);
+    return m;
+}
+
+static int set_up(void **state)
+{
+    struct tiny_model t = tiny_llama();
+    struct prism_context_params p = { .n_ctx = N_CTX, .n_threads = 2 };
+    struct gb *bad = tiny_build(&t);
+    float infinity[64];
+
+    (void)state;
+    for (size_t i = 0; i < 64; i++)
+        infinity[i] = INFINITY;
+    memcpy(gb_tensor(bad, "output_norm.weight")->data, infinity, sizeof infinity);
+    for (size_t i = 0; i <= N_CTX; i++)
+        tokens[i] = 1;
+    model = load_tiny(tiny_build(&t), "model.gguf");
+    infinite = load_tiny(bad, "infinite.gguf");
+    return prism_context_create(model, &p, &context, NULL) || prism_context_create(infinite, &p, &bad_context, NULL);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    prism_context_free(context);
+    prism_context_free(bad_context);
+    prism_model_free(model);
+    prism_model_free(infinite);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_table), cmocka_unit_test(test_docstrings) };
+    return cmocka_run_group_tests_name("errors of a context", tests, set_up, tear_down);
+}

@@ -1,0 +1,379 @@
+/* test_numeric.c - values that are not finite, or beyond the cache's type: PRISM_E_NUMERIC and where, at every level; never a finite logit that
+ * is wrong. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "prism/prism.h"
+#include "src/engine/finite.h"
+#include "tests/support/reference.h"
+#include "tests/support/tiny_model.h"
+
+enum { N = 150 };
+
+/* ---- helpers ---- */
+
+static void must(enum prism_status s, const struct prism_error *err)
+{
+    if (s)
+        fail_msg("%s", err->text);
+}
+
+static void make_tokens(int32_t *tokens, size_t n, uint32_t n_vocab)
+{
+    uint32_t s = 12345;
+    for (size_t i = 0; i < n; i++) {
+        s = s * 1664525u + 1013904223u;
+        tokens[i] = (int32_t)((s >> 8) % n_vocab);
+    }
+}
+
+/* A float in the data of an F32 tensor of the file to be. */
+static void poke(struct gb *g, const char *tensor, size_t index, float value)
+{
+    struct gb_tensor *t = gb_tensor(g, tensor);
+    assert_true((index + 1) * sizeof value <= t->n_bytes);
+    memcpy(t->data + index * sizeof value, &value, sizeof value);
+}
+
+static prism_model *load(struct gb *g, const char *name)
+{
+    struct prism_error err;
+    prism_model *m;
+    must(prism_model_load(gb_write(g, name), NULL, &m, &err), &err);
+    gb_free(g);
+    return m;
+}
+
+static prism_context *context(const prism_model *m, struct prism_context_params p)
+{
+    struct prism_error err;
+    prism_context *c;
+    must(prism_context_create(m, &p, &c, &err), &err);
+    return c;
+}
+
+struct rows {
+    float *logits; /* NULL: only looked at */
+    size_t n_vocab;
+    atomic_size_t n, n_bad;
+};
+
+static void keep_rows(void *user, size_t row, size_t n_rows, const float *logits)
+{
+    struct rows *r = user;
+    atomic_fetch_add(&r->n, n_rows);
+    for (size_t i = 0; i < n_rows * r->n_vocab; i++)
+        if (!isfinite(logits[i]))
+            atomic_fetch_add(&r->n_bad, 1);
+    if (r->logits)
+        memcpy(r->logits + row * r->n_vocab, logits, n_rows * r->n_vocab * sizeof *logits);
+}
+
+/* Runs fn at every level of the host, in both modes. */
+static void each_level(const prism_model *m, struct prism_context_params p, void (*fn)(prism_context *c, const void *arg), const void *arg)
+{
+    for (int level = 0; level < prism_level_count(); level++)
+        for (int mode = 0; mode < 2 && prism_level_supported(level); mode++) {
+            p.level = level + 1, p.compute = (enum prism_compute)mode, p.n_threads = 2;
+            prism_context *c = context(m, p);
+            fn(c, arg);
+            prism_context_free(c);
+        }
+}
+
+/* ---- what a failing prefill says and leaves behind ---- */
+
+struct expected {
+    const prism_model *model;
+    const char *text;
+    size_t n; /* tokens of the prefill that must fail; expect_failure: several */
+};
+
+static void expect_failure(prism_context *c, const void *arg)
+{
+    const struct expected *e = arg;
+    int32_t tokens[N];
+    struct prism_error err;
+    struct rows rows = { .n_vocab = e->model->hp.n_vocab };
+    struct prism_prefill_params all = { .logits = keep_rows, .logits_user = &rows };
+
+    make_tokens(tokens, N, e->model->hp.n_vocab);
+    for (int round = 0; round < 6; round++) {
+        static const size_t lengths[] = { N, 5, 1 }; /* tiles, rows, decode */
+        assert_int_equal(prism_prefill(c, tokens, lengths[round / 2], round % 2 ? &all : NULL, &err), PRISM_E_NUMERIC);
+        assert_int_equal(err.status, PRISM_E_NUMERIC);
+        if (!strstr(err.text, e->text))
+            fail_msg("level %s: expected \"%s\", found \"%s\"", c->plan.level, e->text, err.text);
+        assert_int_equal(prism_length(c), 0);
+        assert_null(prism_logits(c));
+        assert_int_equal(rows.n_bad, 0);
+    }
+}
+
+static void check_failure(struct gb *g, enum prism_kv_type kv, const char *text)
+{
+    prism_model *m = load(g, "fault.gguf");
+
+    each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = kv }, expect_failure, &(struct expected){ m, text, 0 });
+    prism_model_free(m);
+}
+
+/* ---- biases that the F16 cache cannot hold ---- */
+
+static struct gb *biased(const char *tensor, size_t index, float value)
+{
+    struct tiny_model t = tiny_qwen2();
+    struct gb *g = tiny_build(&t);
+    poke(g, tensor, index, value);
+    return g;
+}
+
+static void test_f16_overflow(void **state)
+{
+    (void)state;
+    check_failure(biased("blk.1.attn_v.bias", 7, 7e4f), PRISM_KV_F16,
+                  "layer 1: values of head 0 at position 0 exceed F16, which holds up to 65504: use a BF16 or F32 cache");
+    check_failure(biased("blk.0.attn_v.bias", 31, -65530), PRISM_KV_F16, "layer 0: values of head 0 at position 0 exceed F16");
+    check_failure(biased("blk.0.attn_k.bias", 0, 1e5f), PRISM_KV_F16, "layer 0: keys of head 0 at position 0 exceed F16");
+}
+
+/* The same model in a wider cache gives the logits of the reference, within the bounds of test_engine.c. */
+struct wide {
+    const prism_model *model;
+    const double *expected;
+    double bound[2]; /* compute auto, f32 */
+};
+
+static void expect_logits(prism_context *c, const void *arg)
+{
+    const struct wide *w = arg;
+    size_t n_vocab = w->model->hp.n_vocab;
+    int32_t tokens[N];
+    struct prism_error err;
+    struct rows rows = { .logits = malloc(N * n_vocab * sizeof(float)), .n_vocab = n_vocab };
+    double difference = 0, square = 0, bound = w->bound[c->compute == PRISM_COMPUTE_F32];
+
+    make_tokens(tokens, N, (uint32_t)n_vocab);
+    must(prism_prefill(c, tokens, N, &(struct prism_prefill_params){ .logits = keep_rows, .logits_user = &rows }, &err), &err);
+    assert_int_equal(rows.n, N);
+    for (size_t i = 0; i < N * n_vocab; i++) {
+        difference += (rows.logits[i] - w->expected[i]) * (rows.logits[i] - w->expected[i]);
+        square += w->expected[i] * w->expected[i];
+    }
+    if (!(sqrt(difference / square) <= bound))
+        fail_msg("level %s, compute %s: %.2e beyond %.2e", c->plan.level, c->plan.compute, sqrt(difference / square), bound);
+    free(rows.logits);
+}
+
+static void test_wide_caches(void **state)
+{
+    (void)state;
+    prism_model *m = load(biased("blk.0.attn_v.bias", 7, 7e4f), "wide.gguf");
+    int32_t tokens[N];
+
+    make_tokens(tokens, N, m->hp.n_vocab);
+    double *expected = test_reference_logits(m, tokens, N);
+    each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = PRISM_KV_F32 }, expect_logits,
+               &(struct wide){ m, expected, { 0.026, 1.3e-5 } });
+    each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = PRISM_KV_BF16 }, expect_logits,
+               &(struct wide){ m, expected, { 0.026 + 8 * 0x1p-9, 8 * 0x1p-9 } });
+    free(expected);
+    prism_model_free(m);
+}
+
+/* ---- NaN and infinity in weights ---- */
+
+static struct gb *plain(void)
+{
+    struct tiny_model t = tiny_qwen2();
+    t.type = t.output_type = PRISM_F32;
+    t.untied = true;
+    return tiny_build(&t);
+}
+
+static struct gb *poked(const char *tensor, size_t index, float value)
+{
+    struct gb *g = plain();
+    poke(g, tensor, index, value);
+    return g;
+}
+
+/* The row of the embedding that token `i` of make_tokens reads. */
+static size_t embedding_of(size_t i)
+{
+    int32_t tokens[N];
+    make_tokens(tokens, N, tiny_n_vocab("gpt2"));
+    return (size_t)tokens[i] * 64;
+}
+
+static void test_weights(void **state)
+{
+    (void)state;
+    static const float bad[] = { NAN, INFINITY, -INFINITY };
+
+    for (size_t i = 0; i < 3; i++) {
+        check_failure(poked("token_embd.weight", embedding_of(0) + 5, bad[i]), PRISM_KV_F32, "layer 0: the embedding of the token at position 0");
+        check_failure(poked("blk.1.attn_q.bias", 40, bad[i]), PRISM_KV_F32, "layer 1: queries of head 1 at position 0");
+        check_failure(poked("blk.1.attn_k.bias", 3, bad[i]), PRISM_KV_F32, "layer 1: keys of head 0 at position 0");
+        check_failure(poked("blk.1.attn_k.bias", 3, bad[i]), PRISM_KV_F16, "layer 1: keys of head 0 at position 0 are not finite");
+        check_failure(poked("blk.0.attn_v.bias", 3, bad[i]), PRISM_KV_BF16, "layer 0: values of head 0 at position 0 are not finite");
+    }
+}
+
+/* Finite, but its sum of squares is not: a norm would make zeros of it. */
+static void test_squares(void **state)
+{
+    (void)state;
+    check_failure(poked("token_embd.weight", embedding_of(0) + 5, 1e20f), PRISM_KV_F32, "layer 0: the embedding of the token at position 0");
+    check_failure(poked("blk.0.attn_k.bias", 3, 1e20f), PRISM_KV_BF16, "layer 0: keys of head 0 at position 0");
+    check_failure(poked("blk.0.attn_v.bias", 3, -1e20f), PRISM_KV_F32, "layer 0: values of head 0 at position 0");
+}
+
+/* A weight that is not finite in each matrix of a layer. In fp32 the products hand it on to the residual stream; what the kinds of compute
+ * auto do with it is the kernels' contract (tests/arch). */
+static void test_matrices(void **state)
+{
+    (void)state;
+    static const struct { const char *tensor, *text; } cases[] = {
+        { "blk.0.attn_output.weight", "layer 0: attention's output at position 0" },
+        { "blk.0.ffn_gate.weight", "layer 0: the output at position 0" },
+        { "blk.0.ffn_up.weight", "layer 0: the output at position 0" },
+        { "blk.1.ffn_down.weight", "layer 1: the output at position" },
+        { "output.weight", "logits at position" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_failure(poked(cases[i].tensor, 70, NAN), PRISM_KV_F32, cases[i].text);
+}
+
+/* ---- the context afterwards ---- */
+
+/* A token whose embedding is NaN, in the middle of a call: the context stays as it was, with every selector and cache type, and goes on as if
+ * nothing had happened. */
+static void check_after(const prism_model *m, const char *selector, enum prism_kv_type kv)
+{
+    enum { BEFORE = 70, BAD = 83 };
+    struct prism_context_params p = { .n_ctx = N, .kv_type = kv, .n_threads = 2, .attention = { .selector = selector, .block = 32 } };
+    size_t bytes = m->hp.n_vocab * sizeof(float);
+    int32_t tokens[N], bad[N];
+    struct prism_error err;
+    prism_context *c = context(m, p), *fresh = context(m, p);
+
+    make_tokens(tokens, N, m->hp.n_vocab);
+    for (size_t i = 0; i < N; i++)
+        tokens[i] = tokens[i] == 77 ? 78 : tokens[i];
+    memcpy(bad, tokens, sizeof bad);
+    bad[BAD] = 77;
+    must(prism_prefill(fresh, tokens, BEFORE, NULL, &err), &err);
+    must(prism_prefill(fresh, tokens + BEFORE, N - BEFORE, NULL, &err), &err);
+    must(prism_prefill(c, tokens, BEFORE, NULL, &err), &err);
+    assert_int_equal(prism_prefill(c, bad + BEFORE, N - BEFORE, NULL, &err), PRISM_E_NUMERIC);
+    assert_non_null(strstr(err.text, "embedding of the token at position 83 "));
+    assert_int_equal(prism_length(c), BEFORE);
+    assert_int_equal(prism_decode(c, 77, &err), PRISM_E_NUMERIC);
+    assert_non_null(strstr(err.text, "embedding of the token at position 70 "));
+    must(prism_prefill(c, tokens + BEFORE, N - BEFORE, NULL, &err), &err);
+    assert_int_equal(err.status, PRISM_OK);
+    assert_memory_equal(prism_logits(c), prism_logits(fresh), bytes);
+    prism_context_free(c);
+    prism_context_free(fresh);
+}
+
+static void test_context_afterwards(void **state)
+{
+    (void)state;
+    static const enum prism_kv_type kv[] = { PRISM_KV_F16, PRISM_KV_BF16, PRISM_KV_F32 };
+    prism_model *m = load(poked("token_embd.weight", 77 * 64 + 9, NAN), "afterwards.gguf");
+
+    check_after(m, "dense", PRISM_KV_DEFAULT);
+    for (int s = 0; s < prism_selector_count(); s++)
+        check_after(m, prism_selector_name(s), kv[s % 3]);
+    prism_model_free(m);
+}
+
+/* A NaN that is already in the cache (memory errors; no call stores one) and that only later rows see. */
+static void expect_cached_nan(prism_context *c, const void *arg)
+{
+    const struct expected *e = arg;
+    int32_t tokens[N];
+    struct prism_error err;
+    const float nan_value = NAN;
+
+    make_tokens(tokens, N, e->model->hp.n_vocab);
+    must(prism_prefill(c, tokens, 40, NULL, &err), &err);
+    memcpy(prism_kv_at(c, c->v_cache, 1, 0, 20), &nan_value, sizeof nan_value);
+    assert_int_equal(prism_prefill(c, tokens + 40, e->n, NULL, &err), PRISM_E_NUMERIC);
+    assert_non_null(strstr(err.text, e->text));
+    assert_int_equal(prism_length(c), 40);
+}
+
+static void test_cached_nan(void **state)
+{
+    (void)state;
+    prism_model *m = load(plain(), "cached.gguf");
+    each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = PRISM_KV_F32 }, expect_cached_nan,
+               &(struct expected){ m, "layer 1: attention's output at position", 100 });
+    each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = PRISM_KV_F32 }, expect_cached_nan,
+               &(struct expected){ m, "layer 1: attention's output at position 40", 1 });
+    prism_model_free(m);
+}
+
+/* An infinite weight of one output: no row is finite, so none is delivered, and the first that was asked for is named. */
+static void test_logits_rows(void **state)
+{
+    (void)state;
+    struct gb *g = poked("output.weight", 70, INFINITY);
+    prism_model *m = load(g, "rows.gguf");
+    struct rows rows = { .n_vocab = m->hp.n_vocab };
+    int32_t tokens[N];
+    struct prism_error err;
+
+    make_tokens(tokens, N, m->hp.n_vocab);
+    prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N, .compute = PRISM_COMPUTE_F32 });
+    struct prism_prefill_params p = { .logits = keep_rows, .logits_user = &rows, .logits_from = 100 };
+    assert_int_equal(prism_prefill(c, tokens, N, &p, &err), PRISM_E_NUMERIC);
+    assert_string_equal(err.text, "logits at position 100 are not finite");
+    assert_int_equal(rows.n, 0);
+    prism_context_free(c);
+    prism_model_free(m);
+}
+
+/* ---- the checks themselves: every position ---- */
+
+static void test_checks(void **state)
+{
+    (void)state;
+    static const float bad[] = { NAN, -NAN, INFINITY, -INFINITY };
+    float x[100];
+
+    for (size_t n = 1; n <= 100; n++)
+        for (size_t at = 0; at < n; at++) {
+            for (size_t i = 0; i < n; i++)
+                x[i] = i % 2 ? 1e15f : -1e15f;
+            assert_true(prism_is_tame(x, n) && prism_is_finite(x, n));
+            for (size_t b = 0; b < 4; b++) {
+                x[at] = bad[b];
+                assert_false(prism_is_tame(x, n));
+                assert_false(prism_is_finite(x, n));
+            }
+            x[at] = 3e38f;
+            assert_false(prism_is_tame(x, n));
+            assert_true(prism_is_finite(x, n));
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_checks),   cmocka_unit_test(test_f16_overflow), cmocka_unit_test(test_wide_caches),
+        cmocka_unit_test(test_weights),  cmocka_unit_test(test_squares),      cmocka_unit_test(test_matrices),
+        cmocka_unit_test(test_context_afterwards), cmocka_unit_test(test_cached_nan), cmocka_unit_test(test_logits_rows),
+    };
+    return cmocka_run_group_tests_name("numeric", tests, NULL, NULL);
+}

@@ -29,7 +29,7 @@ static int read_document(struct answers_document *d, const char *folder, const c
     char path[4096];
 
     snprintf(path, sizeof path, "%s/%s", folder, file);
-    int status = text_read(path, &text);
+    int status = text_read(path, true, &text);
     if (status != PROCESS_OK)
         return status;
     d->file = strdup(file);
@@ -127,7 +127,7 @@ int answers_read(struct answers *a, const char *folder, const prism_model *model
 
     *a = (struct answers){ 0 };
     snprintf(path, sizeof path, "%s/list.txt", folder);
-    int status = text_read(path, &list);
+    int status = text_read(path, true, &list);
     char *rest = status == PROCESS_OK ? realloc(list.bytes, list.len + 1) : NULL;
     if (status != PROCESS_OK)
         return status;

@@ -283,7 +283,7 @@ static int prepare(struct bench *b)
     for (size_t i = 0; status == PROCESS_OK && i < b->n_subjects; i++)
         status = subject_params(b, &b->subject[i], 1, &params); /* a wrong flag is known at once */
     if (status == PROCESS_OK)
-        status = engine_load(&b->opt->engine, false, false, &b->model);
+        status = engine_load(&b->opt->engine, false, &b->model);
     if (status == PROCESS_OK)
         status = answers_read(&b->tasks, b->opt->tasks, b->model, b->lengths, b->n_lengths);
     if (status == PROCESS_OK)

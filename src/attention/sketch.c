@@ -179,6 +179,8 @@ bool prism_sketch_basis(const struct prism_select_call *c, size_t kv_head, uint8
     r = min_size(round_up(max_size(r, 1), PRISM_SKETCH_STEP), d);
     solve(c->sketch->k_map + kv_head * d * d, tmp, lower, r, d);
     product(c, c->sketch->q_map + kv_head * d * d, d, tmp, d, r, lower, d, d, d, scratch); /* V^T L^T: rows of L */
+    for (size_t i = 0; i < r * d; i++)
+        c->sketch->q_map[kv_head * d * d + i] *= c->scale;
     c->sketch->rank[kv_head] = (uint32_t)r;
     return true;
 }

@@ -1,20 +1,18 @@
-/* sketch.c - the largest products of sketched queries with the keys of a block: the definition. */
+/* sketch.c - products of sketched queries with the keys of a block: the definition. */
 #include <assert.h>
 
 #include "arch/generic/generic.h"
 
-void prism_sketch_rows_generic(const struct prism_sketch_rows *a)
+void prism_sketch_tile_generic(const struct prism_sketch_tile *t)
 {
-    assert(a->rank % 16 == 0 && a->block % 32 == 0);
-    for (size_t i = 0; i < a->rows; i++) {
-        size_t n = a->causal ? a->seen + i + 1 : a->block;
-        int32_t most = INT32_MIN;
-        for (size_t j = 0; j < n; j++) {
-            int32_t sum = -a->bias[i];
-            for (size_t c = 0; c < a->rank; c++)
-                sum += a->q[i * a->rank + c] * a->keys[(c / 4 * a->block + j) * 4 + c % 4];
-            most = sum > most ? sum : most;
+    assert(t->n % 16 == 0 && t->n > 0 && t->block % 32 == 0);
+    for (size_t i = 0; i < PRISM_SKETCH_ROWS; i++) {
+        t->best[i] = INT32_MIN;
+        for (size_t j = 0; j < t->block && j <= t->seen + i; j++) {
+            int32_t sum = 0;
+            for (size_t c = 0; c < t->n; c++)
+                sum += t->q[(c / 4 * PRISM_SKETCH_ROWS + i) * 4 + c % 4] * t->keys[(c / 4 * t->block + j) * 4 + c % 4];
+            t->best[i] = sum > t->best[i] ? sum : t->best[i];
         }
-        a->best[i] = most;
     }
 }

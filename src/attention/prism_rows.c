@@ -10,14 +10,24 @@
 #include "src/attention/sketch.h"
 #include "src/base/size.h"
 
+enum { LANES = PRISM_SKETCH_ROWS };
+
 struct work {
     const struct prism_select_call *c;
     size_t from;          /* first block of keys that is not sketched yet */
     double *mass;         /* [n_head][n_rows] */
-    uint32_t threshold;   /* t in units of 2^-30 */
+    double t;
     uint8_t *failed;      /* [n_head_kv] */
 };
 
+#ifdef COUNT
+static size_t stat[4];
+#include <stdio.h>
+__attribute__((destructor)) static void tell(void) { fprintf(stderr, "stages %zu: %.4f %.4f %.4f\n", stat[0], (double)stat[1] / (double)stat[0], (double)stat[2] / (double)stat[0], (double)stat[3] / (double)stat[0]); }
+#define STAT(f) stat[f]++
+#else
+#define STAT(f) (void)0
+#endif
 static size_t n_rows(const struct prism_select_call *c) { return prism_select_blocks(c) - c->q_pos / c->block; }
 
 static size_t shared_bytes(const struct prism_select_call *c)
@@ -25,11 +35,19 @@ static size_t shared_bytes(const struct prism_select_call *c)
     return prism_carved(c->n_head * n_rows(c), sizeof(double)) + prism_carved(c->n_head_kv, 1);
 }
 
+/* A tile of rows with what it has seen: the running softmax of the blocks' largest logits, in powers of two. */
+struct tile {
+    struct prism_sketch_query query;
+    float most[LANES], sum[LANES], floor[LANES], mass[LANES]; /* floor: log2 of t times the sum */
+};
+
+static size_t max_tiles(const struct prism_select_call *c) { return c->block / LANES; }
+
 static size_t thread_bytes(const struct prism_select_call *c)
 {
     size_t n = prism_select_blocks(c), b = c->block;
-    return prism_carved(b * n, sizeof(float)) + prism_carved(n, sizeof(uint32_t)) + prism_carved(b * prism_sketch_dim(c->d), 1) +
-           2 * prism_carved(b, sizeof(float)) + prism_carved(b, sizeof(int32_t)) + prism_sketch_scratch(c);
+    return prism_carved(b * n, sizeof(float)) + prism_carved(max_tiles(c), sizeof(struct tile)) + prism_carved(b * prism_sketch_dim(c->d), 1) +
+           prism_sketch_scratch(c);
 }
 
 static uint8_t *thread_scratch(const struct work *w, uint32_t thread) { return w->c->scratch + (size_t)thread * w->c->scratch_bytes; }
@@ -47,39 +65,145 @@ static void keys_job(void *arg, size_t job, uint32_t thread)
     prism_sketch_keys(w->c, job / n, w->from + job % n, thread_scratch(w, thread));
 }
 
-/* One head of one query block: logits of its rows' best keys by block, then the choice. */
-static void choose(const struct work *w, size_t head, size_t row, uint8_t *scratch)
+/* Without a branch, so that the compiler makes vectors of the loops below. */
+static inline uint32_t bits_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline float float_of(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline float pick(uint32_t mask, float a, float b) { return float_of((bits_of(a) & mask) | (bits_of(b) & ~mask)); }
+
+/* 2^-|x|, 2e-7 relative; 2^-100 from there on. */
+static inline float exp2_minus(float x)
+{
+    float y = fabsf(x);
+    y = -pick(-(uint32_t)(y > 100), 100, y);
+    float whole = y + 0x1.8p23f, f = y - (whole - 0x1.8p23f);
+    float m = 1 + f * (0.693147182f + f * (0.240226462f + f * (0.0555033125f + f * (0.00961853798f + f * 0.00133990776f))));
+    return float_of(bits_of(m) + (bits_of(whole) << 23));
+}
+
+/* log2 x for normal x > 0, 1e-6 absolute. */
+static inline float log2_of(float x)
+{
+    int32_t n = (int32_t)(bits_of(x) - 0x3f3504f3) >> 23; /* of x over a number in [sqrt(1/2), sqrt(2)) */
+    float m = float_of(bits_of(x) - ((uint32_t)n << 23)), s = (m - 1) / (m + 1), z = s * s;
+    return (float)n + s * (2.88539008f + z * (0.961796694f + z * (0.577078016f + z * 0.412198583f)));
+}
+
+/* Joins the logits of a block to what its rows have seen. */
+static void count(struct tile *t, const float *x)
+{
+    for (size_t i = 0; i < LANES; i++) {
+        float over = x[i] - t->most[i], e = exp2_minus(over), more = t->sum[i] * e + 1, less = t->sum[i] + e;
+        uint32_t mask = -(uint32_t)(over > 0);
+        t->sum[i] = pick(mask, more, less);
+        t->most[i] = pick(mask, x[i], t->most[i]);
+    }
+}
+
+static void set_floor(struct tile *t, float log_t)
+{
+    for (size_t i = 0; i < LANES; i++)
+        t->floor[i] = t->most[i] + log2_of(t->sum[i]) + log_t;
+}
+
+/* Whether some row's logit plus reach * rest is not below its floor. */
+static bool any_reaches(const struct tile *t, const float *x, const float *reach, float rest)
+{
+    int any = 0;
+    for (size_t i = 0; i < LANES; i++)
+        any |= !(x[i] + reach[i] * rest < t->floor[i]);
+    return any;
+}
+
+/* x = the largest logit of each row with the keys of block v; of the first coordinates only, and false, where the rest cannot reach the floor. */
+static bool score(const struct work *w, const struct tile *t, float *x, size_t kv, size_t v, size_t seen, bool whole)
 {
     const struct prism_select_call *c = w->c;
     const struct prism_sketch *s = c->sketch;
-    size_t u = c->mask->first + row, n = u + 1, b = c->block, kv = head / (c->n_head / c->n_head_kv), r = s->rank[kv];
-    size_t from = max_size(u * b, c->q_pos), rows = min_size((u + 1) * b, c->kv_len) - from;
-    float *x = prism_carve(&scratch, b * prism_select_blocks(c), sizeof *x);
-    uint32_t *p = prism_carve(&scratch, prism_select_blocks(c), sizeof *p);
+    size_t r = s->rank[kv], at = kv * s->max_blocks + v;
+    int32_t best[LANES];
+    struct prism_sketch_tile k = { .best = best, .q = t->query.q, .keys = s->keys + at * c->block * prism_sketch_dim(c->d), .block = c->block,
+                                   .seen = seen };
+
+    for (size_t stage = whole ? PRISM_SKETCH_STAGES - 1 : 0;; stage++) {
+        k.n = prism_sketch_end(r, stage);
+        if (k.n == r)
+            stage = PRISM_SKETCH_STAGES - 1;
+        c->kernels->sketch_tile(&k);
+        for (size_t i = 0; i < LANES; i++)
+            x[i] = (float)(best[i] - t->query.bias[stage][i]) * (t->query.scale[i] * s->k_scale[at]);
+        STAT(stage);
+        if (stage == PRISM_SKETCH_STAGES - 1)
+            return true;
+        if (!any_reaches(t, x, t->query.reach[stage], s->k_rest[stage][at]))
+            return false;
+    }
+}
+
+/* One head of one query block: logits of its rows' best keys by block, likely blocks first, then the choice. */
+static void choose(const struct work *w, size_t head, size_t row, uint8_t *scratch)
+{
+    const struct prism_select_call *c = w->c;
+    size_t u = c->mask->first + row, n = u + 1, b = c->block, kv = head / (c->n_head / c->n_head_kv);
+    size_t from = max_size(u * b, c->q_pos), rows = min_size((u + 1) * b, c->kv_len) - from, n_tiles = div_up(rows, LANES);
+    float *x = prism_carve(&scratch, b * prism_select_blocks(c), sizeof *x), log_t = log2_of((float)w->t);
+    struct tile *tiles = prism_carve(&scratch, max_tiles(c), sizeof *tiles);
     int8_t *q = prism_carve(&scratch, b * prism_sketch_dim(c->d), 1);
-    float *scale = prism_carve(&scratch, b, sizeof *scale);
-    int32_t *bias = prism_carve(&scratch, b, sizeof *bias), *best = prism_carve(&scratch, b, sizeof *best);
+    struct prism_sketch_query query[256 / LANES];
     uint64_t *bits = prism_mask_row(c->mask, head, row);
     double mass = 0;
 
-    prism_sketch_queries(c, head, from - c->q_pos, rows, q, scale, bias, scratch);
+    for (size_t t = 0; t < n_tiles; t++)
+        query[t].q = q + t * LANES * prism_sketch_dim(c->d);
+    prism_sketch_queries(c, head, from - c->q_pos, rows, query, scratch);
+    for (size_t t = 0; t < n_tiles; t++) {
+        tiles[t] = (struct tile){ .query = query[t] };
+        for (size_t i = 0; i < LANES; i++)
+            tiles[t].most[i] = -0x1p100f;
+    }
+    for (size_t k = 0; k < n; k++) {
+        size_t v = k == 0 ? u : k == 1 ? 0 : u - (k - 1);
+        if (isnan(c->sketch->k_scale[kv * c->sketch->max_blocks + v])) { /* attention is to find what is not finite */
+            prism_set_bit(bits, v);
+            for (size_t t = 0; t < n_tiles; t++)
+                memset(x + (v * n_tiles + t) * LANES, 0, LANES * sizeof *x);
+            continue;
+        }
+        for (size_t t = 0; t < n_tiles; t++) {
+            float *at = x + (v * n_tiles + t) * LANES;
+            bool finished = score(w, &tiles[t], at, kv, v, v == u ? from - u * b + t * LANES : b, k < 2);
+            count(&tiles[t], at);
+            if (finished)
+                set_floor(&tiles[t], log_t);
+        }
+    }
+    for (size_t t = 0; t < n_tiles; t++)
+        set_floor(&tiles[t], log_t);
     for (size_t v = 0; v < n; v++) {
-        size_t at = kv * s->max_blocks + v;
-        c->kernels->sketch_rows(&(struct prism_sketch_rows){ .best = best, .q = q, .bias = bias, .rows = rows, .rank = r, .block = b,
-                                .keys = s->keys + at * b * prism_sketch_dim(c->d), .causal = v == u, .seen = from - u * b });
-        for (size_t i = 0; i < rows; i++)
-            x[i * n + v] = (float)best[i] * (scale[i] * s->k_scale[at]);
+        static const float none[LANES];
+        bool chosen = bits[v / 64] >> v % 64 & 1;
+        for (size_t t = 0; t < n_tiles && !chosen; t++)
+            chosen = any_reaches(&tiles[t], x + (v * n_tiles + t) * LANES, none, 0);
+        if (!chosen)
+            continue;
+        prism_set_bit(bits, v);
+        for (size_t t = 0; t < n_tiles; t++)
+            for (size_t i = 0; i < LANES; i++)
+                tiles[t].mass[i] += exp2_minus(x[(v * n_tiles + t) * LANES + i] - (tiles[t].floor[i] - log_t));
     }
-    for (size_t i = 0; i < rows; i++) {
-        uint64_t kept = 0;
-        c->kernels->softmax_q30(p, x + i * n, n);
-        for (size_t v = 0; v < n; v++)
-            if (p[v] >= w->threshold) {
-                prism_set_bit(bits, v);
-                kept += p[v];
-            }
-        mass += (double)kept * 0x1p-30;
-    }
+    for (size_t i = 0; i < rows; i++)
+        mass += (double)tiles[i / LANES].mass[i % LANES];
     w->mass[head * c->mask->n_rows + row] = mass / (double)rows;
 }
 
@@ -106,13 +230,15 @@ static bool select_rows(const struct prism_select_call *c)
 {
     uint8_t *at = c->shared;
     struct prism_sketch *s = c->sketch;
-    struct work w = { .c = c, .threshold = (uint32_t)(c->params->row_mass * 0x1p30) };
+    struct work w = { .c = c, .t = c->params->row_mass };
 
     w.mass = prism_carve(&at, c->n_head * c->mask->n_rows, sizeof *w.mass);
     w.failed = prism_carve(&at, c->n_head_kv, 1);
     memset(w.failed, 0, c->n_head_kv);
-    if (c->q_pos == 0)
-        memset(s->rank, 0, c->n_head_kv * sizeof *s->rank), *s->n_done = 0;
+    if (!s->rank[0] || c->q_pos <= *s->made_at) {
+        memset(s->rank, 0, c->n_head_kv * sizeof *s->rank);
+        *s->n_done = 0, *s->made_at = c->q_pos;
+    }
     if (!s->rank[0] && !c->runner.run(c->runner.self, c->n_head_kv, 0, basis_job, &w))
         return false;
     for (size_t h = 0; h < c->n_head_kv; h++)

@@ -1,4 +1,4 @@
-/* sketch.c - see sketch.h. */
+/* sketch.c - see sketch.h: keys and queries as bytes. */
 #include "src/attention/sketch.h"
 
 #include <math.h>
@@ -7,43 +7,7 @@
 #include "src/attention/selectors.h"
 #include "src/base/size.h"
 
-/* LAPACK: eigenvalues and eigenvectors of a symmetric matrix, by divide and conquer. */
-extern void ssyevd_(const char *jobz, const char *uplo, const int *n, float *a, const int *lda, float *w, float *work, const int *lwork, int *iwork,
-                    const int *liwork, int *info);
-
-static const struct prism_linear *linear(const struct prism_select_call *c) { return c->kernels->linear_f32; }
-
-static size_t group(const struct prism_select_call *c) { return c->n_head / c->n_head_kv; }
-
-/* Every n-th token of the sample. */
-static size_t sample_step(size_t n) { return max_size(8, div_up(n, PRISM_SKETCH_SAMPLES)); }
-
-/* ---- products by the fp32 kernels ---- */
-
-static size_t product_bytes(const struct prism_select_call *c, size_t rows, size_t k)
-{
-    return prism_carved(div_up(rows, linear(c)->mr), linear(c)->a_bytes(k)) + prism_carved(1, linear(c)->w_bytes(k));
-}
-
-/* y[rows][cols] = x[rows][k] . w[cols][k]^T; rows are ldx, ldw, ldy apart. */
-static void product(const struct prism_select_call *c, float *y, size_t ldy, const float *x, size_t ldx, size_t rows, const float *w, size_t ldw,
-                    size_t cols, size_t k, uint8_t *scratch)
-{
-    const struct prism_linear *f = linear(c);
-    uint8_t *a = prism_carve(&scratch, div_up(rows, f->mr), f->a_bytes(k)), *panel = prism_carve(&scratch, 1, f->w_bytes(k));
-
-    for (size_t r = 0; r < rows; r += f->mr)
-        f->pack_a(a + r / f->mr * f->a_bytes(k), x + r * ldx, ldx, min_size(f->mr, rows - r), k);
-    for (size_t j = 0; j < cols; j += f->nr) {
-        size_t n = min_size(f->nr, cols - j);
-        f->pack_w(panel, w + j * ldw, ldw * sizeof *w, PRISM_F32, n, k);
-        f->gemm(&(struct prism_gemm_args){ .c = y + j, .ldc = ldy, .a = a, .w = panel, .rows = rows, .cols = n, .k = k });
-    }
-}
-
-/* ---- the basis ---- */
-
-static void load_keys(const struct prism_select_call *c, float *x, size_t kv_head, size_t pos, size_t n)
+void prism_sketch_load_keys(const struct prism_select_call *c, float *x, size_t kv_head, size_t pos, size_t n)
 {
     size_t bytes = c->format == PRISM_KVF_F32 ? 4 : 2;
     const uint8_t *at = c->k + kv_head * c->kv_head_bytes + pos * c->d * bytes;
@@ -55,143 +19,28 @@ static void load_keys(const struct prism_select_call *c, float *x, size_t kv_hea
     }
 }
 
-/* x^T x / n of the n sampled rows that are the columns of t, [d][n]. */
-static void covariance(const struct prism_select_call *c, float *out, const float *t, size_t n, uint8_t *scratch)
+/* Coordinates of n rows of x to y, [n][rank]. */
+static void map_rows(const struct prism_select_call *c, float *y, const float *x, size_t ldx, size_t n, const uint8_t *maps, size_t kv_head,
+                     uint8_t *panels)
 {
-    product(c, out, c->d, t, n, c->d, t, n, c->d, n, scratch);
-    for (size_t i = 0; i < c->d * c->d; i++)
-        out[i] /= (float)n;
+    const struct prism_linear *f = c->kernels->linear_f32;
+    size_t r = c->sketch->rank[kv_head], have = min_size(r, c->d);
+
+    for (size_t at = 0; at < n; at += f->mr)
+        f->pack_a(panels + at / f->mr * f->a_bytes(c->d), x + at * ldx, ldx, min_size(f->mr, n - at), c->d);
+    f->gemm(&(struct prism_gemm_args){ .c = y, .ldc = r, .a = panels, .w = maps + kv_head * prism_sketch_map_bytes(c->kernels, c->d), .rows = n,
+                                       .cols = have, .k = c->d });
+    for (size_t i = 0; have < r && i < n; i++)
+        memset(y + i * r + have, 0, (r - have) * sizeof *y);
 }
 
-static void put_column(float *t, size_t n, size_t column, const float *x, size_t d, float scale)
-{
-    for (size_t i = 0; i < d; i++)
-        t[i * n + column] = x[i] * scale;
-}
+size_t prism_sketch_map_bytes(const struct prism_kernels *k, size_t d) { return div_up(d, k->linear_f32->nr) * k->linear_f32->w_bytes(d); }
 
-static size_t sample_keys(const struct prism_select_call *c, float *t, size_t kv_head)
-{
-    size_t step = sample_step(c->kv_len), n = div_up(c->kv_len, step);
-    float x[PRISM_MAX_HEAD_DIM];
-
-    for (size_t i = 0; i < n; i++) {
-        load_keys(c, x, kv_head, i * step, 1);
-        put_column(t, n, i, x, c->d, 1);
-    }
-    return n;
-}
-
-/* The query heads of a group take turns. */
-static size_t sample_queries(const struct prism_select_call *c, float *t, size_t kv_head)
-{
-    size_t step = sample_step(c->n_tokens), n = div_up(c->n_tokens, step);
-
-    for (size_t i = 0; i < n; i++)
-        put_column(t, n, i, c->q + (i * step * c->n_head + kv_head * group(c) + i % group(c)) * c->d, c->d, c->scale);
-    return n;
-}
-
-/* a = L L^T, lower, in place; rows are d apart; the upper half becomes zero. A ridge keeps directions that no key has from blowing up. */
-static bool cholesky(float *a, size_t d)
-{
-    double trace = 0;
-
-    for (size_t i = 0; i < d; i++)
-        trace += (double)a[i * d + i];
-    if (!(trace > 0) || !isfinite(trace))
-        return false;
-    for (size_t i = 0; i < d; i++)
-        a[i * d + i] += (float)(1e-5 * trace / (double)d);
-    for (size_t i = 0; i < d; i++)
-        for (size_t j = 0; j <= i; j++) {
-            double sum = (double)a[i * d + j];
-            for (size_t k = 0; k < j; k++)
-                sum -= (double)(a[i * d + k] * a[j * d + k]);
-            if (i == j && !(sum > 0))
-                return false;
-            a[i * d + j] = (float)(i == j ? sqrt(sum) : sum / (double)a[j * d + j]);
-        }
-    for (size_t i = 0; i < d; i++)
-        memset(a + i * d + i + 1, 0, (d - i - 1) * sizeof *a);
-    return true;
-}
-
-static void transpose(float *out, const float *in, size_t d)
-{
-    for (size_t i = 0; i < d; i++)
-        for (size_t j = 0; j < d; j++)
-            out[j * d + i] = in[i * d + j];
-}
-
-/* out = V^T L^-1, where rows of v are eigenvectors: solves x L = v row by row, from the last column. */
-static void solve(float *out, const float *v, const float *lower, size_t n, size_t d)
-{
-    memcpy(out, v, n * d * sizeof *out);
-    for (size_t r = 0; r < n; r++)
-        for (size_t j = d; j-- > 0;) {
-            float x = out[r * d + j] /= lower[j * d + j];
-            for (size_t k = 0; k < j; k++)
-                out[r * d + k] -= x * lower[j * d + k];
-        }
-}
-
-enum { LWORK_PER = 6 };
-static size_t lwork(size_t d) { return 1 + LWORK_PER * d + 2 * d * d; }
-static size_t liwork(size_t d) { return 3 + 5 * d; }
-
-static size_t most_samples(const struct prism_select_call *c) { return div_up(c->kv_len, sample_step(c->kv_len)); }
-
-static size_t basis_bytes(const struct prism_select_call *c)
-{
-    size_t n = max_size(most_samples(c), c->d), square = prism_carved(c->d * c->d, sizeof(float));
-    return prism_carved(c->d * n, sizeof(float)) + 5 * square + prism_carved(lwork(c->d), sizeof(float)) +
-           prism_carved(liwork(c->d), sizeof(int)) + prism_carved(c->d, sizeof(float)) + product_bytes(c, max_size(c->d, c->block), n);
-}
-
-bool prism_sketch_basis(const struct prism_select_call *c, size_t kv_head, uint8_t *scratch)
-{
-    size_t d = c->d, n_samples = max_size(most_samples(c), d);
-    float *t = prism_carve(&scratch, d * n_samples, sizeof *t), *lower = prism_carve(&scratch, d * d, sizeof *lower);
-    float *upper = prism_carve(&scratch, d * d, sizeof *upper), *cq = prism_carve(&scratch, d * d, sizeof *cq);
-    float *tmp = prism_carve(&scratch, d * d, sizeof *tmp), *v = prism_carve(&scratch, d * d, sizeof *v);
-    float *work = prism_carve(&scratch, lwork(d), sizeof *work), *values = prism_carve(&scratch, d, sizeof *values);
-    int *iwork = prism_carve(&scratch, liwork(d), sizeof *iwork), n = (int)d, lw = (int)lwork(d), liw = (int)liwork(d), info = 0;
-
-    covariance(c, lower, t, sample_keys(c, t, kv_head), scratch);
-    covariance(c, cq, t, sample_queries(c, t, kv_head), scratch);
-    if (!cholesky(lower, d))
-        return false;
-    transpose(upper, lower, d);
-    product(c, tmp, d, cq, d, d, upper, d, d, d, scratch); /* C_q L: rows of `upper` are columns of L */
-    transpose(v, tmp, d);                                   /* (C_q L)^T */
-    product(c, tmp, d, upper, d, d, v, d, d, d, scratch);   /* L^T C_q L */
-    memcpy(v, tmp, d * d * sizeof *v);
-    ssyevd_("V", "U", &n, v, &n, values, work, &lw, iwork, &liw, &info);
-    if (info != 0 || !isfinite(values[0]) || !isfinite(values[d - 1]))
-        return false;
-    /* Rows of v are eigenvectors, the smallest value first: turned round. */
-    for (size_t i = 0; i < d; i++)
-        memcpy(tmp + i * d, v + (d - 1 - i) * d, d * sizeof *v);
-    double left = 0;
-    size_t r = d;
-    while (r > 0 && left + fmax(0, (double)values[d - r]) <= PRISM_SKETCH_ERROR)
-        left += fmax(0, (double)values[d - r]), r--;
-    r = min_size(round_up(max_size(r, 1), PRISM_SKETCH_STEP), d);
-    solve(c->sketch->k_map + kv_head * d * d, tmp, lower, r, d);
-    product(c, c->sketch->q_map + kv_head * d * d, d, tmp, d, r, lower, d, d, d, scratch); /* V^T L^T: rows of L */
-    for (size_t i = 0; i < r * d; i++)
-        c->sketch->q_map[kv_head * d * d + i] *= c->scale;
-    c->sketch->rank[kv_head] = (uint32_t)r;
-    return true;
-}
-
-/* ---- keys and queries ---- */
-
-/* Coordinates of n rows to y, [n][rank]. */
 size_t prism_sketch_scratch(const struct prism_select_call *c)
 {
-    size_t rows = prism_carved(c->block * c->d, sizeof(float));
-    return max_size(basis_bytes(c), 2 * rows + product_bytes(c, c->block, c->d));
+    const struct prism_linear *f = c->kernels->linear_f32;
+    size_t rows = prism_carved(c->block * prism_sketch_dim(c->d), sizeof(float));
+    return max_size(prism_sketch_basis_scratch(c), 2 * rows + prism_carved(div_up(c->block, f->mr), f->a_bytes(c->d)));
 }
 
 static float largest(const float *x, size_t n)
@@ -202,37 +51,82 @@ static float largest(const float *x, size_t n)
     return most;
 }
 
-void prism_sketch_keys(const struct prism_select_call *c, size_t kv_head, size_t v, uint8_t *scratch)
+/* Bytes, rounded half to even by the sum with 1.5 * 2^23, whose last bits are the integer. |x * step| <= 127 but for what is not finite. */
+static void to_bytes(int8_t *out, const float *x, size_t n, float step)
 {
-    size_t d = c->d, r = c->sketch->rank[kv_head], n = min_size(c->block, c->kv_len - v * c->block);
-    float *x = prism_carve(&scratch, c->block * d, sizeof *x), *y = prism_carve(&scratch, c->block * d, sizeof *y);
-    uint8_t *out = c->sketch->keys + (kv_head * c->sketch->max_blocks + v) * c->block * prism_sketch_dim(d);
-
-    load_keys(c, x, kv_head, v * c->block, n);
-    product(c, y, r, x, d, n, c->sketch->k_map + kv_head * d * d, d, r, d, scratch);
-    float most = largest(y, n * r), step = most > 0 ? 127 / most : 0;
-    c->sketch->k_scale[kv_head * c->sketch->max_blocks + v] = most / 127;
-    for (size_t j = 0; j < c->block; j++) {
-        const float *key = y + min_size(j, n - 1) * r;
-        for (size_t i = 0; i < r; i++)
-            out[(i / 4 * c->block + j) * 4 + i % 4] = (uint8_t)(128 + lrintf(key[i] * step));
+    for (size_t i = 0; i < n; i++) {
+        float sum = x[i] * step + 0x1.8p23f;
+        uint32_t bits;
+        memcpy(&bits, &sum, sizeof bits);
+        out[i] = (int8_t)(uint8_t)bits;
     }
 }
 
-void prism_sketch_queries(const struct prism_select_call *c, size_t head, size_t row, size_t n, int8_t *q, float *scale, int32_t *bias,
-                          uint8_t *scratch)
+/* The length of coordinates [from, r), in deviations of a product whose other side has variance 1 in each. */
+static float spread(const float *x, size_t from, size_t r)
 {
-    size_t d = c->d, kv_head = head / group(c), r = c->sketch->rank[kv_head];
-    float *y = prism_carve(&scratch, c->block * d, sizeof *y);
+    float part[4] = { 0 };
+    for (size_t i = from; i < r; i += 4)
+        for (size_t j = 0; j < 4; j++)
+            part[j] += x[i + j] * x[i + j];
+    return sqrtf(part[0] + part[1] + part[2] + part[3]);
+}
 
-    product(c, y, r, c->q + (row * c->n_head + head) * d, c->n_head * d, n, c->sketch->q_map + kv_head * d * d, d, r, d, scratch);
-    for (size_t i = 0; i < n; i++, y += r, q += r) {
-        float most = largest(y, r), step = most > 0 ? 127 / most : 0;
-        scale[i] = most / 127;
-        bias[i] = 0;
-        for (size_t j = 0; j < r; j++) {
-            q[j] = (int8_t)lrintf(y[j] * step);
-            bias[i] += 128 * q[j];
+void prism_sketch_keys(const struct prism_select_call *c, size_t kv_head, size_t v, uint8_t *scratch)
+{
+    const struct prism_sketch *s = c->sketch;
+    size_t d = c->d, b = c->block, r = s->rank[kv_head], n = min_size(b, c->kv_len - v * b);
+    size_t at = kv_head * s->max_blocks + v;
+    float *x = prism_carve(&scratch, b * prism_sketch_dim(d), sizeof *x), *y = prism_carve(&scratch, b * prism_sketch_dim(d), sizeof *y);
+    uint8_t *out = s->keys + at * b * prism_sketch_dim(d);
+    int8_t bytes[PRISM_MAX_HEAD_DIM];
+    float rest[PRISM_SKETCH_STAGES - 1] = { 0 };
+
+    prism_sketch_load_keys(c, x, kv_head, v * b, n);
+    map_rows(c, y, x, d, n, s->k_map, kv_head, scratch);
+    float most = largest(y, n * r), step = most > 0 ? 127 / most : 0;
+    for (size_t j = 0; j < b; j++) {
+        const float *key = y + min_size(j, n - 1) * r;
+        to_bytes(bytes, key, r, step);
+        for (size_t i = 0; i < r; i += 4)
+            for (size_t k = 0; k < 4; k++)
+                out[(i / 4 * b + j) * 4 + k] = (uint8_t)(128 + bytes[i + k]);
+        for (size_t stage = 0; stage + 1 < PRISM_SKETCH_STAGES; stage++) {
+            float left = spread(key, prism_sketch_end(r, stage), r);
+            rest[stage] = left > rest[stage] ? left : rest[stage];
         }
+    }
+    s->k_scale[at] = most / 127;
+    for (size_t stage = 0; stage + 1 < PRISM_SKETCH_STAGES; stage++)
+        s->k_rest[stage][at] = rest[stage] / sqrtf((float)max_size(1, r - prism_sketch_end(r, stage)));
+    for (size_t i = 0; i < n * r; i++)
+        if (!isfinite(y[i]))
+            s->k_scale[at] = NAN;
+}
+
+void prism_sketch_queries(const struct prism_select_call *c, size_t head, size_t row, size_t n, struct prism_sketch_query *tiles, uint8_t *scratch)
+{
+    size_t d = c->d, kv_head = head / (c->n_head / c->n_head_kv), r = c->sketch->rank[kv_head];
+    float *y = prism_carve(&scratch, c->block * prism_sketch_dim(d), sizeof *y);
+    int8_t bytes[PRISM_MAX_HEAD_DIM];
+
+    map_rows(c, y, c->q + (row * c->n_head + head) * d, c->n_head * d, n, c->sketch->q_map, kv_head, scratch);
+    for (size_t i = 0; i < round_up(n, PRISM_SKETCH_ROWS); i++) {
+        struct prism_sketch_query *t = &tiles[i / PRISM_SKETCH_ROWS];
+        size_t lane = i % PRISM_SKETCH_ROWS;
+        const float *x = y + min_size(i, n - 1) * r; /* a tile is filled up with the last row */
+        float most = largest(x, r), step = most > 0 ? 127 / most : 0;
+        int32_t sum = 0;
+        to_bytes(bytes, x, r, step);
+        for (size_t j = 0; j < r; j += 4) {
+            memcpy(t->q + (j * PRISM_SKETCH_ROWS + lane * 4), bytes + j, 4);
+            sum += bytes[j] + bytes[j + 1] + bytes[j + 2] + bytes[j + 3];
+            for (size_t stage = 0; stage < PRISM_SKETCH_STAGES; stage++)
+                if (j + 4 == prism_sketch_end(r, stage))
+                    t->bias[stage][lane] = 128 * sum;
+        }
+        t->scale[lane] = most / 127 * PRISM_LOG2_E;
+        for (size_t stage = 0; stage + 1 < PRISM_SKETCH_STAGES; stage++)
+            t->reach[stage][lane] = PRISM_SKETCH_SIGMAS * PRISM_LOG2_E * spread(x, prism_sketch_end(r, stage), r);
     }
 }

@@ -10,6 +10,12 @@
 #include "src/attention/sketch.h"
 #include "src/base/size.h"
 
+#ifndef PRISM_ROWS_FALL
+#define PRISM_ROWS_FALL 1.5
+#endif
+#ifndef PRISM_ROWS_FROM
+#define PRISM_ROWS_FROM 8192.0
+#endif
 enum { LANES = PRISM_SKETCH_ROWS };
 
 struct work {
@@ -120,10 +126,10 @@ static void set_floor(struct tile *t, float log_t)
 /* Whether some row's logit plus reach * rest is not below its floor. */
 static bool any_reaches(const struct tile *t, const float *x, const float *reach, float rest)
 {
-    int any = 0;
+    uint32_t all = UINT32_MAX;
     for (size_t i = 0; i < LANES; i++)
-        any |= !(x[i] + reach[i] * rest < t->floor[i]);
-    return any;
+        all &= -(uint32_t)(x[i] + reach[i] * rest < t->floor[i]);
+    return !all;
 }
 
 /* x = the largest logit of each row with the keys of block v; of the first coordinates only, and false, where the rest cannot reach the floor. */
@@ -151,13 +157,20 @@ static bool score(const struct work *w, const struct tile *t, float *x, size_t k
     }
 }
 
+/* log2 of t for rows that end at a position: from PRISM_ROWS_FROM on it falls with a power of it. */
+static float log_threshold(double t, size_t end)
+{
+    double times = (double)end / PRISM_ROWS_FROM;
+    return (float)(log2(t) - (times > 1 ? PRISM_ROWS_FALL * log2(times) : 0));
+}
+
 /* One head of one query block: logits of its rows' best keys by block, likely blocks first, then the choice. */
 static void choose(const struct work *w, size_t head, size_t row, uint8_t *scratch)
 {
     const struct prism_select_call *c = w->c;
     size_t u = c->mask->first + row, n = u + 1, b = c->block, kv = head / (c->n_head / c->n_head_kv);
     size_t from = max_size(u * b, c->q_pos), rows = min_size((u + 1) * b, c->kv_len) - from, n_tiles = div_up(rows, LANES);
-    float *x = prism_carve(&scratch, b * prism_select_blocks(c), sizeof *x), log_t = log2_of((float)w->t);
+    float *x = prism_carve(&scratch, b * prism_select_blocks(c), sizeof *x), log_t = log_threshold(w->t, n * b);
     struct tile *tiles = prism_carve(&scratch, max_tiles(c), sizeof *tiles);
     int8_t *q = prism_carve(&scratch, b * prism_sketch_dim(c->d), 1);
     struct prism_sketch_query query[256 / LANES];

@@ -13,7 +13,7 @@
 
 #define PRISM_SKETCH_ERROR 0.25
 #ifndef PRISM_SKETCH_SIGMAS
-#define PRISM_SKETCH_SIGMAS 3.0f
+#define PRISM_SKETCH_SIGMAS 2.0f
 #endif
 #ifndef PRISM_ENDS
 #define PRISM_ENDS 16, 48

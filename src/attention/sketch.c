@@ -36,6 +36,23 @@ static void map_rows(const struct prism_select_call *c, float *y, const float *x
 
 size_t prism_sketch_map_bytes(const struct prism_kernels *k, size_t d) { return div_up(d, k->linear_f32->nr) * k->linear_f32->w_bytes(d); }
 
+struct prism_sketch prism_sketch_layout(const struct prism_select_call *c, size_t max_blocks, struct prism_arena *a)
+{
+    size_t map = prism_sketch_map_bytes(c->kernels, c->d);
+    struct prism_sketch s = { .max_blocks = max_blocks };
+
+    s.k_map = prism_arena_take(a, c->n_head_kv, map);
+    s.q_map = prism_arena_take(a, c->n_head_kv, map);
+    s.rank = prism_arena_take(a, c->n_head_kv, sizeof *s.rank);
+    s.made_at = prism_arena_take(a, 1, sizeof *s.made_at);
+    s.n_done = prism_arena_take(a, 1, sizeof *s.n_done);
+    s.keys = prism_arena_take(a, c->n_head_kv * max_blocks, c->block * prism_sketch_dim(c->d));
+    s.k_scale = prism_arena_take(a, c->n_head_kv * max_blocks, sizeof *s.k_scale);
+    for (size_t i = 0; i + 1 < PRISM_SKETCH_STAGES; i++)
+        s.k_rest[i] = prism_arena_take(a, c->n_head_kv * max_blocks, sizeof **s.k_rest);
+    return s;
+}
+
 size_t prism_sketch_scratch(const struct prism_select_call *c)
 {
     const struct prism_linear *f = c->kernels->linear_f32;

@@ -10,6 +10,7 @@
 #define PRISM_ATTENTION_SKETCH_H
 
 #include "src/attention/select.h"
+#include "src/base/arena.h"
 
 #define PRISM_SKETCH_ERROR 0.25
 #ifndef PRISM_SKETCH_SIGMAS
@@ -19,7 +20,7 @@
 #define PRISM_ENDS 16, 48
 #endif
 #define PRISM_LOG2_E 1.44269504f
-enum { PRISM_SKETCH_STEP = 16, PRISM_SKETCH_SAMPLES = 2048, PRISM_SKETCH_STAGES = 3 };
+enum { PRISM_SKETCH_STEP = 16, PRISM_SKETCH_SAMPLES = 2048, /* of the prompt, at equal distances */ PRISM_SKETCH_STAGES = 3 };
 
 /* What a layer keeps between calls. Keys are sketched from the cache. */
 struct prism_sketch {
@@ -52,6 +53,9 @@ struct prism_sketch_query {
     float scale[PRISM_SKETCH_ROWS];           /* of a byte */
     float reach[PRISM_SKETCH_STAGES - 1][PRISM_SKETCH_ROWS]; /* PRISM_SKETCH_SIGMAS times the length of the coordinates after a stage */
 };
+
+/* The memory of a sketch of the call's model for so many blocks; it begins as zeros. */
+struct prism_sketch prism_sketch_layout(const struct prism_select_call *c, size_t max_blocks, struct prism_arena *a);
 
 /* Scratch of one thread for the functions below, aligned to 64 bytes. */
 size_t prism_sketch_scratch(const struct prism_select_call *c);

@@ -6,7 +6,8 @@
 #include "src/attention/sketch.h"
 #include "src/base/size.h"
 
-/* LAPACK: eigenvalues and eigenvectors of a symmetric matrix, by divide and conquer. */
+/* LAPACK: eigenvalues and eigenvectors of a symmetric matrix, by divide and conquer. It allocates nothing, and it prints and stops only when an
+ * argument is out of its range, which none is here. */
 extern void ssyevd_(const char *jobz, const char *uplo, const int *n, float *a, const int *lda, float *w, float *work, const int *lwork, int *iwork,
                     const int *liwork, int *info);
 
@@ -14,8 +15,8 @@ static const struct prism_linear *linear(const struct prism_select_call *c) { re
 
 static size_t group(const struct prism_select_call *c) { return c->n_head / c->n_head_kv; }
 
-/* Every n-th token of the sample. */
-static size_t sample_step(size_t n) { return max_size(8, div_up(n, PRISM_SKETCH_SAMPLES)); }
+/* Every n-th token is in the sample. */
+static size_t sample_step(size_t n) { return div_up(n, PRISM_SKETCH_SAMPLES); }
 
 /* ---- products by the fp32 kernels ---- */
 
@@ -88,12 +89,12 @@ static bool cholesky(float *a, size_t d)
     if (!(trace > 0) || !isfinite(trace))
         return false;
     for (size_t i = 0; i < d; i++)
-        a[i * d + i] += (float)(1e-5 * trace / (double)d);
+        a[i * d + i] += (float)(1e-4 * trace / (double)d);
     for (size_t i = 0; i < d; i++)
         for (size_t j = 0; j <= i; j++) {
             double sum = (double)a[i * d + j];
             for (size_t k = 0; k < j; k++)
-                sum -= (double)(a[i * d + k] * a[j * d + k]);
+                sum -= (double)a[i * d + k] * (double)a[j * d + k];
             if (i == j && !(sum > 0))
                 return false;
             a[i * d + j] = (float)(i == j ? sqrt(sum) : sum / (double)a[j * d + j]);

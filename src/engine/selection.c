@@ -36,17 +36,8 @@ void prism_selection_layout(struct prism_context *c, struct prism_arena *a)
         return;
     if (s->selector->sketched) {
         s->sketch = prism_arena_take(a, layers, sizeof *s->sketch);
-        struct prism_sketch one = { .max_blocks = n };
         for (uint64_t l = 0; l < layers; l++) {
-            one.k_map = prism_arena_take(a, hp->n_head_kv, prism_sketch_map_bytes(c->kernels, d));
-            one.q_map = prism_arena_take(a, hp->n_head_kv, prism_sketch_map_bytes(c->kernels, d));
-            one.rank = prism_arena_take(a, hp->n_head_kv, sizeof *one.rank);
-            one.made_at = prism_arena_take(a, 1, sizeof *one.made_at);
-            one.n_done = prism_arena_take(a, 1, sizeof *one.n_done);
-            one.keys = prism_arena_take(a, hp->n_head_kv, n * c->plan.block * prism_sketch_dim(d));
-            one.k_scale = prism_arena_take(a, hp->n_head_kv, n * sizeof(float));
-            for (size_t i = 0; i + 1 < PRISM_SKETCH_STAGES; i++)
-                one.k_rest[i] = prism_arena_take(a, hp->n_head_kv, n * sizeof(float));
+            struct prism_sketch one = prism_sketch_layout(&call, n, a);
             if (a->base)
                 s->sketch[l] = one;
         }

@@ -208,6 +208,17 @@ static void choose(const struct work *w, size_t head, size_t row, uint8_t *scrat
         bool chosen = bits[v / 64] >> v % 64 & 1;
         for (size_t t = 0; t < n_tiles && !chosen; t++)
             chosen = any_reaches(&tiles[t], x + (v * n_tiles + t) * LANES, none, 0);
+#ifdef PRISM_MEAN
+        if (!chosen) {
+            float sum[LANES] = { 0 }, all = 0;
+            for (size_t t = 0; t < n_tiles; t++)
+                for (size_t i = 0; i < LANES; i++)
+                    sum[i] += exp2_minus(x[(v * n_tiles + t) * LANES + i] - (tiles[t].floor[i] - log_t));
+            for (size_t i = 0; i < LANES; i++)
+                all += sum[i];
+            chosen = all >= PRISM_MEAN * (float)(n_tiles * LANES) * exp2f(log_t - (float)log2(w->t));
+        }
+#endif
         if (!chosen)
             continue;
         prism_set_bit(bits, v);

@@ -143,7 +143,7 @@ size_t prism_sketch_basis_scratch(const struct prism_select_call *c)
 {
     size_t n = max_size(most_samples(c), c->d), square = prism_carved(c->d * c->d, sizeof(float));
     return prism_carved(c->d * n, sizeof(float)) + 5 * square + prism_carved(lwork(c->d), sizeof(float)) +
-           prism_carved(liwork(c->d), sizeof(int)) + prism_carved(c->d, sizeof(float)) + product_bytes(c, max_size(c->d, n), max_size(c->d, n));
+           prism_carved(liwork(c->d), sizeof(int)) + prism_carved(c->d, sizeof(float)) + product_bytes(c, c->d, max_size(c->d, n));
 }
 
 bool prism_sketch_basis(const struct prism_select_call *c, size_t kv_head, uint8_t *scratch)

@@ -1,8 +1,18 @@
 /* prism_rows.c - the selector "prism-rows": a block is computed when any row of the query block needs it.
  *
- * Pooled scores lose what one row of 64 looks for. Here every row is scored with every key, in the few coordinates of a sketch and in bytes
- * (sketch.h): per row the largest logit of each block, a softmax of these maxima over the row's causal blocks, and a block is chosen when
- * some row gives it at least t. */
+ * Pooled scores lose what one row of 64 looks for. Here every row is scored with every key, in the coordinates of a sketch and in bytes
+ * (sketch.h). Per row, the logit of a block is that of its best key, and p is the softmax of the logits over the row's causal blocks. A block
+ * is chosen when
+ *   some row gives it p >= t(e), or
+ *   its rows give it p >= t(e) / PRISM_ROWS_MEAN on average: what many rows need a little, which is what prose is made of.
+ * e is the position behind the query block, t(e) = t * min(1, (8192 / e)^PRISM_ROWS_FALL): a row that looks for one thing needs the same few
+ * blocks at every length, one that reads broadly needs more of them, each with less of its mass.
+ *
+ * Most blocks are far below t, which shows early. 16 rows at a time meet the diagonal block, block 0, then blocks backwards from the
+ * diagonal. After the first coordinates (prism_sketch_end) a block is dropped when no row's logit, raised by what its other coordinates
+ * would add with PRISM_SKETCH_SIGMAS deviations, reaches log t below the log-sum of the blocks so far; its logit of the first coordinates
+ * then stands for it in the softmax. The reach is |q'| |k'| / sqrt(n) of the n other coordinates, for the block's longest k': where keys have
+ * covariance 1 that is the deviation of q'.k'. */
 #include <math.h>
 #include <string.h>
 
@@ -13,27 +23,20 @@
 #ifndef PRISM_ROWS_FALL
 #define PRISM_ROWS_FALL 1.5
 #endif
-#ifndef PRISM_ROWS_FROM
-#define PRISM_ROWS_FROM 8192.0
+#ifndef PRISM_ROWS_MEAN
+#define PRISM_ROWS_MEAN 10
 #endif
+#define PRISM_ROWS_FROM 8192.0
 enum { LANES = PRISM_SKETCH_ROWS };
 
 struct work {
     const struct prism_select_call *c;
     size_t from;          /* first block of keys that is not sketched yet */
     double *mass;         /* [n_head][n_rows] */
-    double t;
+    double t;             /* 0 < t <= 1 */
     uint8_t *failed;      /* [n_head_kv] */
 };
 
-#ifdef COUNT
-static size_t stat[4];
-#include <stdio.h>
-__attribute__((destructor)) static void tell(void) { fprintf(stderr, "stages %zu: %.4f %.4f %.4f\n", stat[0], (double)stat[1] / (double)stat[0], (double)stat[2] / (double)stat[0], (double)stat[3] / (double)stat[0]); }
-#define STAT(f) stat[f]++
-#else
-#define STAT(f) (void)0
-#endif
 static size_t n_rows(const struct prism_select_call *c) { return prism_select_blocks(c) - c->q_pos / c->block; }
 
 static size_t shared_bytes(const struct prism_select_call *c)
@@ -149,12 +152,37 @@ static bool score(const struct work *w, const struct tile *t, float *x, size_t k
         c->kernels->sketch_tile(&k);
         for (size_t i = 0; i < LANES; i++)
             x[i] = (float)(best[i] - t->query.bias[stage][i]) * (t->query.scale[i] * s->k_scale[at]);
-        STAT(stage);
         if (stage == PRISM_SKETCH_STAGES - 1)
             return true;
         if (!any_reaches(t, x, t->query.reach[stage], s->k_rest[stage][at]))
             return false;
     }
+}
+
+/* sum[i] += the part of row i's mass that a block has. */
+static void add_shares(float *sum, const struct tile *t, const float *x, float log_t)
+{
+    for (size_t i = 0; i < LANES; i++)
+        sum[i] += exp2_minus(t->floor[i] - log_t - x[i]);
+}
+
+/* The two rules for a block, x: [n_tiles][16]. A mean is not above the largest share, which is judged first. */
+static bool is_needed(const struct tile *tiles, size_t n_tiles, const float *x, float log_t)
+{
+    static const float one[LANES] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
+    float sum[LANES] = { 0 }, all = 0, log_mean = log2_of(PRISM_ROWS_MEAN);
+    bool some = false;
+
+    for (size_t t = 0; t < n_tiles; t++) {
+        if (any_reaches(&tiles[t], x + t * LANES, one, 0))
+            return true;
+        some |= any_reaches(&tiles[t], x + t * LANES, one, log_mean);
+    }
+    for (size_t t = 0; some && t < n_tiles; t++)
+        add_shares(sum, &tiles[t], x + t * LANES, log_t);
+    for (size_t i = 0; i < LANES; i++)
+        all += sum[i];
+    return some && log2_of(all / (float)(n_tiles * LANES)) >= log_t - log_mean;
 }
 
 /* log2 of t for rows that end at a position: from PRISM_ROWS_FROM on it falls with a power of it. */
@@ -203,29 +231,12 @@ static void choose(const struct work *w, size_t head, size_t row, uint8_t *scrat
     }
     for (size_t t = 0; t < n_tiles; t++)
         set_floor(&tiles[t], log_t);
-    for (size_t v = 0; v < n; v++) {
-        static const float none[LANES];
-        bool chosen = bits[v / 64] >> v % 64 & 1;
-        for (size_t t = 0; t < n_tiles && !chosen; t++)
-            chosen = any_reaches(&tiles[t], x + (v * n_tiles + t) * LANES, none, 0);
-#ifdef PRISM_MEAN
-        if (!chosen) {
-            float sum[LANES] = { 0 }, all = 0;
+    for (size_t v = 0; v < n; v++)
+        if (bits[v / 64] >> v % 64 & 1 || is_needed(tiles, n_tiles, x + v * n_tiles * LANES, log_t)) {
+            prism_set_bit(bits, v);
             for (size_t t = 0; t < n_tiles; t++)
-                for (size_t i = 0; i < LANES; i++)
-                    sum[i] += exp2_minus(x[(v * n_tiles + t) * LANES + i] - (tiles[t].floor[i] - log_t));
-            for (size_t i = 0; i < LANES; i++)
-                all += sum[i];
-            chosen = all >= PRISM_MEAN * (float)(n_tiles * LANES) * exp2f(log_t - (float)log2(w->t));
+                add_shares(tiles[t].mass, &tiles[t], x + (v * n_tiles + t) * LANES, log_t);
         }
-#endif
-        if (!chosen)
-            continue;
-        prism_set_bit(bits, v);
-        for (size_t t = 0; t < n_tiles; t++)
-            for (size_t i = 0; i < LANES; i++)
-                tiles[t].mass[i] += exp2_minus(x[(v * n_tiles + t) * LANES + i] - (tiles[t].floor[i] - log_t));
-    }
     for (size_t i = 0; i < rows; i++)
         mass += (double)tiles[i / LANES].mass[i % LANES];
     w->mass[head * c->mask->n_rows + row] = mass / (double)rows;

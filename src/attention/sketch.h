@@ -1,11 +1,15 @@
 /* sketch.h - keys and queries of a layer in few coordinates, so that their dot products can be judged cheaply: what the selector "prism-rows" reads.
  *
- * For a kv head, C_k is the mean of k k^T and C_q that of q q^T over the query heads that share it (after RoPE, q times the attention scale),
- * from a sample of the prompt. With C_k = L L^T and V the eigenvectors of L^T C_q L, largest eigenvalue first, k' = V^T L^-1 k and
- * q' = V^T L^T q have q'.k' = q.k; keys have covariance 1, queries the eigenvalues. The first r coordinates are the best approximation of that
- * rank in the mean square, and the variance of the logit's error is the sum of the eigenvalues that are left out: r is the least multiple of
- * 16 that keeps it at or below PRISM_SKETCH_ERROR. Coordinates are stored as signed bytes, with a scale for each query row and for each
- * block of keys. */
+ * For a kv head, C_k is the mean of k k^T and C_q that of s^2 q q^T over the query heads that share it, which take turns (after RoPE; s the
+ * attention scale), from PRISM_SKETCH_SAMPLES tokens at equal distances. With C_k = L L^T (a ridge of 1e-4 of its mean diagonal added) and V
+ * the eigenvectors of L^T C_q L, largest eigenvalue first, k' = V^T L^-1 k and q' = s V^T L^T q have q'.k' = s q.k; keys have covariance 1,
+ * queries the eigenvalues. The first r coordinates are the best approximation of that rank in the mean square, and the variance of the
+ * logit's error is the sum of the eigenvalues that are left out: r is the least multiple of 16 that keeps it at or below PRISM_SKETCH_ERROR.
+ * Coordinates are stored as signed bytes (keys plus 128), with a scale for each query row and for each block of keys: the largest
+ * magnitude / 127, rounded half to even.
+ *
+ * The basis is that of the first call that selects and of the calls before it; a prompt in several calls may thus choose other blocks than
+ * the same prompt in one. */
 #ifndef PRISM_ATTENTION_SKETCH_H
 #define PRISM_ATTENTION_SKETCH_H
 

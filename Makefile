@@ -114,13 +114,15 @@ run-tsan: $(filter %/test_team %/test_concurrent,$(TESTS))
 # for each level. SVE is off: nothing here uses it, and it slows the emulation.
 ARM_ROOT := $(BUILD)/arm-root
 ARM_LIBS := $(ARM_ROOT)/usr/lib/aarch64-linux-gnu
-ARM_RUN  := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(ARM_LIBS)
+# where Debian's alternatives would link to: nothing configures these packages
+ARM_DIRS := $(ARM_LIBS) $(ARM_LIBS)/lapack $(ARM_LIBS)/blas
+ARM_RUN  := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(ARM_LIBS):$(ARM_LIBS)/lapack:$(ARM_LIBS)/blas
 
 check-arm: ## cross-build for ARM and run the tests of arch/ on emulated processors
 	@tools/setup-arm.sh $(ARM_ROOT)
 	@$(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/arm CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar ARM_ROOT=$(ARM_ROOT) \
 	    PKG_CFLAGS="-isystem $(ARM_ROOT)/usr/include -isystem $(ARM_ROOT)/usr/include/aarch64-linux-gnu" \
-	    PKG_LIBS="-L$(ARM_LIBS) -Wl,-rpath-link,$(ARM_LIBS) -lsleef -lhwloc -lpcre2-8" run-arm
+	    PKG_LIBS="$(foreach d,$(ARM_DIRS),-L$d -Wl,-rpath-link,$d) -lsleef -lhwloc -lpcre2-8 -llapack" run-arm
 
 run-arm: $(filter $(BUILD)/tests/arch/%,$(TESTS))
 	@echo "processor: every feature but SVE"

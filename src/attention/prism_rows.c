@@ -24,7 +24,7 @@
 #define PRISM_ROWS_FALL 1.5
 #endif
 #ifndef PRISM_ROWS_MEAN
-#define PRISM_ROWS_MEAN 10
+#define PRISM_ROWS_MEAN 12
 #endif
 #define PRISM_ROWS_FROM 8192.0
 enum { LANES = PRISM_SKETCH_ROWS };

@@ -137,7 +137,8 @@ enum { LWORK_PER = 6 };
 static size_t lwork(size_t d) { return 1 + LWORK_PER * d + 2 * d * d; }
 static size_t liwork(size_t d) { return 3 + 5 * d; }
 
-static size_t most_samples(const struct prism_select_call *c) { return div_up(c->kv_len, sample_step(c->kv_len)); }
+/* Not that of this length: scratch planned for a long prompt is to hold the sample of a shorter one, which may be larger. */
+static size_t most_samples(const struct prism_select_call *c) { return min_size(c->kv_len, PRISM_SKETCH_SAMPLES); }
 
 size_t prism_sketch_basis_scratch(const struct prism_select_call *c)
 {

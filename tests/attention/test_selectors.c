@@ -137,6 +137,23 @@ static void scratch_stays_modest_for_long_prompts(void **state)
     }
 }
 
+/* What is planned for the longest prompt is enough for every shorter one. */
+static void scratch_grows_with_the_prompt(void **state)
+{
+    (void)state;
+    struct prism_select_params params = { .stride = 8 };
+    for (size_t s = 0; s < prism_n_selectors; s++) {
+        size_t thread = 0, shared = 0;
+        for (size_t n = 17; n < 20000; n += 17) {
+            struct prism_select_call call = { .kernels = prism_kernels_by_level[PRISM_LEVEL_GENERIC], .params = &params, .n_head = 4,
+                                              .n_head_kv = 2, .d = 128, .block = 64, .n_tokens = n, .kv_len = n };
+            if (prism_selectors[s]->thread_bytes(&call) < thread || prism_selectors[s]->shared_bytes(&call) < shared)
+                fail_msg("%s: less scratch for %zu tokens than for fewer", prism_selectors[s]->name, n);
+            thread = prism_selectors[s]->thread_bytes(&call), shared = prism_selectors[s]->shared_bytes(&call);
+        }
+    }
+}
+
 /* ---- against the definitions ---- */
 
 /* Rows that were compared and rows left out, of all tests since the last reset. */
@@ -303,6 +320,7 @@ int main(void)
         cmocka_unit_test(masks_are_causal_and_the_same_for_any_number_of_threads),
         cmocka_unit_test(a_runner_that_stops_ends_the_selection),
         cmocka_unit_test(scratch_stays_modest_for_long_prompts),
+        cmocka_unit_test(scratch_grows_with_the_prompt),
         cmocka_unit_test(streaming_is_exact),
         cmocka_unit_test(vertical_slash_is_as_defined),
         cmocka_unit_test(flexprefill_is_as_defined),

@@ -59,7 +59,7 @@ SUBMAKE_FLAGS = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all build demo run-demo test run-tests check-clang run-clang check-asan check-tsan check-arm check-avx512 check-hostile check-mutants fuzz bench paper run-paper selectors run-selectors compare run-compare install uninstall clean
+.PHONY: help setup all build demo run-demo test run-tests check-clang run-clang check-asan check-tsan check-arm check-avx512 check-hostile check-mutants fuzz bench paper run-paper answers run-answers selectors run-selectors compare run-compare install uninstall clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -176,6 +176,13 @@ paper: setup ## speed and perplexity by length, as in the paper: a table and a c
 
 run-paper: $(BUILD)/prism-bench $(BUILD)/prism-perplexity
 	@LENGTHS="$(LENGTHS)" tools/paper.sh $(BUILD)
+
+answers: setup ## facts inside documents that dense attention and selectors find, and a chart; LENGTHS="16384" for more than 8192
+	@$(MAKE) $(SUBMAKE_FLAGS) run-answers
+
+run-answers: $(BUILD)/prism-bench
+	@$(BUILD)/prism-bench answers -m models/gutenberg-tasks-52m-q8_0.gguf --lengths "$(or $(LENGTHS),8192)" --prism-dense-tail 0 \
+	    --attn prism@0.95,prism@0.98,prism-rows@0.1,prism-rows@0.2,xattention@0.95 -o $(BUILD)/answers.png
 
 selectors: setup ## every selector of key blocks at one density: perplexity and retrieval, in ten minutes
 	@$(MAKE) $(SUBMAKE_FLAGS) run-selectors

@@ -26,7 +26,7 @@ FLAGS_avx512bf16     := $(FLAGS_avx512vnni) -mavx512bf16
 FLAGS_neon           := -march=armv8-a
 FLAGS_neon_i8mm_bf16 := -march=armv8.2-a+dotprod+i8mm+bf16+fp16
 
-PKGS       := sleef hwloc libpcre2-8
+PKGS       := sleef hwloc libpcre2-8 lapack
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 PNG_CFLAGS := $(shell pkg-config --cflags libpng 2>/dev/null)
@@ -59,7 +59,7 @@ SUBMAKE_FLAGS = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all build demo run-demo test run-tests check-clang run-clang check-asan check-tsan check-arm check-avx512 check-hostile check-mutants fuzz bench paper run-paper selectors run-selectors compare run-compare install uninstall clean
+.PHONY: help setup all build demo run-demo test run-tests check-clang run-clang check-asan check-tsan check-arm check-avx512 check-hostile check-mutants fuzz bench paper run-paper answers run-answers selectors run-selectors compare run-compare install uninstall clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -116,13 +116,15 @@ run-tsan: $(filter %/test_team %/test_concurrent,$(TESTS))
 # for each level. SVE is off: nothing here uses it, and it slows the emulation.
 ARM_ROOT := $(BUILD)/arm-root
 ARM_LIBS := $(ARM_ROOT)/usr/lib/aarch64-linux-gnu
-ARM_RUN  := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(ARM_LIBS)
+# where Debian's alternatives would link to: nothing configures these packages
+ARM_DIRS := $(ARM_LIBS) $(ARM_LIBS)/lapack $(ARM_LIBS)/blas
+ARM_RUN  := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(ARM_LIBS):$(ARM_LIBS)/lapack:$(ARM_LIBS)/blas
 
 check-arm: ## cross-build for ARM and run the tests of arch/ on emulated processors
 	@tools/setup-arm.sh $(ARM_ROOT)
 	@$(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/arm CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar ARM_ROOT=$(ARM_ROOT) \
 	    PKG_CFLAGS="-isystem $(ARM_ROOT)/usr/include -isystem $(ARM_ROOT)/usr/include/aarch64-linux-gnu" \
-	    PKG_LIBS="-L$(ARM_LIBS) -Wl,-rpath-link,$(ARM_LIBS) -lsleef -lhwloc -lpcre2-8" run-arm
+	    PKG_LIBS="$(foreach d,$(ARM_DIRS),-L$d -Wl,-rpath-link,$d) -lsleef -lhwloc -lpcre2-8 -llapack" run-arm
 
 run-arm: $(filter $(BUILD)/tests/arch/%,$(TESTS))
 	@echo "processor: every feature but SVE"
@@ -178,6 +180,13 @@ paper: setup ## speed and perplexity by length, as in the paper: a table and a c
 
 run-paper: $(BUILD)/prism-bench $(BUILD)/prism-perplexity
 	@LENGTHS="$(LENGTHS)" tools/paper.sh $(BUILD)
+
+answers: setup ## facts inside documents that dense attention and selectors find, and a chart; LENGTHS="16384" for more than 8192
+	@$(MAKE) $(SUBMAKE_FLAGS) run-answers
+
+run-answers: $(BUILD)/prism-bench
+	@$(BUILD)/prism-bench answers -m models/gutenberg-tasks-52m-q8_0.gguf --lengths "$(or $(LENGTHS),8192)" --prism-dense-tail 0 \
+	    --attn prism@0.95,prism@0.98,prism-rows@0.1,prism-rows@0.2,xattention@0.95 -o $(BUILD)/answers.png
 
 selectors: setup ## every selector of key blocks at one density: perplexity and retrieval, in ten minutes
 	@$(MAKE) $(SUBMAKE_FLAGS) run-selectors

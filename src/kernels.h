@@ -199,6 +199,18 @@ typedef void prism_band_dots_fn(float *before, float *inside, float *after, cons
  * infinity: then a choice by mass takes every block, and attention finds what is not finite. */
 typedef void prism_softmax_q30_fn(uint32_t *p, const float *x, size_t n);
 
+/* The largest product of each of 16 sketched queries with the keys of a block (src/attention/sketch.h), in integers: exact, the same at every
+ * level. best[i] = max over keys j <= seen + i of the sum over c < n of q[c / 4][i][c % 4] * keys[c / 4][j][c % 4]. */
+#define PRISM_SKETCH_ROWS 16
+struct prism_sketch_tile {
+    int32_t *best;         /* [16] */
+    const int8_t *q;       /* [n / 4][16][4] */
+    const uint8_t *keys;   /* [n / 4][block][4] */
+    size_t n;              /* coordinates: a multiple of 16, 16..PRISM_MAX_HEAD_DIM */
+    size_t block, seen;    /* block: a multiple of 32 */
+};
+typedef void prism_sketch_tile_fn(const struct prism_sketch_tile *t);
+
 /* ---- what the processor can do at most ---- */
 
 enum prism_peak_kind { PRISM_PEAK_F32, PRISM_PEAK_I8, PRISM_PEAK_I16, PRISM_PEAK_BF16, PRISM_N_PEAKS };
@@ -237,6 +249,7 @@ struct prism_kernels {
 
     prism_band_dots_fn *band_dots;
     prism_softmax_q30_fn *softmax_q30;
+    prism_sketch_tile_fn *sketch_tile;
 
     prism_peak_fn *peak[PRISM_N_PEAKS];                /* NULL where the level has no instruction for it; fp32 always */
 };

@@ -10,6 +10,7 @@ static const struct {
     const char *name, *about;
     int (*run)(int argc, char **argv);
 } commands[] = {
+    { "answers", "answers inside documents that dense attention and selectors get right", bench_answers },
     { "attn", "attention of one layer for several lengths and selectors, against dense attention", bench_attn },
     { "chart", "draws the table that `make paper` writes", bench_chart },
     { "kernels", "every kernel at every level that runs here, against the peak of its instruction", bench_kernels },

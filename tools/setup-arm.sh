@@ -5,7 +5,8 @@
 set -eu
 
 dir=${1:?usage: setup-arm.sh DIR}
-arm_packages="libcmocka0 libcmocka-dev libsleef3 libsleef-dev libhwloc15 libhwloc-dev libudev1 libpcre2-8-0 libpcre2-dev"
+arm_packages="libcmocka0 libcmocka-dev libsleef3 libsleef-dev libhwloc15 libhwloc-dev libudev1 libpcre2-8-0 libpcre2-dev
+    liblapack3 liblapack-dev libblas3 libgfortran5"
 fail() { echo "make check-arm: $*" >&2; exit 1; }
 
 missing=
@@ -15,7 +16,7 @@ command -v qemu-aarch64 >/dev/null || missing="$missing qemu-user"
 # shellcheck disable=SC2086
 [ -z "$missing" ] || "$(dirname "$0")/apt-install.sh" "make check-arm" $missing
 
-[ ! -e "$dir/complete" ] || exit 0
+[ "$(cat "$dir/complete" 2>/dev/null)" != "$arm_packages" ] || exit 0
 if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
     fail "needs apt-get and dpkg to fetch (arm64) $arm_packages"
 fi
@@ -40,4 +41,4 @@ for deb in "$dir"/deb/*.deb; do
     dpkg -x "$deb" "$dir"
 done
 rm -rf "$dir/deb" "$dir/apt"
-touch "$dir/complete"
+echo "$arm_packages" >"$dir/complete"

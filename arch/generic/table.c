@@ -54,6 +54,7 @@ const struct prism_kernels prism_kernels_generic = {
 
     .band_dots = prism_band_dots_generic,
     .softmax_q30 = prism_softmax_q30_generic,
+    .sketch_tile = prism_sketch_tile_generic,
 
     .peak = { [PRISM_PEAK_F32] = prism_peak_f32_generic },
 };

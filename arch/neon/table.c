@@ -56,6 +56,7 @@ const struct prism_kernels prism_kernels_neon = {
 
     .band_dots = prism_band_dots_neon,
     .softmax_q30 = prism_softmax_q30_neon,
+    .sketch_tile = prism_sketch_tile_generic,
 
     .peak = { [PRISM_PEAK_F32] = prism_peak_f32_neon },
 };

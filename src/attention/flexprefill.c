@@ -193,4 +193,4 @@ static bool select_flexprefill(const struct prism_select_call *c)
     return true;
 }
 
-const struct prism_selector prism_selector_flexprefill = { "flexprefill", true, shared_bytes, thread_bytes, select_flexprefill };
+const struct prism_selector prism_selector_flexprefill = { "flexprefill", true, false, shared_bytes, thread_bytes, select_flexprefill };

@@ -200,5 +200,5 @@ static bool run(const struct prism_select_call *c, bool one_band)
 static bool select_prism(const struct prism_select_call *c) { return run(c, false); }
 static bool select_meanpool(const struct prism_select_call *c) { return run(c, true); }
 
-const struct prism_selector prism_selector_prism = { "prism", true, shared_bytes, thread_bytes, select_prism };
-const struct prism_selector prism_selector_meanpool = { "meanpool", true, shared_bytes, thread_bytes, select_meanpool };
+const struct prism_selector prism_selector_prism = { "prism", true, false, shared_bytes, thread_bytes, select_prism };
+const struct prism_selector prism_selector_meanpool = { "meanpool", true, false, shared_bytes, thread_bytes, select_meanpool };

@@ -4,7 +4,7 @@
 #include "src/attention/selectors.h"
 
 const struct prism_selector *const prism_selectors[] = {
-    &prism_selector_prism,          &prism_selector_meanpool,    &prism_selector_streaming,
+    &prism_selector_prism, &prism_selector_rows,          &prism_selector_meanpool,    &prism_selector_streaming,
     &prism_selector_vertical_slash, &prism_selector_flexprefill, &prism_selector_xattention,
 };
 const size_t prism_n_selectors = sizeof prism_selectors / sizeof *prism_selectors;

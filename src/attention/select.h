@@ -37,6 +37,7 @@ struct prism_select_params {
     uint32_t min_budget;           /* flexprefill: tokens */
     uint32_t stride;               /* xattention: S */
     double threshold;              /* xattention */
+    double row_mass;               /* prism-rows: t */
 };
 
 struct prism_select_call {
@@ -61,6 +62,8 @@ struct prism_select_call {
     size_t kv_head_bytes;
     enum prism_kv_format format;
 
+    struct prism_sketch *sketch;           /* of the layer, for a selector that keeps one */
+
     uint8_t *shared;                       /* scratch of selector.shared_bytes */
     uint8_t *scratch;                      /* per thread, scratch_bytes apart, at least selector.thread_bytes */
     size_t scratch_bytes;
@@ -75,6 +78,7 @@ void prism_band_energy(float part[3], const float *x, size_t d, const struct pri
 struct prism_selector {
     const char *name;
     bool pooled;                           /* needs q_mean and k_mean */
+    bool sketched;                         /* keeps a struct prism_sketch for each layer */
     size_t (*shared_bytes)(const struct prism_select_call *c);
     size_t (*thread_bytes)(const struct prism_select_call *c);
     bool (*select)(const struct prism_select_call *c); /* false: the runner wanted to stop */

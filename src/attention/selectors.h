@@ -6,6 +6,7 @@
 #include "src/base/redzone.h"
 
 extern const struct prism_selector prism_selector_prism, prism_selector_meanpool; /* prism.c */
+extern const struct prism_selector prism_selector_rows;                           /* prism_rows.c */
 extern const struct prism_selector prism_selector_streaming;                      /* streaming.c */
 extern const struct prism_selector prism_selector_vertical_slash;                 /* vertical_slash.c */
 extern const struct prism_selector prism_selector_flexprefill;                    /* flexprefill.c */

@@ -32,4 +32,4 @@ static bool select_streaming(const struct prism_select_call *c)
     return true;
 }
 
-const struct prism_selector prism_selector_streaming = { "streaming", false, no_bytes, no_bytes, select_streaming };
+const struct prism_selector prism_selector_streaming = { "streaming", false, false, no_bytes, no_bytes, select_streaming };

@@ -69,4 +69,4 @@ static bool select_vertical_slash(const struct prism_select_call *c)
     return c->runner.run(c->runner.self, c->n_head, (double)LAST * (double)c->d * (double)c->kv_len, head_job, &w);
 }
 
-const struct prism_selector prism_selector_vertical_slash = { "vertical-slash", false, shared_bytes, thread_bytes, select_vertical_slash };
+const struct prism_selector prism_selector_vertical_slash = { "vertical-slash", false, false, shared_bytes, thread_bytes, select_vertical_slash };

@@ -132,4 +132,4 @@ static bool select_xattention(const struct prism_select_call *c)
     return true;
 }
 
-const struct prism_selector prism_selector_xattention = { "xattention", false, shared_bytes, thread_bytes, select_xattention };
+const struct prism_selector prism_selector_xattention = { "xattention", false, false, shared_bytes, thread_bytes, select_xattention };

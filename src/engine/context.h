@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "src/attention/select.h"
+#include "src/attention/sketch.h"
 #include "src/base/arena.h"
 #include "src/kernels.h"
 #include "src/model/model.h"
@@ -37,6 +38,7 @@ struct prism_selection {
     float *k_sum_open;              /* [n_layer][n_head_kv][head_dim]: those of the open block when the call began */
     float *q_energy;                /* [n_layer][n_head][max_blocks][3] */
     uint8_t *q_full;                /* [max_blocks] */
+    struct prism_sketch *sketch;    /* [n_layer] of a selector that keeps one */
     float *q_mean, *k_mean;         /* [n_head][n_rows][head_dim], [n_head_kv][n_blocks][head_dim] of the layer; q: sums, then means */
     uint64_t *bits;
     uint32_t *order;

@@ -34,6 +34,14 @@ void prism_selection_layout(struct prism_context *c, struct prism_arena *a)
 
     if (!s->selector)
         return;
+    if (s->selector->sketched) {
+        s->sketch = prism_arena_take(a, layers, sizeof *s->sketch);
+        for (uint64_t l = 0; l < layers; l++) {
+            struct prism_sketch one = prism_sketch_layout(&call, n, a);
+            if (a->base)
+                s->sketch[l] = one;
+        }
+    }
     s->dim_order = prism_arena_take(a, d, sizeof *s->dim_order);
     s->k_sum = prism_arena_take(a, layers * hp->n_head_kv, n * d * sizeof(float));
     s->k_sum_open = prism_arena_take(a, layers * hp->n_head_kv, d * sizeof(float));
@@ -318,6 +326,7 @@ bool prism_selection_run(struct prism_context *c, size_t layer, struct prism_spa
     call.q = c->q, call.k = prism_kv_at(c, c->k_cache, layer, 0, 0);
     call.shared = s->shared, call.scratch = c->thread_scratch, call.scratch_bytes = c->thread_bytes;
     call.mask = mask, call.mass = s->mass;
+    call.sketch = s->sketch ? &s->sketch[layer] : NULL;
     if ((s->selector->pooled && !prism_context_run(c, PRISM_PHASE_SELECT, hp->n_head + hp->n_head_kv, 0, mean_job, &j)) ||
         !prism_select(s->selector, &call))
         return false;

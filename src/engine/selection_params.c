@@ -58,6 +58,7 @@ static enum prism_status check_ranges(const struct prism_attention_params *g, st
 {
     const struct { const char *name; float given; } shares[] = {
         { "p_high", g->p_high }, { "p_low", g->p_low }, { "gamma", g->gamma }, { "tau", g->tau }, { "threshold", g->threshold },
+        { "row_mass", g->row_mass },
     };
     const struct { const char *name; uint32_t given; } counts[] = {
         { "min_tokens", g->min_tokens }, { "sink", g->sink }, { "window", g->window }, { "vertical", g->vertical }, { "slash", g->slash },
@@ -97,7 +98,7 @@ enum prism_status prism_selection_set_up(struct prism_context *c, const struct p
         .sink = g->sink ? g->sink : 128, .window = g->window ? g->window : 2048,
         .vertical = g->vertical ? g->vertical : 1000, .slash = g->slash ? g->slash : 6096,
         .gamma = (double)gamma, .tau = g->tau != 0 ? (double)g->tau : 0.1, .min_budget = g->min_budget,
-        .stride = g->stride ? g->stride : 8, .threshold = (double)threshold,
+        .stride = g->stride ? g->stride : 8, .threshold = (double)threshold, .row_mass = g->row_mass != 0 ? (double)g->row_mass : 0.1,
     };
     if (c->plan.block % s->params.stride)
         return prism_fail(err, PRISM_E_ARG, "xattention stride: expected a divisor of the block %u, found %u", c->plan.block, g->stride);

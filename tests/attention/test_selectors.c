@@ -137,6 +137,23 @@ static void scratch_stays_modest_for_long_prompts(void **state)
     }
 }
 
+/* What is planned for the longest prompt is enough for every shorter one. */
+static void scratch_grows_with_the_prompt(void **state)
+{
+    (void)state;
+    struct prism_select_params params = { .stride = 8 };
+    for (size_t s = 0; s < prism_n_selectors; s++) {
+        size_t thread = 0, shared = 0;
+        for (size_t n = 17; n < 20000; n += 17) {
+            struct prism_select_call call = { .kernels = prism_kernels_by_level[PRISM_LEVEL_GENERIC], .params = &params, .n_head = 4,
+                                              .n_head_kv = 2, .d = 128, .block = 64, .n_tokens = n, .kv_len = n };
+            if (prism_selectors[s]->thread_bytes(&call) < thread || prism_selectors[s]->shared_bytes(&call) < shared)
+                fail_msg("%s: less scratch for %zu tokens than for fewer", prism_selectors[s]->name, n);
+            thread = prism_selectors[s]->thread_bytes(&call), shared = prism_selectors[s]->shared_bytes(&call);
+        }
+    }
+}
+
 /* ---- against the definitions ---- */
 
 /* Rows that were compared and rows left out, of all tests since the last reset. */
@@ -297,12 +314,71 @@ static void rows_of_streaming_and_xattention_do_not_depend_on_the_calls(void **s
     }
 }
 
+/* ---- prism-rows: against products of all queries and keys ---- */
+
+/* The largest part of a row of query block u that block v has, by the best keys of each block, in double. */
+static double neediest(const struct select_case *c, struct range r, size_t h, size_t u, size_t v)
+{
+    size_t kv = h / (c->n_head / c->n_head_kv), end = (u + 1) * c->block < r.to ? (u + 1) * c->block : r.to;
+    double most = 0;
+
+    for (size_t t = u * c->block > r.from ? u * c->block : r.from; t < end; t++) {
+        double sum = 0, of_v = 0;
+        for (size_t w = 0; w <= u; w++) {
+            double best = -INFINITY;
+            for (size_t j = w * c->block; j < (w + 1) * c->block && j <= t; j++) {
+                double dot = 0;
+                for (size_t i = 0; i < c->d; i++)
+                    dot += (double)c->q[(t * c->n_head + h) * c->d + i] * (double)c->k[(kv * c->n_tokens + j) * c->d + i];
+                best = dot > best ? dot : best;
+            }
+            sum += exp(best * (double)c->scale);
+            of_v = w == v ? exp(best * (double)c->scale) : of_v;
+        }
+        most = of_v / sum > most ? of_v / sum : most;
+    }
+    return most;
+}
+
+static size_t n_needed, n_missed, n_others, n_left;
+
+static void check_rows(struct select_case *c, struct range r)
+{
+    if (c->kernels->level == PRISM_LEVEL_GENERIC || r.to - r.from < 400)
+        return;
+    c->params.row_mass = 0.1, c->scale *= 3.0f / 16;
+    for (size_t i = 0; i < c->n_tokens * c->n_head * c->d; i++)
+        c->q[i] *= 16; /* so that a forgotten scale is seen */
+    assert_true(select_case_run(c, select_case_find("prism-rows"), r.from, r.to, 2));
+    for (size_t h = 0; h < c->n_head; h++)
+        for (size_t u = c->mask.first; u < c->mask.first + c->mask.n_rows; u += 3)
+            for (size_t v = 1; v < u; v++) {
+                double p = neediest(c, r, h, u, v);
+                bool chosen = select_case_bit(c, h, u, v);
+                n_needed += p >= 0.25, n_missed += p >= 0.25 && !chosen;
+                n_others += p < 0.25, n_left += p < 0.25 && !chosen;
+            }
+}
+
+/* The sketch's logits are off by half a unit (one deviation) at most, by design: a factor of 2.5 for what is needed. */
+static void prism_rows_serves_the_neediest_row(void **state)
+{
+    (void)state;
+    n_needed = n_missed = n_others = n_left = 0;
+    all_cases(check_rows);
+
+    if (n_needed < 500 || n_missed * 100 > n_needed || n_left * 10 < n_others)
+        fail_msg("%zu of %zu needed blocks missed, %zu of %zu others left out", n_missed, n_needed, n_left, n_others);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(masks_are_causal_and_the_same_for_any_number_of_threads),
         cmocka_unit_test(a_runner_that_stops_ends_the_selection),
         cmocka_unit_test(scratch_stays_modest_for_long_prompts),
+        cmocka_unit_test(scratch_grows_with_the_prompt),
+        cmocka_unit_test(prism_rows_serves_the_neediest_row),
         cmocka_unit_test(streaming_is_exact),
         cmocka_unit_test(vertical_slash_is_as_defined),
         cmocka_unit_test(flexprefill_is_as_defined),

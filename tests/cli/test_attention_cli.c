@@ -52,7 +52,7 @@ static const struct flag_case {
     } bad[6];
 } flag_cases[] = {
     { "--attn", "prism", "meanpool",
-      { { "zzz", "--attn zzz: expected one of: auto dense prism meanpool streaming vertical-slash flexprefill xattention\n" },
+      { { "zzz", "--attn zzz: expected one of: auto dense prism prism-rows meanpool streaming vertical-slash flexprefill xattention\n" },
         { "", "--attn : expected one of: auto dense prism" }, { "Prism", "expected one of" } } },
     { "--prism-block", "prism", "128",
       { { "48", "expected 32, 64, 128 or 256, found 48\n" }, { "16", "--prism-block 16: expected a whole number from 32 to 256\n" },
@@ -83,6 +83,7 @@ static const struct flag_case {
     { "--flex-min-budget", "flexprefill", "512", { { "-1", "--flex-min-budget -1: expected" } } },
     { "--xattn-stride", "xattention", "16",
       { { "3", "stride: expected a divisor of the block 64, found 3\n" }, { "1", "--xattn-stride 1: expected" } } },
+    { "--prism-t", "prism-rows", "0.2", { { "1.5", "--prism-t 1.5: expected" }, { "0", "--prism-t 0: expected" } } },
     { "--xattn-threshold", "xattention", "0.8", { { "1.5", "--xattn-threshold 1.5: expected" }, { "0", "--xattn-threshold 0: expected" } } },
 };
 

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "src/attention/sketch.h"
 #include "src/base/size.h"
 #include "tests/support/kernel_test.h"
 
@@ -36,6 +37,7 @@ void select_case_open(struct select_case *c, uint32_t seed)
     c->params = (struct prism_select_params){
         .p_high = 0.9, .p_low = 0.9, .bands = { 2 * (c->n_rot / 4), 2 * (c->n_rot / 8) }, .energy = PRISM_ENERGY_GLOBAL, .sink = 128,
         .window = 2048, .vertical = 1000, .slash = 6096, .gamma = 0.95, .tau = 0.1, .min_budget = 0, .stride = 8, .threshold = 0.9,
+        .row_mass = 0.1,
     };
     c->q = allocate(c->n_tokens * c->n_head * c->d, sizeof *c->q);
     c->k = allocate(c->n_tokens * c->n_head_kv * c->d, sizeof *c->k);
@@ -53,7 +55,7 @@ void select_case_open(struct select_case *c, uint32_t seed)
 
 void select_case_free(struct select_case *c)
 {
-    void *owned[] = { c->q, c->k, c->cache, c->q_mean, c->k_mean, c->q_energy, c->q_full, c->bits, c->mass };
+    void *owned[] = { c->q, c->k, c->cache, c->q_mean, c->k_mean, c->q_energy, c->q_full, c->bits, c->mass, c->sketch, c->sketch_memory };
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
     *c = (struct select_case){ 0 };
@@ -137,6 +139,28 @@ static void check_canary(const uint8_t *end)
 
 static size_t round_64(size_t n) { return (n + 63) / 64 * 64; }
 
+/* Kept from run to run, as the engine does. */
+static struct prism_sketch *sketch(struct select_case *c, const struct prism_select_call *call)
+{
+    struct prism_arena plan = { 0 }, memory = { 0 };
+    size_t n = blocks(c, c->n_tokens);
+
+    if (c->sketch && c->sketch_kernels == c->kernels)
+        return c->sketch;
+    free(c->sketch);
+    free(c->sketch_memory);
+    prism_sketch_layout(call, n, &plan);
+    c->sketch = allocate(1, sizeof *c->sketch);
+    memory.base = c->sketch_memory = aligned_alloc(64, round_64(plan.used));
+    memory.capacity = round_64(plan.used);
+    if (!memory.base)
+        fail_msg("out of memory");
+    memset(memory.base, 0, memory.capacity);
+    *c->sketch = prism_sketch_layout(call, n, &memory);
+    c->sketch_kernels = c->kernels;
+    return c->sketch;
+}
+
 bool select_case_run(struct select_case *c, const struct prism_selector *s, size_t from, size_t to, size_t n_threads)
 {
     size_t n = blocks(c, to), first = from / c->block;
@@ -146,6 +170,7 @@ bool select_case_run(struct select_case *c, const struct prism_selector *s, size
         .q_energy = c->q_energy, .energy_blocks = blocks(c, c->n_tokens), .q_full = c->q_full, .q = c->q + from * c->n_head * c->d,
         .k = c->cache, .kv_head_bytes = c->n_tokens * c->d * element(c->format), .format = c->format, .mask = &c->mask, .mass = c->mass,
     };
+    call.sketch = s->sketched ? sketch(c, &call) : NULL;
     size_t shared = round_64(s->shared_bytes(&call)), thread = round_64(s->thread_bytes(&call));
 
     pool_all(c, from, to);

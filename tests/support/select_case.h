@@ -31,6 +31,9 @@ struct select_case {
     uint64_t *bits;
     uint8_t *cache, *q_full;
     float *q_energy;
+    struct prism_sketch *sketch;
+    uint8_t *sketch_memory;
+    const struct prism_kernels *sketch_kernels;
     size_t phase, n_threads;
 };
 

@@ -32,6 +32,8 @@ const struct cli_option attention_rows[] = {
       .help = "layers with dense attention: 0,1,5-7" },
     { .kind = CLI_INT, .names = "--prism-dense-tail", .arg = "N", .offset = AT(dense_tail), .min = 0, .max = 1 << 30, .initial = "one block",
       .help = "last tokens of a prompt that attend to everything" },
+    { .kind = CLI_REAL, .names = "--prism-t", .arg = "T", .offset = AT(row_mass), .min = 1e-6, .max = 1, .initial = "0.1",
+      .help = "prism-rows: part of a row's attention that makes it need a block" },
     { .kind = CLI_INT, .names = "--prism-min-tokens", .arg = "N", .offset = AT(min_tokens), .min = 1, .max = 1 << 30, .initial = "8192 with auto",
       .help = "shorter prompts are dense" },
     { .kind = CLI_INT, .names = "--stream-sink", .arg = "N", .offset = AT(sink), .min = 1, .max = 1 << 30, .initial = "128",
@@ -96,7 +98,7 @@ int attention_params(const struct attention_options *o, struct prism_attention_p
         .dense_tail = o->dense_tail == 0 ? PRISM_NO_TAIL : o->dense_tail < 0 ? 0 : (uint32_t)o->dense_tail,
         .min_tokens = (uint32_t)o->min_tokens, .sink = (uint32_t)o->sink, .window = (uint32_t)o->window,
         .vertical = (uint32_t)o->vertical, .slash = (uint32_t)o->slash, .min_budget = (uint32_t)o->min_budget,
-        .stride = (uint32_t)o->stride, .gamma = (float)o->gamma, .tau = (float)o->tau, .threshold = (float)o->threshold,
+        .stride = (uint32_t)o->stride, .gamma = (float)o->gamma, .tau = (float)o->tau, .threshold = (float)o->threshold, .row_mass = (float)o->row_mass,
     };
     return o->dense_layers ? parse_layers(o->dense_layers, a->dense_layers) : PROCESS_OK;
 }

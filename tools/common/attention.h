@@ -16,7 +16,7 @@ struct attention_options {
     int64_t dense_tail;              /* -1: default; the field to set in an options struct's defaults */
     int64_t min_tokens;
     int64_t sink, window, vertical, slash, min_budget, stride;
-    double gamma, tau, threshold;
+    double gamma, tau, threshold, row_mass;
 };
 
 extern const struct cli_option attention_rows[]; /* all but the selector, for a CLI_ROWS row */

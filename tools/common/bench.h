@@ -6,6 +6,7 @@
 /* llama-bench's tests and output; argv as main has it. commands: the lines of --help about the subcommands. */
 int bench_llama(int argc, char **argv, const char *commands);
 
+int bench_answers(int argc, char **argv); /* answers inside documents that selectors keep */
 int bench_attn(int argc, char **argv);  /* attention of one layer, by length and selector */
 int bench_chart(int argc, char **argv); /* the table of tools/paper.sh as a picture */
 int bench_kernels(int argc, char **argv); /* every kernel at every level */

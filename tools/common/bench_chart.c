@@ -155,8 +155,8 @@ static int draw(const struct options *opt, const struct table *t)
         speed[n_speed++] = (struct chart_series){ "the paper: H100, Llama-3.1-8B, block 128, p 0.95", true, t->paper.n, t->paper.x,
                                                   t->paper.speedup };
     return chart_write(opt->output, &(struct chart_page){ opt->title, 2, (const struct chart[]){
-        { "Speedup over dense attention", 1, n_speed, speed },
-        { "Perplexity minus that of dense attention", 0, n, quality },
+        { .title = "Speedup over dense attention", .level = 1, .n_series = n_speed, .series = speed },
+        { .title = "Perplexity minus that of dense attention", .level = 0, .n_series = n, .series = quality },
     } });
 }
 

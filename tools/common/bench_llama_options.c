@@ -34,7 +34,7 @@ static const struct cli_option rows[] = {
     { .kind = CLI_EACH, .names = "-ctv, --cache-type-v", .arg = "TYPE", .offset = LIST(BENCH_TYPE_V), .take = bench_take_words,
       .choices = "auto f16 bf16 f32", .initial = "auto", .help = "type of cached values, which is that of keys" },
     { .kind = CLI_EACH, .names = "--attn", .arg = "NAME", .offset = LIST(BENCH_ATTN), .take = bench_take_texts, .initial = "auto",
-      .help = "auto, dense, prism, meanpool, streaming,\nvertical-slash, flexprefill, xattention" },
+      .help = "auto, dense, prism, prism-rows, meanpool, streaming,\nvertical-slash, flexprefill, xattention" },
     { .kind = CLI_EACH, .names = "--cpu-level", .arg = "NAME", .offset = LIST(BENCH_CPU_LEVEL), .take = bench_take_texts, .initial = "auto",
       .help = "kernels to use: generic, avx2, ...; an unknown name\nlists them; auto: the best of this machine" },
     { .kind = CLI_EACH, .names = "--compute", .arg = "auto|f32", .offset = LIST(BENCH_COMPUTE), .take = bench_take_words,

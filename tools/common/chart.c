@@ -81,10 +81,11 @@ static void draw_text(struct canvas *c, int x, int y, enum canvas_align align, c
 /* Values to pixels. */
 struct frame {
     double x0, y0, width, height;     /* pixels */
-    double from, to, low, high, step; /* log2 of lengths; values, and the distance of grid lines */
+    double from, to, low, high, step; /* x, log2 of it for lengths; values, and the distance of grid lines */
+    bool linear;
 };
 
-static double x_of(const struct frame *f, double length) { return f->x0 + f->width * (log2(length) - f->from) / (f->to - f->from); }
+static double x_of(const struct frame *f, double x) { return f->x0 + f->width * ((f->linear ? x : log2(x)) - f->from) / (f->to - f->from); }
 
 static double y_of(const struct frame *f, double value) { return f->y0 + f->height * (f->high - value) / (f->high - f->low); }
 
@@ -99,18 +100,20 @@ static double nice_step(double span)
 static struct frame fit(int x, int y, const struct chart *chart)
 {
     struct frame f = { x + LEFT, y + TOP, CHART_WIDTH - LEFT - RIGHT, CHART_HEIGHT - TOP - BOTTOM, INFINITY, -INFINITY,
-                       chart->level, chart->level, 0 };
+                       chart->level, chart->level, 0, chart->x_label };
 
     for (size_t s = 0; s < chart->n_series; s++)
         for (size_t i = 0; i < chart->series[s].n; i++) {
             if (isnan(chart->series[s].y[i]))
                 continue;
-            f.from = fmin(f.from, log2(chart->series[s].x[i]));
-            f.to = fmax(f.to, log2(chart->series[s].x[i]));
+            double at = f.linear ? chart->series[s].x[i] : log2(chart->series[s].x[i]);
+            f.from = fmin(f.from, at);
+            f.to = fmax(f.to, at);
             f.low = fmin(f.low, chart->series[s].y[i]);
             f.high = fmax(f.high, chart->series[s].y[i]);
         }
-    f.from -= 0.15, f.to += 0.15;
+    double air = f.linear ? fmax(0.02 * fabs(f.to), 0.05 * (f.to - f.from)) : 0.15;
+    f.from -= air, f.to += air;
     f.step = nice_step(f.high > f.low ? f.high - f.low : 1);
     f.low = f.step * floor(f.low / f.step - 0.25);
     f.high = f.step * ceil(f.high / f.step + 0.25);
@@ -132,18 +135,27 @@ static void draw_y_axis(struct canvas *c, const struct frame *f, double level)
     }
 }
 
-static void draw_x_axis(struct canvas *c, const struct frame *f)
+static void draw_x_tick(struct canvas *c, const struct frame *f, double x, const char *label)
 {
-    int bottom = (int)(f->y0 + f->height);
+    int at = (int)lround(x_of(f, x));
+    canvas_fill(c, at, (int)f->y0, 1, (int)f->height + 6, GRID);
+    draw_text(c, at, (int)(f->y0 + f->height) + 12, CANVAS_CENTER, label);
+}
+
+static void draw_x_axis(struct canvas *c, const struct frame *f, const char *name)
+{
+    double step = nice_step(f->to - f->from);
     char label[32];
 
-    for (double power = ceil(f->from); power <= f->to; power++) {
-        int x = (int)lround(x_of(f, exp2(power)));
-        canvas_fill(c, x, (int)f->y0, 1, (int)f->height + 6, GRID);
+    for (double power = ceil(f->from); !f->linear && power <= f->to; power++) {
         snprintf(label, sizeof label, power >= 10 ? "%.0fK" : "%.0f", exp2(power >= 10 ? power - 10 : power));
-        draw_text(c, x, bottom + 12, CANVAS_CENTER, label);
+        draw_x_tick(c, f, exp2(power), label);
     }
-    draw_text(c, (int)(f->x0 + f->width / 2), bottom + 12 + LINE_HEIGHT, CANVAS_CENTER, "tokens");
+    for (long i = (long)ceil(f->from / step); f->linear && (double)i * step <= f->to; i++) {
+        snprintf(label, sizeof label, "%.*f", (int)fmax(0, -floor(log10(step) + 1e-9)), (double)i * step);
+        draw_x_tick(c, f, (double)i * step, label);
+    }
+    draw_text(c, (int)(f->x0 + f->width / 2), (int)(f->y0 + f->height) + 12 + LINE_HEIGHT, CANVAS_CENTER, name);
 }
 
 /* ---- the whole ---- */
@@ -155,7 +167,7 @@ static void draw_chart(struct canvas *c, int x, int y, const struct chart *chart
     draw_text(c, x + LEFT, y + 8, CANVAS_LEFT, chart->title);
     if (f.from > f.to)
         return; /* no value at all */
-    draw_x_axis(c, &f);
+    draw_x_axis(c, &f, chart->x_label ? chart->x_label : "tokens");
     draw_y_axis(c, &f, chart->level);
     for (size_t i = chart->n_series; i-- > 0;) { /* the first lies on top */
         const struct chart_series *s = &chart->series[i];

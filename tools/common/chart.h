@@ -1,4 +1,4 @@
-/* chart.h - line charts of values against a length in tokens, side by side in one PNG file. */
+/* chart.h - line charts of values against a length in tokens or another number, side by side in one PNG file. */
 #ifndef PRISM_TOOLS_CHART_H
 #define PRISM_TOOLS_CHART_H
 
@@ -16,6 +16,7 @@ struct chart_series {
 
 struct chart {
     const char *title;
+    const char *x_label; /* NULL: tokens, on a logarithmic axis; otherwise what x counts, on a linear one */
     double level;        /* a value that gets a line of its own: that of "no difference" */
     size_t n_series;     /* at most CHART_MAX_SERIES; series i has colour i in every chart of a page */
     const struct chart_series *series;

@@ -32,7 +32,7 @@ const struct cli_option engine_rows[] = {
     { .kind = CLI_FLAG, .names = "--check-tensors", .offset = AT(check_tensors), .help = "look for NaN and infinities in the weights" },
     { .kind = CLI_HEADING, .help = "Attention while prefilling" },
     { .kind = CLI_TEXT, .names = "--attn", .arg = "NAME", .offset = AT(attention.selector),
-      .help = "auto, dense, or what selects key blocks in prefill:\nprism, meanpool, streaming, vertical-slash, flexprefill,\nxattention; an unknown name lists them" },
+      .help = "auto, dense, or what selects key blocks in prefill:\nprism, prism-rows, meanpool, streaming, vertical-slash,\nflexprefill, xattention; an unknown name lists them" },
     { .kind = CLI_ROWS, .rows = attention_rows, .offset = AT(attention) },
     { 0 },
 };

@@ -1,0 +1,84 @@
+/* sketch.c - sketched queries against the keys of a block by pmaddwd: see struct prism_sketch_tile.
+ *
+ * The bytes of a key at even and at odd places become words, each once for four rows; pmaddubsw would saturate. Four rows times 16 keys at a time,
+ * a key in each lane. */
+#include <assert.h>
+#include <string.h>
+
+#include "arch/avx2/avx2.h"
+#include "arch/avx2/vec.h"
+
+enum { ROWS = 4, LANES = 8, WORDS = PRISM_MAX_HEAD_DIM / 4 };
+
+/* A row's bytes as words: of each four the two at even places, then the two at odd ones. */
+struct row_words {
+    int16_t even[WORDS][2], odd[WORDS][2];
+};
+
+static void widen(struct row_words *w, const struct prism_sketch_tile *t, size_t row)
+{
+    for (size_t c = 0; c < t->n / 4; c++) {
+        const int8_t *q = t->q + (c * PRISM_SKETCH_ROWS + row) * 4;
+        w->even[c][0] = q[0], w->even[c][1] = q[2];
+        w->odd[c][0] = q[1], w->odd[c][1] = q[3];
+    }
+}
+
+PRISM_INLINE __m256i pair(const int16_t *words)
+{
+    int32_t v;
+    memcpy(&v, words, sizeof v);
+    return _mm256_set1_epi32(v);
+}
+
+/* best[r] = the largest sum so far of lane and row, for keys [first, first + 16). */
+PRISM_INLINE void add_keys(const struct prism_sketch_tile *t, const struct row_words *w, size_t row, size_t first, __m256i best[ROWS])
+{
+    const __m256i low = _mm256_set1_epi16(0xff);
+    __m256i sum[ROWS][2];
+
+    for (size_t r = 0; r < ROWS; r++)
+        sum[r][0] = sum[r][1] = _mm256_setzero_si256();
+    for (size_t c = 0; c < t->n / 4; c++) {
+        const uint8_t *keys = t->keys + (c * t->block + first) * 4;
+        for (size_t v = 0; v < 2; v++) {
+            const __m256i k = _mm256_loadu_si256((const __m256i *)(const void *)(keys + v * 32));
+            const __m256i even = _mm256_and_si256(k, low), odd = _mm256_srli_epi16(k, 8);
+            for (size_t r = 0; r < ROWS; r++) {
+                sum[r][v] = _mm256_add_epi32(sum[r][v], _mm256_madd_epi16(even, pair(w[r].even[c])));
+                sum[r][v] = _mm256_add_epi32(sum[r][v], _mm256_madd_epi16(odd, pair(w[r].odd[c])));
+            }
+        }
+    }
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (size_t r = 0; r < ROWS; r++)
+        for (size_t v = 0; v < 2; v++) { /* a key that is not seen does not count */
+            const __m256i seen = _mm256_set1_epi32((int)(t->seen + row + r) - (int)(first + v * LANES));
+            const __m256i unseen = _mm256_cmpgt_epi32(lane, seen);
+            best[r] = _mm256_max_epi32(best[r], _mm256_blendv_epi8(sum[r][v], _mm256_set1_epi32(INT32_MIN), unseen));
+        }
+}
+
+void prism_sketch_tile_avx2(const struct prism_sketch_tile *t)
+{
+    struct row_words w[ROWS];
+    int32_t lanes[LANES];
+
+    assert(t->n % 16 == 0 && t->n > 0 && t->n <= PRISM_MAX_HEAD_DIM && t->block % 32 == 0);
+    for (size_t row = 0; row < PRISM_SKETCH_ROWS; row += ROWS) {
+        __m256i best[ROWS];
+        for (size_t r = 0; r < ROWS; r++) {
+            widen(&w[r], t, row + r);
+            best[r] = _mm256_set1_epi32(INT32_MIN);
+        }
+        for (size_t first = 0; first < t->block; first += 2 * LANES)
+            add_keys(t, w, row, first, best);
+        for (size_t r = 0; r < ROWS; r++) {
+            _mm256_storeu_si256((__m256i *)(void *)lanes, best[r]);
+            int32_t most = lanes[0];
+            for (size_t i = 1; i < LANES; i++)
+                most = lanes[i] > most ? lanes[i] : most;
+            t->best[row + r] = most;
+        }
+    }
+}

@@ -1,0 +1,121 @@
+/* test_prism_rows.c - the selector "prism-rows" inside the engine: threads, all blocks, calls in pieces, cancel. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "prism/prism.h"
+#include "src/model/model.h"
+#include "tests/support/mask_trace.h"
+#include "tests/support/tiny_model.h"
+
+enum { N = 1000 };
+
+static struct prism_context_params rows_params(float t)
+{
+    struct prism_context_params p = trace_params(N);
+    p.attention.selector = "prism-rows", p.attention.row_mass = t;
+    return p;
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    static const uint32_t threads[] = { 2, 3, 7 };
+    prism_model *m = trace_load("models/gutenberg-llama-16m-q8_0.gguf");
+    int32_t *tokens = trace_tokens(m, N);
+    struct prism_context_params p = rows_params(0.3f);
+    struct trace *one = trace_call(m, &p, tokens, N);
+
+    assert_true(one->chosen[0][0] < one->causal[0][0]);
+    for (size_t i = 0; i < 3; i++) {
+        p.n_threads = threads[i];
+        struct trace *many = trace_call(m, &p, tokens, N);
+        assert_true(trace_same_masks(one, many));
+        assert_true(trace_same_logits(one, many, 0, N));
+        trace_free(many);
+    }
+    trace_free(one);
+    free(tokens);
+    prism_model_free(m);
+}
+
+/* A t that every block reaches is dense attention, bit for bit. */
+static void test_all_blocks(void **state)
+{
+    (void)state;
+    prism_model *m = trace_tiny_model("rows.gguf", 3);
+    int32_t *tokens = trace_tokens(m, N);
+    struct prism_context_params p = rows_params(1e-30f), dense = p;
+
+    dense.attention.selector = "dense";
+    struct trace *all = trace_call(m, &p, tokens, N), *d = trace_call(m, &dense, tokens, N);
+    assert_int_equal(all->chosen[0][0], all->causal[0][0]);
+    assert_true(trace_same_logits(all, d, 0, N));
+    trace_free(all);
+    trace_free(d);
+    free(tokens);
+    prism_model_free(m);
+}
+
+/* The first call makes the basis; whatever follows in pieces that end on the grid chooses what one call chooses. A call that was cancelled
+ * leaves nothing behind, be it the first. */
+static struct trace *in_pieces(const prism_model *m, const int32_t *tokens, const size_t *ends, size_t n, prism_progress_fn *stop)
+{
+    struct prism_context_params p = rows_params(0.2f);
+    struct trace *t = trace_new(m);
+    prism_context *c = trace_context(m, &p);
+    struct prism_error err;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t from = i ? ends[i - 1] : 0;
+        bool stopped = false;
+        struct prism_prefill_params cancel = { .progress = stop, .progress_user = &stopped };
+        if (stop)
+            assert_int_equal(prism_prefill(c, tokens + from + 5, N - from - 5, &cancel, &err), PRISM_E_CANCELLED);
+        trace_feed(c, t, tokens + from, ends[i] - from, true);
+    }
+    prism_context_free(c);
+    return t;
+}
+
+static int stop_later(void *user, const struct prism_progress *p)
+{
+    (void)user;
+    return p->done > p->total / 2;
+}
+
+static void test_pieces(void **state)
+{
+    (void)state;
+    prism_model *m = trace_tiny_model("rows.gguf", 3);
+    int32_t *tokens = trace_tokens(m, N);
+    struct trace *two = in_pieces(m, tokens, (const size_t[]){ 320, N }, 2, NULL);
+    struct trace *many = in_pieces(m, tokens, (const size_t[]){ 320, 384, 640, N }, 4, NULL);
+    struct trace *cancelled = in_pieces(m, tokens, (const size_t[]){ 320, N }, 2, stop_later);
+
+    for (size_t l = 0; l < m->hp.n_layer; l++)
+        for (size_t h = 0; h < m->hp.n_head; h++)
+            for (size_t u = 0; u * 32 < N; u++)
+                assert_memory_equal(many->row[l][h][u], two->row[l][h][u], sizeof two->row[l][h][u]);
+    assert_true(trace_same_masks(cancelled, two));
+    assert_true(trace_same_logits(cancelled, two, 0, N));
+    trace_free(two);
+    trace_free(many);
+    trace_free(cancelled);
+    free(tokens);
+    prism_model_free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_all_blocks),
+        cmocka_unit_test(test_pieces),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

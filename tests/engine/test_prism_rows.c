@@ -9,6 +9,7 @@
 
 #include "prism/prism.h"
 #include "src/model/model.h"
+#include "tests/support/engine_test.h"
 #include "tests/support/mask_trace.h"
 #include "tests/support/tiny_model.h"
 
@@ -25,7 +26,7 @@ static void test_threads(void **state)
 {
     (void)state;
     static const uint32_t threads[] = { 2, 3, 7 };
-    prism_model *m = trace_load("models/gutenberg-llama-16m-q8_0.gguf");
+    prism_model *m = load_model("models/gutenberg-llama-16m-q8_0.gguf");
     int32_t *tokens = trace_tokens(m, N);
     struct prism_context_params p = rows_params(0.3f);
     struct trace *one = trace_call(m, &p, tokens, N);
@@ -67,7 +68,7 @@ static struct trace *in_pieces(const prism_model *m, const int32_t *tokens, cons
 {
     struct prism_context_params p = rows_params(0.2f);
     struct trace *t = trace_new(m);
-    prism_context *c = trace_context(m, &p);
+    prism_context *c = make_context(m, &p);
     struct prism_error err;
 
     for (size_t i = 0; i < n; i++) {

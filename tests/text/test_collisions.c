@@ -94,7 +94,7 @@ static void keys_and_names(void **state)
 
 static struct prism_vocab *load(struct gb *file, struct prism_gguf **g)
 {
-    struct prism_vocab *v;
+    struct prism_vocab *v = NULL;
     struct prism_error err = { 0 };
     if (prism_gguf_open(gb_write(file, "collide.gguf"), (struct prism_log){ 0 }, g, &err) || prism_vocab_load(*g, 0, &v, &err))
         fail_msg("%s", err.text);

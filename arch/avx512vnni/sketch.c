@@ -38,7 +38,9 @@ FORCE_INLINE void add_rows(const struct prism_sketch_tile *t, size_t row, size_t
             __m512i x = four(q + r * 4);
             for (size_t v = 0; v < n; v++) {
                 sum[r][v] = _mm512_dpbusd_epi32(sum[r][v], k[v], x);
+#if !defined(PRISM_SIMDE)
                 __asm__("" : "+v"(sum[r][v])); /* else gcc 12 copies and spills the sums */
+#endif
             }
         }
     }

@@ -21,9 +21,10 @@ void prism_sketch_load_keys(const struct prism_select_call *c, float *x, size_t 
 
 /* Coordinates of n rows of x to y, [n][rank]. */
 static void map_rows(const struct prism_select_call *c, float *y, const float *x, size_t ldx, size_t n, const uint8_t *maps, size_t kv_head,
-                     uint8_t *panels)
+                     uint8_t *scratch)
 {
     const struct prism_linear *f = c->kernels->linear_f32;
+    uint8_t *panels = prism_carve(&scratch, div_up(c->block, f->mr), f->a_bytes(c->d));
     size_t r = c->sketch->rank[kv_head], have = min_size(r, c->d);
 
     for (size_t at = 0; at < n; at += f->mr)

@@ -21,17 +21,22 @@ PRISM_INLINE struct group load_group(const float *x)
     return (struct group){ _mm512_loadu_ps(x), _mm512_loadu_ps(x + 16) };
 }
 
-/* The larger of magnitudes, compared as integers: a NaN, which vmaxps drops when it is the first operand, is above infinity then (as SIMDe leaves
- * it its sign, unsigned ones). */
+/* The larger of magnitudes, compared as integers: a NaN, which vmaxps drops when it is the first operand, is above infinity then. */
 PRISM_INLINE __m512 larger(__m512 x, __m512 y)
 {
     return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_castps_si512(x), _mm512_castps_si512(y)));
 }
 
+/* Without the sign bit. SIMDe's _mm512_abs_ps leaves it to -0 and NaN. */
+PRISM_INLINE __m512 magnitude(__m512 x)
+{
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff)));
+}
+
 /* In whose lanes the largest magnitude of the group is found. */
 PRISM_INLINE __m512 magnitudes(struct group g)
 {
-    return larger(_mm512_abs_ps(g.x), _mm512_abs_ps(g.y));
+    return larger(magnitude(g.x), magnitude(g.y));
 }
 
 /* Lane i: the largest of the 16 lanes of v[i]; v is destroyed. Neighbours are interleaved and meet in one vector, four times. */

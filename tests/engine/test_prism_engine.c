@@ -20,7 +20,6 @@ enum { N = 1000 };
 
 static void check_threads(prism_model *m, uint32_t block, float p_band)
 {
-    static const uint32_t threads[] = { 2, 3, 7 };
     int32_t *tokens = trace_tokens(m, N);
     struct prism_context_params p = trace_params(N);
 
@@ -29,13 +28,7 @@ static void check_threads(prism_model *m, uint32_t block, float p_band)
     assert_true(one->chosen[0][0] < one->causal[0][0]);
     if (m->hp.n_embd <= 64) /* the forward pass in double is slow */
         trace_judge(one, m, &p, tokens, 0, N, N - p.attention.dense_tail);
-    for (size_t i = 0; i < 3; i++) {
-        p.n_threads = threads[i];
-        struct trace *many = trace_call(m, &p, tokens, N);
-        assert_true(trace_same_masks(one, many));
-        assert_true(trace_same_logits(one, many, 0, N));
-        trace_free(many);
-    }
+    trace_same_for_threads(one, m, &p, tokens, N);
     trace_free(one);
     free(tokens);
     prism_model_free(m);

@@ -25,20 +25,13 @@ static struct prism_context_params rows_params(float t)
 static void test_threads(void **state)
 {
     (void)state;
-    static const uint32_t threads[] = { 2, 3, 7 };
     prism_model *m = load_model("models/gutenberg-llama-16m-q8_0.gguf");
     int32_t *tokens = trace_tokens(m, N);
     struct prism_context_params p = rows_params(0.3f);
     struct trace *one = trace_call(m, &p, tokens, N);
 
     assert_true(one->chosen[0][0] < one->causal[0][0]);
-    for (size_t i = 0; i < 3; i++) {
-        p.n_threads = threads[i];
-        struct trace *many = trace_call(m, &p, tokens, N);
-        assert_true(trace_same_masks(one, many));
-        assert_true(trace_same_logits(one, many, 0, N));
-        trace_free(many);
-    }
+    trace_same_for_threads(one, m, &p, tokens, N);
     trace_free(one);
     free(tokens);
     prism_model_free(m);

@@ -138,3 +138,17 @@ struct trace *trace_call(const prism_model *m, const struct prism_context_params
     prism_context_free(c);
     return t;
 }
+
+void trace_same_for_threads(struct trace *one, const prism_model *m, const struct prism_context_params *p, const int32_t *tokens, size_t n)
+{
+    static const uint32_t threads[] = { 2, 3, 7 };
+    struct prism_context_params other = *p;
+
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+        other.n_threads = threads[i];
+        struct trace *many = trace_call(m, &other, tokens, n);
+        assert_true(trace_same_masks(one, many));
+        assert_true(trace_same_logits(one, many, 0, n));
+        trace_free(many);
+    }
+}

@@ -45,4 +45,7 @@ void trace_judge(const struct trace *t, const prism_model *m, const struct prism
 bool trace_same_masks(const struct trace *a, const struct trace *b);
 bool trace_same_logits(const struct trace *a, const struct trace *b, size_t from, size_t to); /* rows [from, to) */
 
+/* The same call with 2, 3 and 7 threads has the masks and the logits of `one`, which trace_call made with p. */
+void trace_same_for_threads(struct trace *one, const prism_model *m, const struct prism_context_params *p, const int32_t *tokens, size_t n);
+
 #endif

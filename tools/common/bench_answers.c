@@ -241,7 +241,6 @@ static int run_once(struct bench *b, struct subject *s, const struct answers_doc
 static int measure_length(struct bench *b, size_t index)
 {
     struct answers_result *results = b->results + index * b->n_subjects;
-    struct prism_error err = { 0 };
     size_t longest = 0;
     int status = PROCESS_OK;
 
@@ -256,8 +255,8 @@ static int measure_length(struct bench *b, size_t index)
         struct prism_context_params params;
         results[i] = (struct answers_result){ .subject = s->label, .length = b->lengths[index] };
         status = subject_params(b, s, (uint32_t)longest, &params);
-        if (status == PROCESS_OK && (prism_plan(b->model, &params, &s->plan, &err) || prism_context_create(b->model, &params, &s->ctx, &err)))
-            status = process_error("%s", err.text);
+        if (status == PROCESS_OK)
+            status = engine_open_context(b->model, &params, &s->plan, &s->ctx);
     }
     b->start_ms = process_now_ms();
     for (size_t d = 0; d < b->tasks.n_documents && status == PROCESS_OK; d++)

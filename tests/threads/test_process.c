@@ -80,7 +80,7 @@ static int in_child(int (*fn)(void *), void *arg)
 }
 
 /* Threads of this process, by the kernel's count. */
-static int threads_of_process(void)
+static int count_threads(void)
 {
     char line[256];
     int n = -1;
@@ -91,6 +91,14 @@ static int threads_of_process(void)
     if (f)
         fclose(f);
     return n;
+}
+
+/* Whether the process has n threads. The kernel counts one that has been joined for a moment longer. */
+static bool process_has(int n)
+{
+    for (int i = 0; i < 5000 && count_threads() > n; i++)
+        usleep(1000);
+    return count_threads() == n;
 }
 
 /* Each job waits for all: passes only when there are as many threads. */
@@ -120,6 +128,18 @@ static bool all_meet(struct prism_team *team, unsigned n)
 
 /* ---- fork ---- */
 
+/* To be called before a fork. AddressSanitizer's allocator, which a thread enters as it starts, does not survive a fork that
+ * finds a thread inside it; without it, threads may be at any point. */
+static bool ready_to_fork(struct prism_team *team)
+{
+#ifdef __SANITIZE_ADDRESS__
+    return all_meet(team, prism_team_size(team));
+#else
+    (void)team;
+    return true;
+#endif
+}
+
 static int free_only(void *team)
 {
     prism_team_free(team);
@@ -130,13 +150,13 @@ static int run_and_free(void *arg)
 {
     struct prism_team *team = arg;
 
-    if (wrong_jobs(team, 100) || !all_meet(team, 3) || prism_team_size(team) != 3 || threads_of_process() != 3)
+    if (wrong_jobs(team, 100) || !all_meet(team, 3) || prism_team_size(team) != 3 || !process_has(3))
         return 1;
     prism_team_free(team);
-    return threads_of_process() == 1 ? 0 : 2;
+    return process_has(1) ? 0 : 2;
 }
 
-static int fork_again(void *team) { return wrong_jobs(team, 10) ? 1 : in_child(run_and_free, team); }
+static int fork_again(void *team) { return wrong_jobs(team, 10) || !ready_to_fork(team) ? 1 : in_child(run_and_free, team); }
 
 static void team_crosses_a_fork(void **state)
 {
@@ -146,6 +166,7 @@ static void team_crosses_a_fork(void **state)
             struct prism_team *team = new_team(3, bind);
             if (used)
                 assert_int_equal(wrong_jobs(team, 100), 0);
+            assert_true(ready_to_fork(team));
             assert_int_equal(in_child(free_only, team), 0);
             assert_int_equal(in_child(run_and_free, team), 0);
             assert_int_equal(in_child(fork_again, team), 0);
@@ -341,7 +362,7 @@ static void names_signals_stacks(void **state)
     assert_int_equal(l.r.together, 3);
     for (int t = 1; t < 3; t++) {
         char name[16];
-        snprintf(name, sizeof name, "prism-%d", t);
+        snprintf(name, sizeof name, "prism-%d", t % 10);
         assert_string_equal(l.name[t], name);
         static const int ours[] = { SIGINT, SIGTERM, SIGHUP, SIGALRM, SIGCHLD, SIGUSR1, SIGUSR2, SIGPIPE, SIGPROF };
         for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
@@ -352,7 +373,7 @@ static void names_signals_stacks(void **state)
     }
     assert_string_not_equal(l.name[0], "prism-0");
     prism_team_free(team);
-    assert_int_equal(threads_of_process(), 1);
+    assert_true(process_has(1));
 }
 
 int main(void)

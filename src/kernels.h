@@ -211,7 +211,7 @@ struct prism_sketch_tile {
     float scale[PRISM_SKETCH_ROWS];                                 /* of a product, but for that of the block */
     float reach[PRISM_SKETCH_ROWS];                                 /* what the other coordinates may add, but for that of the block */
     float most[PRISM_SKETCH_ROWS], sum[PRISM_SKETCH_ROWS];          /* begin as -2^100, 0 */
-    float floor[PRISM_SKETCH_ROWS];                                 /* most + log2 sum + log_t, of the blocks up to the last finished one */
+    float floor[PRISM_SKETCH_ROWS];                                 /* most + log2 sum + log_t: renewed after every 8 blocks and at the end */
     float mass[PRISM_SKETCH_ROWS];                                  /* sum of the shares of the blocks that are needed */
 };
 

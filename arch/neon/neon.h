@@ -23,6 +23,9 @@ prism_from_16_fn prism_f16_to_f32_neon, prism_bf16_to_f32_neon;
 prism_attn_row_fn prism_attn_row_f32_neon;
 prism_band_dots_fn prism_band_dots_neon;
 prism_softmax_q30_fn prism_softmax_q30_neon;
+prism_sketch_pack_fn prism_sketch_pack_neon; /* sketch.c */
+prism_sketch_scan_fn prism_sketch_scan_neon;
+prism_sketch_needed_fn prism_sketch_needed_neon;
 prism_peak_fn prism_peak_f32_neon;
 
 /* c[row..][col..] = tile (or += with add), a [mr][nr] tile of a product whose rows and columns end at g->rows and g->cols. */

@@ -187,7 +187,7 @@ struct prism_attention_params {
     uint32_t stride;               /* xattention: a divisor of block; default 8 */
     float threshold;               /* xattention: (0, 1]; default 0.9 */
     float row_mass;                /* prism-rows, (0, 1]: the part of a row's probability that makes it need a block (beyond 8192 tokens less, and
-                                    * all rows of a query block need a ninth of it on average); default 0.1 */
+                                    * all rows of a query block need a ninth of it on average); default 0.14 */
 };
 
 /* Zero means the default for every field. */

@@ -23,9 +23,10 @@
 /* Measured on gutenberg-38m (persuasion.txt, 8192 x 2, prism p 0.95: 39.715 at density .241) and on a document of models/tasks (mv-8192, .122
  * without the mean): t .1 alone 39.936 at .130; with a mean of t/5 39.829 at .135; t/10 39.724 at .155; t/9 and 2.5 deviations for 2, 39.668 at
  * .151, and the document .136. 16384 x 1 (prism 42.610 at .249): a fall of 1.6 42.657 at .108, of 2.4 42.579 at .134, mv-16384 .093 and .107. */
-#define PRISM_ROWS_FALL 2.4
+#define PRISM_ROWS_FALL 2.2
 #define PRISM_ROWS_MEAN 9
 #define PRISM_ROWS_FROM 8192.0
+#define PRISM_ROWS_UNTIL 16384.0
 enum { LANES = PRISM_SKETCH_ROWS };
 
 struct work {
@@ -67,10 +68,10 @@ static void keys_job(void *arg, size_t job, uint32_t thread)
     prism_sketch_keys(w->c, job / n, w->from + job % n, thread_scratch(w, thread));
 }
 
-/* log2 of t for rows that end at a position: from PRISM_ROWS_FROM on it falls with a power of it. */
+/* log2 of t for rows that end at a position: a power of it from PRISM_ROWS_FROM to PRISM_ROWS_UNTIL. */
 static float log_threshold(double t, size_t end)
 {
-    double times = (double)end / PRISM_ROWS_FROM;
+    double times = fmin((double)end, PRISM_ROWS_UNTIL) / PRISM_ROWS_FROM;
     return (float)(log2(t) - (times > 1 ? PRISM_ROWS_FALL * log2(times) : 0));
 }
 

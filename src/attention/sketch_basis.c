@@ -51,20 +51,25 @@ static void covariance(const struct prism_select_call *c, float *out, const floa
         out[i] /= (float)n;
 }
 
-static void put_column(float *t, size_t n, size_t column, const float *x, size_t d, float scale)
+/* Samples become columns of t, [d][n], a few at a time: a column alone would touch d lines of memory. */
+enum { AT_ONCE = 16 };
+static void put_columns(float *t, size_t n, size_t first, size_t count, float x[][PRISM_MAX_HEAD_DIM], size_t d, float scale)
 {
     for (size_t i = 0; i < d; i++)
-        t[i * n + column] = x[i] * scale;
+        for (size_t j = 0; j < count; j++)
+            t[i * n + first + j] = x[j][i] * scale;
 }
 
 static size_t sample_keys(const struct prism_select_call *c, float *t, size_t kv_head)
 {
     size_t step = sample_step(c->kv_len), n = div_up(c->kv_len, step);
-    float x[PRISM_MAX_HEAD_DIM];
+    float x[AT_ONCE][PRISM_MAX_HEAD_DIM];
 
-    for (size_t i = 0; i < n; i++) {
-        prism_sketch_load_keys(c, x, kv_head, i * step, 1);
-        put_column(t, n, i, x, c->d, 1);
+    for (size_t first = 0; first < n; first += AT_ONCE) {
+        size_t count = min_size(AT_ONCE, n - first);
+        for (size_t j = 0; j < count; j++)
+            prism_sketch_load_keys(c, x[j], kv_head, (first + j) * step, 1);
+        put_columns(t, n, first, count, x, c->d, 1);
     }
     return n;
 }
@@ -73,9 +78,16 @@ static size_t sample_keys(const struct prism_select_call *c, float *t, size_t kv
 static size_t sample_queries(const struct prism_select_call *c, float *t, size_t kv_head)
 {
     size_t step = sample_step(c->n_tokens), n = div_up(c->n_tokens, step);
+    float x[AT_ONCE][PRISM_MAX_HEAD_DIM];
 
-    for (size_t i = 0; i < n; i++)
-        put_column(t, n, i, c->q + (i * step * c->n_head + kv_head * group(c) + i % group(c)) * c->d, c->d, c->scale);
+    for (size_t first = 0; first < n; first += AT_ONCE) {
+        size_t count = min_size(AT_ONCE, n - first);
+        for (size_t j = 0; j < count; j++) {
+            size_t i = first + j;
+            memcpy(x[j], c->q + (i * step * c->n_head + kv_head * group(c) + i % group(c)) * c->d, c->d * sizeof(float));
+        }
+        put_columns(t, n, first, count, x, c->d, c->scale);
+    }
     return n;
 }
 

@@ -98,7 +98,7 @@ enum prism_status prism_selection_set_up(struct prism_context *c, const struct p
         .sink = g->sink ? g->sink : 128, .window = g->window ? g->window : 2048,
         .vertical = g->vertical ? g->vertical : 1000, .slash = g->slash ? g->slash : 6096,
         .gamma = (double)gamma, .tau = g->tau != 0 ? (double)g->tau : 0.1, .min_budget = g->min_budget,
-        .stride = g->stride ? g->stride : 8, .threshold = (double)threshold, .row_mass = g->row_mass != 0 ? (double)g->row_mass : 0.1,
+        .stride = g->stride ? g->stride : 8, .threshold = (double)threshold, .row_mass = g->row_mass != 0 ? (double)g->row_mass : 0.14,
     };
     if (c->plan.block % s->params.stride)
         return prism_fail(err, PRISM_E_ARG, "xattention stride: expected a divisor of the block %u, found %u", c->plan.block, g->stride);

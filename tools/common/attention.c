@@ -32,7 +32,7 @@ const struct cli_option attention_rows[] = {
       .help = "layers with dense attention: 0,1,5-7" },
     { .kind = CLI_INT, .names = "--prism-dense-tail", .arg = "N", .offset = AT(dense_tail), .min = 0, .max = 1 << 30, .initial = "one block",
       .help = "last tokens of a prompt that attend to everything" },
-    { .kind = CLI_REAL, .names = "--prism-t", .arg = "T", .offset = AT(row_mass), .min = 1e-6, .max = 1, .initial = "0.1",
+    { .kind = CLI_REAL, .names = "--prism-t", .arg = "T", .offset = AT(row_mass), .min = 1e-6, .max = 1, .initial = "0.14",
       .help = "prism-rows: part of a row's attention that makes it need a block" },
     { .kind = CLI_INT, .names = "--prism-min-tokens", .arg = "N", .offset = AT(min_tokens), .min = 1, .max = 1 << 30, .initial = "8192 with auto",
       .help = "shorter prompts are dense" },

@@ -191,6 +191,45 @@ static bool make_band_dots(struct bench_job *j)
 
 static void run_softmax_q30(struct bench_job *j) { j->k->softmax_q30(j->y, j->x, j->row->n); }
 
+/* 64 rows against blocks of 64 keys, all coordinates. */
+static void run_sketch_scan(struct bench_job *j)
+{
+    const struct prism_sketch_scan *s = j->x;
+
+    for (size_t t = 0; t < s->n_tiles; t++)
+        for (size_t i = 0; i < PRISM_SKETCH_ROWS; i++)
+            s->tiles[t].most[i] = -0x1p100f, s->tiles[t].sum[i] = 0;
+    j->k->sketch_scan(s, j->row->k / s->block - 1, j->row->k / s->block, s->block, true);
+}
+
+static bool make_sketch_scan(struct bench_job *j)
+{
+    enum { TILES = 4 };
+    const size_t rank = j->row->m, block = j->row->n, n_blocks = j->row->k / block;
+    struct prism_sketch_scan *s = j->x = bench_take(j, sizeof *s);
+    uint8_t *keys = bench_take(j, j->row->k * rank);
+    int8_t *q = bench_take(j, TILES * PRISM_SKETCH_ROWS * rank);
+    float *scale = bench_take(j, n_blocks * sizeof *scale);
+
+    for (size_t i = 0; i < j->row->k * rank; i++)
+        keys[i] = (uint8_t)(1 + i * 37 % 255);
+    for (size_t i = 0; i < TILES * PRISM_SKETCH_ROWS * rank; i++)
+        q[i] = (int8_t)(i * 91 % 255 - 127);
+    for (size_t v = 0; v < n_blocks; v++)
+        scale[v] = 1e-3f;
+    *s = (struct prism_sketch_scan){ .tiles = bench_take(j, TILES * sizeof *s->tiles), .n_tiles = TILES, .keys = keys, .k_scale = scale, .k_rest = scale,
+                                     .x = bench_floats(j, n_blocks * TILES * PRISM_SKETCH_ROWS), .block = block, .block_bytes = block * rank,
+                                     .rank = rank, .first = rank };
+    for (size_t t = 0; t < TILES; t++) {
+        s->tiles[t] = (struct prism_sketch_tile){ .q = q + t * PRISM_SKETCH_ROWS * rank };
+        for (size_t i = 0; i < PRISM_SKETCH_ROWS; i++)
+            s->tiles[t].scale[i] = 1e-2f;
+    }
+    j->kind = "i8";
+    j->work = 2.0 * TILES * PRISM_SKETCH_ROWS * (double)(j->row->k * rank);
+    return true;
+}
+
 const struct bench_row bench_attention_rows[] = {
     { "attention_f32", make_attention_f32, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 64, 64, 1024 },
     { "attention_f32", make_attention_f32, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 128, 128, 2048 },
@@ -204,5 +243,7 @@ const struct bench_row bench_attention_rows[] = {
     { "band_dots", make_band_dots, run_band_dots, BENCH_BY_OTHER, PRISM_F32, 128, 1024, 0 },
     { "softmax_q30", make_8_bytes, run_softmax_q30, BENCH_BY_OTHER, PRISM_F32, 0, 256, 0 },
     { "softmax_q30", make_8_bytes, run_softmax_q30, BENCH_BY_OTHER, PRISM_F32, 0, 1024, 0 },
+    { "sketch_scan", make_sketch_scan, run_sketch_scan, BENCH_BY_MULTIPLYING, PRISM_F32, 16, 64, 4096 },
+    { "sketch_scan", make_sketch_scan, run_sketch_scan, BENCH_BY_MULTIPLYING, PRISM_F32, 96, 64, 4096 },
     { 0 },
 };

@@ -295,6 +295,36 @@ struct prism_prefill_params {
 PRISM_API enum prism_status prism_prefill(prism_context *ctx, const int32_t *tokens, size_t n,
                                           const struct prism_prefill_params *params, struct prism_error *err);
 
+/* What of the tokens in a context prism_prefill_to may keep. */
+enum prism_reuse {
+    PRISM_REUSE_EXACT = 0, /* what a fresh context would make with the same bits */
+    PRISM_REUSE_ALL = 1    /* all that are common, those that prism_decode appended as well: results differ by roundings, and with a selector by
+                            * what was chosen while other tokens followed */
+};
+
+/* Makes the context hold exactly these n >= 1 tokens, whatever it holds: keeps the longest usable prefix of what is there, forgets the
+ * rest, prefills what is missing. *reused (may be NULL): tokens that were kept; n: nothing was computed, as the context held just them with
+ * logits that do. params may be NULL; `logits` and `n_layers` must not be set, the other callbacks see the call that prefills the rest.
+ *
+ * With PRISM_REUSE_EXACT the logits have the bits of a fresh context, of any size and number of threads:
+ *   Where attention is dense (also that of a selector below its min_tokens) those of one prism_prefill of all n. A prefix is kept up to a
+ *   multiple of prism_plan.block (128 unless set; 64 with a selector, "auto" included), so that at least 17 tokens are prefilled: up to 16 go
+ *   through other kernels. Tokens that came by themselves (prism_decode, calls of up to 16) and what follows them are not kept, nor
+ *   are those of a call that began inside a block.
+ *   Where a selector chose, what it chose for a token depends on the whole call that the token came in (min_tokens, the dense tail, temperatures,
+ *   and the basis of "prism-rows", which is that of the first call that chose). So a prefix is kept up to the end of a call, if that is a
+ *   multiple of the block, and the bits are those of a fresh context that gets the tokens in the same calls. For questions about a document:
+ *   first prism_prefill_to(the document up to a multiple of the block), then prism_prefill_to(document and question), for each; the
+ *   first keeps all and the second the document from then on, and the answers are the same in any order and after prism_session_load.
+ *   Models with rope_scaling "longrope": a prefix rotated for another length than n has is not kept, nor with a selector one that ends at or
+ *   before the length of the first set of rotations when n is beyond it.
+ *
+ * Errors: PRISM_E_ARG (a token id, n == 0, reuse, `logits` or `n_layers`), PRISM_E_LENGTH (n tokens are more than the context holds),
+ * PRISM_E_CANCELLED, PRISM_E_NUMERIC. After the first two the context is as before; after the others it holds the tokens that would have been
+ * kept and no logits, or, if those were all that it held, is as before. *reused is 0. */
+PRISM_API enum prism_status prism_prefill_to(prism_context *ctx, const int32_t *tokens, size_t n, enum prism_reuse reuse,
+                                             const struct prism_prefill_params *params, size_t *reused, struct prism_error *err);
+
 /* prism_prefill of one token, without callbacks. Errors: PRISM_E_ARG (token id), PRISM_E_LENGTH, PRISM_E_NUMERIC. */
 PRISM_API enum prism_status prism_decode(prism_context *ctx, int32_t token, struct prism_error *err);
 
@@ -303,6 +333,9 @@ PRISM_API enum prism_status prism_decode(prism_context *ctx, int32_t token, stru
 PRISM_API const float *prism_logits(const prism_context *ctx);
 
 PRISM_API size_t prism_length(const prism_context *ctx); /* tokens in the cache; ctx NULL: 0 */
+
+/* The prism_length tokens in the cache; owned by the context, valid until a call appends or truncates. NULL: none, or ctx is NULL. */
+PRISM_API const int32_t *prism_tokens(const prism_context *ctx);
 
 /* Forget all tokens from position n on. With n == prism_length nothing changes: the logits stay.
  * Errors: PRISM_E_ARG (n > prism_length). */

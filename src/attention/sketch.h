@@ -58,6 +58,10 @@ struct prism_sketch_query {
 /* The memory of a sketch of the call's model for so many blocks; it begins as zeros. */
 struct prism_sketch prism_sketch_layout(const struct prism_select_call *c, size_t max_blocks, struct prism_arena *a);
 
+/* After the cache was cut to `length` tokens: forgets a basis of a call that began there or later, and the keys of blocks that are no longer
+ * complete. */
+void prism_sketch_truncate(struct prism_sketch *s, size_t n_head_kv, size_t length, size_t block);
+
 /* Scratch of one thread for the functions below, aligned to 64 bytes. */
 size_t prism_sketch_scratch(const struct prism_select_call *c);
 size_t prism_sketch_basis_scratch(const struct prism_select_call *c);

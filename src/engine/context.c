@@ -111,6 +111,7 @@ static void layout_growing(struct prism_context *c, struct prism_arena *a)
     uint64_t rows_bytes = prism_attention_rows_bytes((size_t)min_u64(n_ctx, PRISM_FEW_TOKENS), hp->n_head, hp->head_dim, n_ctx);
     c->attn_panels = prism_arena_take(a, max_u64(c->attn_heads * head_bytes, rows_bytes), 1);
     c->blocks = prism_arena_take(a, n_blocks, sizeof *c->blocks);
+    c->cuts = prism_arena_take(a, n_blocks + 1, sizeof *c->cuts);
     prism_selection_layout(c, a);
     account(a, mark, &p->attention_bytes);
 }
@@ -273,6 +274,8 @@ const float *prism_logits(const prism_context *c) { return c && c->logits_valid 
 
 size_t prism_length(const prism_context *c) { return c ? c->length : 0; }
 
+const int32_t *prism_tokens(const prism_context *c) { return c && c->length ? c->tokens : NULL; }
+
 enum prism_status prism_truncate(prism_context *c, size_t n, struct prism_error *err)
 {
     prism_error_clear(err);
@@ -284,6 +287,7 @@ enum prism_status prism_truncate(prism_context *c, size_t n, struct prism_error 
         return PRISM_OK; /* nothing to forget: the logits stay */
     c->length = n;
     c->logits_valid = false;
+    c->whole = min_size(c->whole, n);
     prism_selection_truncate(c);
     return PRISM_OK;
 }

@@ -88,6 +88,11 @@ struct prism_context {
     const double *cached_freq;      /* that the cached keys were rotated with; NULL: the cache must be made again from the tokens */
     bool logits_valid;
 
+    /* what of them prism_prefill_to may keep, see reuse.h */
+    uint8_t *cuts;                  /* [n_blocks + 1], entry b: of the first b blocks */
+    size_t whole;                   /* tokens whose keys and values are there in all layers */
+    bool logits_exact;
+
     /* the call that is running */
     const struct prism_prefill_params *params;
     size_t call_tokens;

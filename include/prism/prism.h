@@ -240,6 +240,12 @@ PRISM_API enum prism_status prism_context_create(const prism_model *model, const
                                                  prism_context **out, struct prism_error *err);
 PRISM_API void prism_context_free(prism_context *ctx); /* NULL is allowed */
 
+/* A second context with the parameters of ctx, as many threads of its own, and a copy of all that ctx holds (cache, what its selector keeps,
+ * tokens, logits): they share nothing but the model, and what is then done with either gives the same bits. Statistics begin anew. For several
+ * conversations about one document. Takes the time of copying the cache, and as much memory as that fills. On failure *out is NULL.
+ * Errors: PRISM_E_ARG (ctx or out is NULL), PRISM_E_NOMEM. */
+PRISM_API enum prism_status prism_context_clone(const prism_context *ctx, prism_context **out, struct prism_error *err);
+
 /* Done and total are in the same arbitrary unit of work, done never falls; tokens_done estimates the tokens that this amounts to.
  * Called by the thread that called prism_prefill after every job that this thread finishes and after every phase (packing, a product,
  * attention) of every layer: up to thousands of times a second, so draw less often. The last call of a prefill that succeeds, and no other, has

@@ -55,6 +55,7 @@ struct prism_context {
     const struct prism_kernels *kernels;
     const struct prism_attention *attention;
     struct prism_team *team;
+    bool bind_threads;
     struct prism_plan plan;
     enum prism_compute compute;
     enum prism_kv_format kv_format;
@@ -118,6 +119,10 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a);
 
 /* Before a call over n tokens from absolute position pos on touches the memory: huge pages where it fills whole ones. */
 void prism_context_advise(struct prism_context *c, size_t pos, size_t n);
+void prism_context_advise_cache(struct prism_context *c, size_t pos, size_t n); /* the cache alone */
+
+/* The reservation and the team of c, whose plan and parameters are set: an empty context. After a failure, free c. */
+enum prism_status prism_context_open(struct prism_context *c, struct prism_error *err);
 
 /* Before and after the phases of a call: the clock and the progress, whose units are `work`. When the phases are done, the end tells the
  * progress so, which is the last chance to cancel; returns whether the call succeeds. */

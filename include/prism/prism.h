@@ -347,6 +347,35 @@ PRISM_API const int32_t *prism_tokens(const prism_context *ctx);
  * Errors: PRISM_E_ARG (n > prism_length). */
 PRISM_API enum prism_status prism_truncate(prism_context *ctx, size_t n, struct prism_error *err);
 
+/* ---- sessions on disk --------------------------------------------------------------------------------------------- */
+
+/* Write all that the context holds (cache, what its selector keeps, tokens, logits) to the file `path`, so that prism_session_load goes on from
+ * there with the same bits: in another process, on another day. The file holds the conversation; only its owner may read it.
+ *
+ * It is written as `path`.tmp, synchronised with the disk and renamed, so `path` is the old file or the new one, whole, whenever the process
+ * or the machine stops; after a failure it is the old one. What a process that was killed left of path.tmp, the next one overwrites. Of two
+ * that write to the same path at once the second fails. A symbolic link stays one: the file that it names is replaced. Allocates a
+ * few hundred KiB at most.
+ * Errors: PRISM_E_ARG (ctx or path is NULL, the context is empty), PRISM_E_IO (no room on the disk: the text has the bytes that are needed; no
+ * regular file; what else the operating system says), PRISM_E_NOMEM. */
+PRISM_API enum prism_status prism_session_save(prism_context *ctx, const char *path, struct prism_error *err);
+
+/* Fill an empty context (of any n_ctx and n_threads) from the file. Everything is checked against the checksums in the file, and what numbers
+ * depend on must be the same as when it was saved: the model (its metadata, its shapes, samples of its weights), the level, the
+ * arithmetic, the cache's type, the selector and its parameters, the version of this library. On failure the context is empty, and the text
+ * says what is wrong with the file, or what differs. Statistics do not change. Allocates a few hundred KiB at most.
+ * Errors: PRISM_E_ARG (ctx or path is NULL, the context is not empty), PRISM_E_LENGTH (more tokens than the context holds), PRISM_E_NOMEM,
+ * PRISM_E_IO (cannot be opened or read), PRISM_E_FORMAT (no session file, or damaged), PRISM_E_UNSUPPORTED (of another model, of other
+ * settings, of another version). */
+PRISM_API enum prism_status prism_session_load(prism_context *ctx, const char *path, struct prism_error *err);
+
+struct prism_session_info {
+    uint64_t n_tokens, file_bytes;
+};
+/* What the header of a session file says, without a model. On failure *info is all zeros.
+ * Errors: PRISM_E_ARG (path or info is NULL), PRISM_E_IO, PRISM_E_FORMAT, PRISM_E_UNSUPPORTED (of another version). */
+PRISM_API enum prism_status prism_session_info(const char *path, struct prism_session_info *info, struct prism_error *err);
+
 /* ---- sampling --------------------------------------------------------------------------------------------------- */
 
 /* Applied in this order: top_k, top_p, min_p, temperature, draw. Out of range values and NaN switch a filter off. */

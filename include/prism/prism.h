@@ -270,6 +270,13 @@ struct prism_attention_mask {
 };
 typedef void prism_mask_fn(void *user, const struct prism_attention_mask *mask);
 
+/* What of the tokens in a context prism_prefill_to may keep. */
+enum prism_reuse {
+    PRISM_REUSE_EXACT = 0, /* what a fresh context would make with the same bits */
+    PRISM_REUSE_ALL = 1    /* all that are common, those that prism_decode appended as well: results differ by roundings, and with a selector by
+                            * what was chosen while other tokens followed */
+};
+
 struct prism_prefill_params {
     prism_progress_fn *progress;   /* NULL: none */
     void *progress_user;
@@ -282,6 +289,10 @@ struct prism_prefill_params {
     /* For measurements. 0: all layers. Otherwise stop after so many, each run for every row; there are no logits, and the cache of the
      * other layers lacks these tokens: truncate them away before the context is used for anything else. */
     uint32_t n_layers;
+
+    /* For prism_prefill_to. */
+    enum prism_reuse reuse;
+    size_t cut;                    /* with a selector: tokens, of n, up to which a prefix is prefilled by a call of its own, see there; 0: none */
 };
 
 /* Append n >= 1 tokens to the context, at whatever length it has (continuation). tokens: ids in [0, n_vocab). params may be NULL. The result
@@ -301,35 +312,29 @@ struct prism_prefill_params {
 PRISM_API enum prism_status prism_prefill(prism_context *ctx, const int32_t *tokens, size_t n,
                                           const struct prism_prefill_params *params, struct prism_error *err);
 
-/* What of the tokens in a context prism_prefill_to may keep. */
-enum prism_reuse {
-    PRISM_REUSE_EXACT = 0, /* what a fresh context would make with the same bits */
-    PRISM_REUSE_ALL = 1    /* all that are common, those that prism_decode appended as well: results differ by roundings, and with a selector by
-                            * what was chosen while other tokens followed */
-};
-
 /* Makes the context hold exactly these n >= 1 tokens, whatever it holds: keeps the longest usable prefix of what is there, forgets the
  * rest, prefills what is missing. *reused (may be NULL): tokens that were kept; n: nothing was computed, as the context held just them with
- * logits that do. params may be NULL; `logits` and `n_layers` must not be set, the other callbacks see the call that prefills the rest.
+ * their logits. params may be NULL; `logits` and `n_layers` must not be set, the other callbacks see the calls that prefill the rest.
  *
  * With PRISM_REUSE_EXACT the logits have the bits of a fresh context, of any size and number of threads:
  *   Where attention is dense (also that of a selector below its min_tokens) those of one prism_prefill of all n. A prefix is kept up to a
  *   multiple of prism_plan.block (128 unless set; 64 with a selector, "auto" included), so that at least 17 tokens are prefilled: up to 16 go
  *   through other kernels. Tokens that came by themselves (prism_decode, calls of up to 16) and what follows them are not kept, nor
- *   are those of a call that began inside a block.
+ *   are those of a call that began inside a block, nor what such a call completed.
  *   Where a selector chose, what it chose for a token depends on the whole call that the token came in (min_tokens, the dense tail, temperatures,
  *   and the basis of "prism-rows", which is that of the first call that chose). So a prefix is kept up to the end of a call, if that is a
- *   multiple of the block, and the bits are those of a fresh context that gets the tokens in the same calls. For questions about a document:
- *   first prism_prefill_to(the document up to a multiple of the block), then prism_prefill_to(document and question), for each; the
- *   first keeps all and the second the document from then on, and the answers are the same in any order and after prism_session_load.
+ *   multiple of the block, and the bits are those of a fresh context that gets the tokens in the same calls. `cut` makes such an end: for
+ *   questions about a document, the tokens of the document. It is rounded down to a multiple of the block, so that at least 17 tokens follow.
+ *   Unless more than that is kept, there are then two calls, one up to it and one from it on, each with its own progress; and the first
+ *   is what is kept for the next question, whose answer has the bits that it has when it is the only one, or after prism_session_load.
  *   Models with rope_scaling "longrope": a prefix rotated for another length than n has is not kept, nor with a selector one that ends at or
  *   before the length of the first set of rotations when n is beyond it.
  *
- * Errors: PRISM_E_ARG (a token id, n == 0, reuse, `logits` or `n_layers`), PRISM_E_LENGTH (n tokens are more than the context holds),
- * PRISM_E_CANCELLED, PRISM_E_NUMERIC. After the first two the context is as before; after the others it holds the tokens that would have been
- * kept and no logits, or, if those were all that it held, is as before. *reused is 0. */
-PRISM_API enum prism_status prism_prefill_to(prism_context *ctx, const int32_t *tokens, size_t n, enum prism_reuse reuse,
-                                             const struct prism_prefill_params *params, size_t *reused, struct prism_error *err);
+ * Errors: PRISM_E_ARG (a token id, n == 0, reuse, cut > n, `logits` or `n_layers`), PRISM_E_LENGTH (n tokens are more than the context holds),
+ * PRISM_E_CANCELLED, PRISM_E_NUMERIC. After the first two the context is as before; after the others it holds what was kept, or has come as
+ * far as the cut, and has the logits of that only if nothing was forgotten or prefilled. *reused is 0. */
+PRISM_API enum prism_status prism_prefill_to(prism_context *ctx, const int32_t *tokens, size_t n, const struct prism_prefill_params *params,
+                                             size_t *reused, struct prism_error *err);
 
 /* prism_prefill of one token, without callbacks. Errors: PRISM_E_ARG (token id), PRISM_E_LENGTH, PRISM_E_NUMERIC. */
 PRISM_API enum prism_status prism_decode(prism_context *ctx, int32_t token, struct prism_error *err);

@@ -57,14 +57,26 @@ static size_t choose(const struct prism_context *c, const int32_t *tokens, size_
     return other_rotations(c, keep, n, reuse) ? 0 : keep;
 }
 
-static enum prism_status check(const struct prism_context *c, const int32_t *tokens, size_t n, enum prism_reuse reuse,
-                               const struct prism_prefill_params *params, struct prism_error *err)
+/* Where the first of two calls ends; 0: one call will do, as nothing will be chosen in either of them, or the second would make the first's
+ * tokens anew. */
+static size_t place_cut(const struct prism_context *c, size_t n, size_t cut)
+{
+    size_t most = n > PRISM_FEW_TOKENS ? n - PRISM_FEW_TOKENS - 1 : 0, at = min_size(cut, most) / c->plan.block * c->plan.block;
+    bool rotated_again = c->model->rope_freq_short && at <= c->model->rope_orig_ctx && n > c->model->rope_orig_ctx;
+
+    return c->selection.selector && n >= c->selection.min_tokens && !rotated_again ? at : 0;
+}
+
+static enum prism_status check(const struct prism_context *c, const int32_t *tokens, size_t n, const struct prism_prefill_params *params,
+                               struct prism_error *err)
 {
     if (!c || (!tokens && n))
         return prism_fail(err, PRISM_E_ARG, "prefill: the %s NULL", c ? "tokens are" : "context is");
-    if (reuse != PRISM_REUSE_EXACT && reuse != PRISM_REUSE_ALL)
-        return prism_fail(err, PRISM_E_ARG, "reuse: expected 0 or 1, found %d", (int)reuse);
-    if (params && (params->logits || params->n_layers))
+    if (params->reuse != PRISM_REUSE_EXACT && params->reuse != PRISM_REUSE_ALL)
+        return prism_fail(err, PRISM_E_ARG, "reuse: expected 0 or 1, found %d", (int)params->reuse);
+    if (params->cut > n)
+        return prism_fail(err, PRISM_E_ARG, "cut: expected 0..%zu, found %zu", n, params->cut);
+    if (params->logits || params->n_layers)
         return prism_fail(err, PRISM_E_ARG, "prefill to: rows of logits and n_layers are for prism_prefill");
     if (n == 0)
         return prism_fail(err, PRISM_E_ARG, "prefill: expected at least 1 token, found 0");
@@ -76,18 +88,25 @@ static enum prism_status check(const struct prism_context *c, const int32_t *tok
     return PRISM_OK;
 }
 
-enum prism_status prism_prefill_to(prism_context *c, const int32_t *tokens, size_t n, enum prism_reuse reuse,
-                                   const struct prism_prefill_params *params, size_t *reused, struct prism_error *err)
+enum prism_status prism_prefill_to(prism_context *c, const int32_t *tokens, size_t n, const struct prism_prefill_params *params, size_t *reused,
+                                   struct prism_error *err)
 {
+    static const struct prism_prefill_params none;
+
     prism_error_clear(err);
     if (reused)
         *reused = 0;
-    enum prism_status s = check(c, tokens, n, reuse, params, err);
+    params = params ? params : &none;
+    enum prism_status s = check(c, tokens, n, params, err);
     if (s)
         return s;
-    size_t keep = choose(c, tokens, n, reuse);
-    if (keep < n && !(s = prism_truncate(c, keep, err)))
-        s = prism_prefill(c, tokens + keep, n - keep, params, err);
+    size_t keep = choose(c, tokens, n, params->reuse), cut = place_cut(c, n, params->cut), at = keep;
+    if (keep < n)
+        s = prism_truncate(c, keep, err);
+    if (!s && keep < cut && !(s = prism_prefill(c, tokens + keep, cut - keep, params, err)))
+        at = cut;
+    if (!s && at < n)
+        s = prism_prefill(c, tokens + at, n - at, params, err);
     if (reused && !s)
         *reused = keep;
     return s;

@@ -77,6 +77,15 @@ static size_t expected_keep(const struct mirror *m, const int32_t *tokens, size_
     return other_side(m, keep, n) ? 0 : keep;
 }
 
+/* Where prism_prefill_to ends the first of two calls that it makes for n tokens; 0: it makes one. */
+static size_t expected_cut(const struct mirror *m, size_t n, size_t cut)
+{
+    size_t at = cut < n - (n > FEW ? FEW + 1 : n) ? cut : n - (n > FEW ? FEW + 1 : n);
+
+    at = at / m->block * m->block;
+    return n < m->min_tokens || (m->original && at <= m->original && n > m->original) ? 0 : at;
+}
+
 /* Logits after n tokens in these calls, in a context of its own. */
 static void assert_fresh(const struct mirror *m, bool one_call)
 {
@@ -179,15 +188,18 @@ static void step(struct mirror *m)
     disturb(m);
     n = edit(m, tokens);
     bool same = n == m->n && !memcmp(tokens, m->tokens, n * sizeof *tokens);
-    size_t expected = expected_keep(m, tokens, n);
-    must(prism_prefill_to(m->ctx, tokens, n, PRISM_REUSE_EXACT, NULL, &reused, &err), &err);
+    struct prism_prefill_params params = { .cut = draw(m, 2) ? draw(m, (uint32_t)n + 1) : 0 };
+    size_t expected = expected_keep(m, tokens, n), cut = expected_cut(m, n, params.cut);
+    must(prism_prefill_to(m->ctx, tokens, n, params.cut ? &params : NULL, &reused, &err), &err);
     memcpy(m->tokens, tokens, n * sizeof *tokens);
     if (same && reused == n) {
         m->n_nothing++;
     } else {
         assert_int_equal(reused, expected);
         m->n_kept += reused > 0;
-        note_call(m, reused, n);
+        if (cut > reused)
+            note_call(m, reused, cut);
+        note_call(m, cut > reused ? cut : reused, n);
     }
     m->n_whole += reused == 0;
     assert_fresh(m, m->min_tokens == SIZE_MAX);

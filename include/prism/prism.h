@@ -212,8 +212,8 @@ PRISM_API int prism_selector_count(void);
 PRISM_API const char *prism_selector_name(int i);
 
 /* What a context will hold, computed before it exists. The bytes are all there is beside a few KiB of its own and the stacks of n_threads - 1
- * threads (1 MiB of addresses each, of which some 50 KiB are touched): nothing is allocated after prism_context_create, except that
- * a child of fork starts the threads again. */
+ * threads (1 MiB of addresses each, of which some 50 KiB are touched): nothing is allocated after prism_context_create, except
+ * while a session file is written or read, and that a child of fork starts the threads again. */
 struct prism_plan {
     uint32_t n_ctx, n_threads;
     uint32_t slab_tokens;                 /* that go through the linear layers together */
@@ -358,7 +358,7 @@ PRISM_API enum prism_status prism_truncate(prism_context *ctx, size_t n, struct 
  * there with the same bits: in another process, on another day. The file holds the conversation; only its owner may read it.
  *
  * It is written as `path`.tmp, synchronised with the disk and renamed, so `path` is the old file or the new one, whole, whenever the process
- * or the machine stops; after a failure it is the old one. What a process that was killed left of path.tmp, the next one overwrites. Of two
+ * or the machine stops; after a failure it is the old one (but for a folder that cannot be synchronised, which the text says). What a process that was killed left of path.tmp, the next one overwrites. Of two
  * that write to the same path at once the second fails. A symbolic link stays one: the file that it names is replaced. Allocates a
  * few hundred KiB at most.
  * Errors: PRISM_E_ARG (ctx or path is NULL, the context is empty), PRISM_E_IO (no room on the disk: the text has the bytes that are needed; no

@@ -16,7 +16,7 @@
 struct writer {
     const char *path;       /* as given, for messages */
     char *target, *temp;    /* malloc'ed: what is replaced, and what is written */
-    int fd;
+    int fd, folder;         /* folder: -1 where one may write but not read */
     struct session_rows rows;
     uint64_t *hashes;       /* [n_rows] */
     atomic_int error;       /* errno of a write that failed, 0: none */
@@ -74,6 +74,24 @@ static enum prism_status name_files(struct writer *w, struct prism_error *err)
     return PRISM_OK;
 }
 
+/* Before anything is written, as it is needed at the end. */
+static enum prism_status open_folder(struct writer *w, struct prism_error *err)
+{
+    char *slash = strrchr(w->temp, '/');
+
+    if (slash) { /* "/x": the folder is "/" */
+        char kept = slash[1];
+        slash[1] = 0;
+        w->folder = open(w->temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        slash[1] = kept;
+    } else {
+        w->folder = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
+    if (w->folder < 0 && errno != EACCES)
+        return prism_fail(err, PRISM_E_IO, "session %s: cannot open its folder: %m", w->path);
+    return PRISM_OK;
+}
+
 /* Opens the temporary file for this process alone. It may be there: of a process that was killed (nobody locks it), of one that writes (it is
  * locked), or of one that has renamed it since it was opened here (then it is another file now). */
 static enum prism_status open_temp(struct writer *w, struct prism_error *err)
@@ -98,24 +116,6 @@ static enum prism_status open_temp(struct writer *w, struct prism_error *err)
     return s;
 }
 
-/* The folder's entry is on the disk as well. Some file systems cannot do that for folders. */
-static int sync_folder(const char *file)
-{
-    char *folder = strdup(file), *slash = folder ? strrchr(folder, '/') : NULL;
-
-    if (!folder)
-        return ENOMEM;
-    if (slash)
-        slash[slash == folder] = 0;
-    int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
-    if (fd < 0 || fsync(fd) != 0)
-        error = errno == EINVAL || errno == ENOTSUP || errno == EACCES ? 0 : errno; /* EACCES: a folder that one may write but not read */
-    if (fd >= 0)
-        close(fd);
-    free(folder);
-    return error;
-}
-
 /* ---- its content ---- */
 
 static enum prism_status write_all(struct writer *w, struct prism_context *c, struct session_header *h, struct prism_error *err)
@@ -136,10 +136,8 @@ static enum prism_status write_all(struct writer *w, struct prism_context *c, st
         error = errno;
     if (!error && rename(w->temp, w->target) != 0)
         error = errno;
-    if (!error && (error = sync_folder(w->target))) {
-        errno = error;
-        return prism_fail(err, PRISM_E_IO, "session %s: the folder cannot be synchronised: %m", w->path);
-    }
+    if (!error && w->folder >= 0 && fsync(w->folder) != 0 && errno != EINVAL && errno != ENOTSUP) /* which some file systems lack */
+        return prism_fail(err, PRISM_E_IO, "session %s: written, but its folder cannot be synchronised: %m", w->path);
     return error ? fail_write(w, error, err) : PRISM_OK;
 }
 
@@ -177,19 +175,20 @@ static enum prism_status save(struct writer *w, struct prism_context *c, struct 
     session_settings(c, h.settings);
     h.n_rows = w->rows.n_rows;
     h.file_bytes = w->bytes = w->rows.end + w->rows.n_rows * sizeof *w->hashes;
-    s = open_temp(w, err);
+    s = open_folder(w, err);
+    if (!s)
+        s = open_temp(w, err);
     if (s)
         return s;
     s = write_unsignalled(w, c, &h, err);
     if (s)
         unlink(w->temp); /* or nothing, when it was renamed */
-    close(w->fd);
     return s;
 }
 
 enum prism_status prism_session_save(prism_context *c, const char *path, struct prism_error *err)
 {
-    struct writer w = { .path = path, .fd = -1 };
+    struct writer w = { .path = path, .fd = -1, .folder = -1 };
 
     prism_error_clear(err);
     if (!c || !path)
@@ -197,6 +196,10 @@ enum prism_status prism_session_save(prism_context *c, const char *path, struct 
     if (c->length == 0)
         return prism_fail(err, PRISM_E_ARG, "session %s: the context is empty", path);
     enum prism_status s = save(&w, c, err);
+    if (w.fd >= 0)
+        close(w.fd);
+    if (w.folder >= 0)
+        close(w.folder);
     session_rows_free(&w.rows);
     free(w.hashes);
     free(w.temp);

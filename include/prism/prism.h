@@ -292,7 +292,7 @@ struct prism_prefill_params {
 
     /* For prism_prefill_to. */
     enum prism_reuse reuse;
-    size_t cut;                    /* with a selector: tokens, of n, up to which a prefix is prefilled by a call of its own, see there; 0: none */
+    size_t cut, cut_every;         /* with a selector: where calls end: at so many of the n tokens, and at multiples of so many. 0: nowhere */
 };
 
 /* Append n >= 1 tokens to the context, at whatever length it has (continuation). tokens: ids in [0, n_vocab). params may be NULL. The result
@@ -323,16 +323,17 @@ PRISM_API enum prism_status prism_prefill(prism_context *ctx, const int32_t *tok
  *   are those of a call that began inside a block, nor what such a call completed.
  *   Where a selector chose, what it chose for a token depends on the whole call that the token came in (min_tokens, the dense tail, temperatures,
  *   and the basis of "prism-rows", which is that of the first call that chose). So a prefix is kept up to the end of a call, if that is a
- *   multiple of the block, and the bits are those of a fresh context that gets the tokens in the same calls. `cut` makes such an end: for
- *   questions about a document, the tokens of the document. It is rounded down to a multiple of the block, so that at least 17 tokens follow.
- *   Unless more than that is kept, there are then two calls, one up to it and one from it on, each with its own progress; and the first
- *   is what is kept for the next question, whose answer has the bits that it has when it is the only one, or after prism_session_load.
+ *   multiple of the block, and the bits are those of a fresh context that gets the tokens in the same calls. `cut` makes such an end (rounded
+ *   down to a multiple of the block, so that at least 17 tokens follow): for questions about a document, the tokens of the document. What is
+ *   behind the last kept token is then prefilled by two calls instead of one, with one progress, and the first ends with what is kept for
+ *   the next question; whose answer has the bits that it has when it is the only one, or after prism_session_load. Where it is not known
+ *   what will be common, cut_every (a multiple of the block; 4096) makes more such ends, at its multiples.
  *   Models with rope_scaling "longrope": a prefix rotated for another length than n has is not kept, nor with a selector one that ends at or
  *   before the length of the first set of rotations when n is beyond it.
  *
- * Errors: PRISM_E_ARG (a token id, n == 0, reuse, cut > n, `logits` or `n_layers`), PRISM_E_LENGTH (n tokens are more than the context holds),
- * PRISM_E_CANCELLED, PRISM_E_NUMERIC. After the first two the context is as before; after the others it holds what was kept, or has come as
- * far as the cut, and has the logits of that only if nothing was forgotten or prefilled. *reused is 0. */
+ * Errors: PRISM_E_ARG (a token id, n == 0, reuse, cut > n, cut_every, `logits` or `n_layers`), PRISM_E_LENGTH (n tokens are more than the
+ * context holds), PRISM_E_CANCELLED, PRISM_E_NUMERIC. After the first two the context is as before; after the others it holds what was kept, or has come as
+ * far as an end that cuts made, and has no logits if anything was forgotten. *reused is 0. */
 PRISM_API enum prism_status prism_prefill_to(prism_context *ctx, const int32_t *tokens, size_t n, const struct prism_prefill_params *params,
                                              size_t *reused, struct prism_error *err);
 

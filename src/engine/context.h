@@ -50,6 +50,14 @@ struct prism_selection {
     bool counted;                   /* the running call has some */
 };
 
+/* Calls with one progress, in turn; work in its units. */
+struct prism_series {
+    uint64_t total, before, now;    /* work: of all, of those that are done, of the one that is running */
+    size_t n_tokens;                /* of all */
+    double started_ms;
+    bool last;
+};
+
 struct prism_context {
     const struct prism_model *model;
     const struct prism_kernels *kernels;
@@ -96,6 +104,7 @@ struct prism_context {
 
     /* the call that is running */
     const struct prism_prefill_params *params;
+    const struct prism_series *series; /* NULL: it stands alone */
     size_t call_tokens;
     uint64_t work_total;
     double started_ms;
@@ -123,6 +132,9 @@ void prism_context_advise_cache(struct prism_context *c, size_t pos, size_t n); 
 
 /* The reservation and the team of c, whose plan and parameters are set: an empty context. After a failure, free c. */
 enum prism_status prism_context_open(struct prism_context *c, struct prism_error *err);
+
+/* Units of work of an ordinary call over n tokens from position pos on. */
+double prism_call_work(const struct prism_context *c, size_t pos, size_t n);
 
 /* Before and after the phases of a call: the clock and the progress, whose units are `work`. When the phases are done, the end tells the
  * progress so, which is the last chance to cancel; returns whether the call succeeds. */

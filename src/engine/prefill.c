@@ -189,6 +189,11 @@ static void commit(const struct call *call, size_t length, bool all_rows)
     prism_context_count(c, call->span.n - call->n_again);
 }
 
+double prism_call_work(const struct prism_context *c, size_t pos, size_t n)
+{
+    return prism_layers_work(c, c->model->hp.n_layer, (struct prism_span){ n, pos }, n - 1) + 2.0 * c->model->hp.n_embd * c->model->hp.n_vocab;
+}
+
 enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t n, const struct prism_prefill_params *params,
                                 struct prism_error *err)
 {

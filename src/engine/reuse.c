@@ -57,14 +57,21 @@ static size_t choose(const struct prism_context *c, const int32_t *tokens, size_
     return other_rotations(c, keep, n, reuse) ? 0 : keep;
 }
 
-/* Where the first of two calls ends; 0: one call will do, as nothing will be chosen in either of them, or the second would make the first's
- * tokens anew. */
-static size_t place_cut(const struct prism_context *c, size_t n, size_t cut)
+/* Where a call that begins at `at` ends. Only where something may be chosen there is more than one, and where the next would not make all
+ * tokens anew because of their rotations. */
+static size_t call_end(const struct prism_context *c, size_t at, size_t n, const struct prism_prefill_params *p)
 {
-    size_t most = n > PRISM_FEW_TOKENS ? n - PRISM_FEW_TOKENS - 1 : 0, at = min_size(cut, most) / c->plan.block * c->plan.block;
-    bool rotated_again = c->model->rope_freq_short && at <= c->model->rope_orig_ctx && n > c->model->rope_orig_ctx;
+    const struct prism_model *m = c->model;
+    size_t block = c->plan.block, most = n > PRISM_FEW_TOKENS ? (n - PRISM_FEW_TOKENS - 1) / block * block : 0, end = n;
+    size_t first = m->rope_freq_short && n > m->rope_orig_ctx ? max_size(at, m->rope_orig_ctx) : at; /* ends lie behind it */
 
-    return c->selection.selector && n >= c->selection.min_tokens && !rotated_again ? at : 0;
+    if (!c->selection.selector || n < c->selection.min_tokens)
+        return n;
+    if (p->cut_every)
+        end = (first / p->cut_every + 1) * p->cut_every;
+    if (min_size(p->cut, most) / block * block > first)
+        end = min_size(end, min_size(p->cut, most) / block * block);
+    return end <= most ? end : n;
 }
 
 static enum prism_status check(const struct prism_context *c, const int32_t *tokens, size_t n, const struct prism_prefill_params *params,
@@ -76,6 +83,8 @@ static enum prism_status check(const struct prism_context *c, const int32_t *tok
         return prism_fail(err, PRISM_E_ARG, "reuse: expected 0 or 1, found %d", (int)params->reuse);
     if (params->cut > n)
         return prism_fail(err, PRISM_E_ARG, "cut: expected 0..%zu, found %zu", n, params->cut);
+    if (params->cut_every % c->plan.block || params->cut_every > PRISM_MAX_TOKENS)
+        return prism_fail(err, PRISM_E_ARG, "cut_every: expected multiples of the block %u, found %zu", c->plan.block, params->cut_every);
     if (params->logits || params->n_layers)
         return prism_fail(err, PRISM_E_ARG, "prefill to: rows of logits and n_layers are for prism_prefill");
     if (n == 0)
@@ -86,6 +95,29 @@ static enum prism_status check(const struct prism_context *c, const int32_t *tok
         if (tokens[i] < 0 || (uint32_t)tokens[i] >= c->model->hp.n_vocab)
             return prism_fail(err, PRISM_E_ARG, "token %zu: expected an id of 0..%u, found %d", i, c->model->hp.n_vocab - 1, tokens[i]);
     return PRISM_OK;
+}
+
+/* Prefills tokens [keep, n). */
+static enum prism_status prefill_rest(struct prism_context *c, const int32_t *tokens, size_t keep, size_t n,
+                                      const struct prism_prefill_params *params, struct prism_error *err)
+{
+    struct prism_series series = { .n_tokens = n - keep, .started_ms = prism_now_ms() };
+    enum prism_status s = PRISM_OK;
+
+    for (size_t at = keep, end; at < n; at = end) {
+        end = call_end(c, at, n, params);
+        series.total += (uint64_t)prism_call_work(c, at, end - at) + 1;
+    }
+    c->series = &series;
+    for (size_t at = keep, end; !s && at < n; at = end) {
+        end = call_end(c, at, n, params);
+        series.now = (uint64_t)prism_call_work(c, at, end - at) + 1;
+        series.last = end == n;
+        s = prism_prefill(c, tokens + at, end - at, params, err);
+        series.before += series.now;
+    }
+    c->series = NULL;
+    return s;
 }
 
 enum prism_status prism_prefill_to(prism_context *c, const int32_t *tokens, size_t n, const struct prism_prefill_params *params, size_t *reused,
@@ -100,13 +132,9 @@ enum prism_status prism_prefill_to(prism_context *c, const int32_t *tokens, size
     enum prism_status s = check(c, tokens, n, params, err);
     if (s)
         return s;
-    size_t keep = choose(c, tokens, n, params->reuse), cut = place_cut(c, n, params->cut), at = keep;
-    if (keep < n)
-        s = prism_truncate(c, keep, err);
-    if (!s && keep < cut && !(s = prism_prefill(c, tokens + keep, cut - keep, params, err)))
-        at = cut;
-    if (!s && at < n)
-        s = prism_prefill(c, tokens + at, n - at, params, err);
+    size_t keep = choose(c, tokens, n, params->reuse);
+    if (keep < n && !(s = prism_truncate(c, keep, err)))
+        s = prefill_rest(c, tokens, keep, n, params, err);
     if (reused && !s)
         *reused = keep;
     return s;

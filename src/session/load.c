@@ -1,7 +1,7 @@
 /* load.c - prism_session_load: header first, then the rows, read by all threads straight into the cache and hashed there.
  *
- * read, not mmap: measured in session_bench.txt of the commit. It is the same or faster (the bytes are needed in the cache, whose rows lie
- * elsewhere), and a file that another process shortens is an error in words and no SIGBUS. */
+ * read, not mmap: 256 MiB by two threads come with 2.2 GB/s either way when they are in memory, and from the disk with 1.4 GB/s when they are
+ * read, 1.0 when they are mapped and copied, 0.8 with MAP_POPULATE. And a file that another process shortens is an error in words, no SIGBUS. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>

@@ -70,6 +70,8 @@ TO(to_negative, N, -1, .n_layers = 0)
 TO(to_beyond, N, (int32_t)tiny_n_vocab("gpt2"), .n_layers = 0)
 TO(to_reuse, N, 1, .reuse = (enum prism_reuse)2)
 TO(to_far_cut, N, 1, .cut = N + 1)
+TO(to_odd_cuts, N, 1, .cut_every = 48)
+TO(to_far_cuts, N, 1, .cut_every = SIZE_MAX - 31)
 TO(to_rows, N, 1, .logits = take)
 TO(to_layers, N, 1, .n_layers = 1)
 TO(to_long, N_CTX + 1, 1, .n_layers = 0)
@@ -232,6 +234,8 @@ static const struct error_row rows[] = {
     { "prism_prefill_to", PRISM_E_ARG, to_beyond },
     { "prism_prefill_to", PRISM_E_ARG, to_reuse },
     { "prism_prefill_to", PRISM_E_ARG, to_far_cut },
+    { "prism_prefill_to", PRISM_E_ARG, to_odd_cuts },
+    { "prism_prefill_to", PRISM_E_ARG, to_far_cuts },
     { "prism_prefill_to", PRISM_E_ARG, to_rows },
     { "prism_prefill_to", PRISM_E_ARG, to_layers },
     { "prism_prefill_to", PRISM_E_LENGTH, to_long },

@@ -77,13 +77,18 @@ static size_t expected_keep(const struct mirror *m, const int32_t *tokens, size_
     return other_side(m, keep, n) ? 0 : keep;
 }
 
-/* Where prism_prefill_to ends the first of two calls that it makes for n tokens; 0: it makes one. */
-static size_t expected_cut(const struct mirror *m, size_t n, size_t cut)
+/* Notes the calls that prism_prefill_to makes for tokens [from, n). */
+static void note_calls(struct mirror *m, size_t from, size_t n, size_t cut, size_t every)
 {
-    size_t at = cut < n - (n > FEW ? FEW + 1 : n) ? cut : n - (n > FEW ? FEW + 1 : n);
-
-    at = at / m->block * m->block;
-    return n < m->min_tokens || (m->original && at <= m->original && n > m->original) ? 0 : at;
+    for (size_t at = m->block; n >= m->min_tokens && at + FEW < n; at += m->block) {
+        bool ends = (every && at % every == 0) || at == (cut < n - FEW - 1 ? cut : n - FEW - 1) / m->block * m->block;
+        bool rotated_again = m->original && at <= m->original && n > m->original;
+        if (at > from && ends && (cut || at % (every ? every : SIZE_MAX) == 0) && !rotated_again) {
+            note_call(m, from, at);
+            from = at;
+        }
+    }
+    note_call(m, from, n);
 }
 
 /* Logits after n tokens in these calls, in a context of its own. */
@@ -188,18 +193,16 @@ static void step(struct mirror *m)
     disturb(m);
     n = edit(m, tokens);
     bool same = n == m->n && !memcmp(tokens, m->tokens, n * sizeof *tokens);
-    struct prism_prefill_params params = { .cut = draw(m, 2) ? draw(m, (uint32_t)n + 1) : 0 };
-    size_t expected = expected_keep(m, tokens, n), cut = expected_cut(m, n, params.cut);
-    must(prism_prefill_to(m->ctx, tokens, n, params.cut ? &params : NULL, &reused, &err), &err);
+    struct prism_prefill_params params = { .cut = draw(m, 2) ? draw(m, (uint32_t)n + 1) : 0, .cut_every = draw(m, 3) ? 0 : 3 * m->block };
+    size_t expected = expected_keep(m, tokens, n);
+    must(prism_prefill_to(m->ctx, tokens, n, params.cut || params.cut_every ? &params : NULL, &reused, &err), &err);
     memcpy(m->tokens, tokens, n * sizeof *tokens);
     if (same && reused == n) {
         m->n_nothing++;
     } else {
         assert_int_equal(reused, expected);
         m->n_kept += reused > 0;
-        if (cut > reused)
-            note_call(m, reused, cut);
-        note_call(m, cut > reused ? cut : reused, n);
+        note_calls(m, reused, n, params.cut, params.cut_every);
     }
     m->n_whole += reused == 0;
     assert_fresh(m, m->min_tokens == SIZE_MAX);
@@ -291,6 +294,117 @@ static void test_longrope(void **state)
     prism_model_free(m);
 }
 
+/* ---- all that is common ---- */
+
+/* What prism_truncate and prism_prefill give, bit for bit. */
+static void test_reuse_all(void **state)
+{
+    (void)state;
+    enum { N = 150, DECODED = 20 };
+    static const size_t commons[] = { N + DECODED, N + DECODED - 1, N + 5, N, 77, 1, 0 };
+    const struct prism_prefill_params all = { .reuse = PRISM_REUSE_ALL };
+    prism_model *m = trace_tiny_model("to.gguf", 3);
+
+    for (int kind = 0; kind < 3; kind++)
+        for (size_t i = 0; i < sizeof commons / sizeof *commons; i++) {
+            struct prism_context_params p = trace_params(300);
+            struct prism_error err;
+            p.attention.selector = kind == 0 ? "dense" : kind == 1 ? "prism" : "prism-rows";
+            prism_context *c[2] = { make_context(m, &p), make_context(m, &p) };
+            int32_t *tokens = trace_tokens(m, 300);
+            size_t reused, common = commons[i], n = common + 30;
+
+            for (int k = 0; k < 2; k++) {
+                must(prism_prefill(c[k], tokens, N, NULL, &err), &err);
+                for (size_t at = N; at < N + DECODED; at++)
+                    must(prism_decode(c[k], tokens[at], &err), &err);
+            }
+            must(prism_prefill_to(c[0], tokens, N + DECODED, &all, &reused, &err), &err);
+            assert_int_equal(reused, N + DECODED);
+            assert_memory_equal(prism_logits(c[0]), prism_logits(c[1]), m->hp.n_vocab * sizeof(float));
+            tokens[common] = (tokens[common] + 1) % (int32_t)m->hp.n_vocab;
+            must(prism_prefill_to(c[0], tokens, n, &all, &reused, &err), &err);
+            assert_int_equal(reused, common);
+            must(prism_truncate(c[1], common, &err), &err);
+            must(prism_prefill(c[1], tokens + common, n - common, NULL, &err), &err);
+            assert_memory_equal(prism_logits(c[0]), prism_logits(c[1]), m->hp.n_vocab * sizeof(float));
+            must(prism_prefill_to(c[0], tokens, common + 1, &all, &reused, &err), &err); /* shorter: the last token again */
+            assert_int_equal(reused, common);
+            assert_int_equal(prism_length(c[0]), common + 1);
+            prism_context_free(c[0]);
+            prism_context_free(c[1]);
+            free(tokens);
+        }
+    prism_model_free(m);
+}
+
+/* ---- progress ---- */
+
+struct seen {
+    size_t calls, stop_at, tokens_total, n_full;
+    uint64_t done, total;
+    bool strange;
+};
+
+static int watch(void *user, const struct prism_progress *p)
+{
+    struct seen *s = user;
+
+    s->strange |= p->done < s->done || p->done > p->total || (s->calls && p->total != s->total) || p->tokens_done > p->tokens_total ||
+                  p->tokens_total != s->tokens_total || s->n_full > 0 || p->elapsed_ms < 0;
+    s->done = p->done, s->total = p->total;
+    s->n_full += p->done == p->total;
+    return ++s->calls == s->stop_at;
+}
+
+/* One progress over all calls; cancelled at every point, and then gone on with. */
+static void test_progress(void **state)
+{
+    (void)state;
+    enum { N = 300, KEEP = 64 };
+    prism_model *m = trace_tiny_model("to.gguf", 2);
+    struct prism_context_params p = trace_params(N);
+    int32_t *tokens = trace_tokens(m, N), *first = trace_tokens(m, N);
+    struct prism_error err;
+    size_t points = 1;
+    float *expected = NULL;
+
+    first[KEEP] = first[KEEP] ? 0 : 1;
+    for (size_t at = 0; at <= points; at += at < 5 ? 1 : 3) {
+        prism_context *c = make_context(m, &p);
+        struct seen s = { .stop_at = at, .tokens_total = N - KEEP };
+        struct prism_prefill_params params = { .progress = watch, .progress_user = &s, .cut = 200, .cut_every = 96 };
+        size_t reused;
+
+        must(prism_prefill(c, first, KEEP, NULL, &err), &err);
+        must(prism_prefill(c, first + KEEP, 50, NULL, &err), &err);
+        enum prism_status status = prism_prefill_to(c, tokens, N, &params, &reused, &err);
+        assert_false(s.strange);
+        if (at == 0) { /* not cancelled */
+            must(status, &err);
+            assert_true(reused == KEEP && s.n_full == 1 && s.done == s.total);
+            points = s.calls;
+            assert_true(points > 20);
+            expected = memcpy(malloc(m->hp.n_vocab * sizeof *expected), prism_logits(c), m->hp.n_vocab * sizeof *expected);
+        } else {
+            assert_int_equal(status, PRISM_E_CANCELLED);
+            assert_int_equal(s.calls, at);
+            size_t n = prism_length(c);
+            assert_true(n == KEEP || n == 96 || n == 192); /* 200, and 288 leaves fewer than 17 */
+            assert_memory_equal(prism_tokens(c), tokens, n * sizeof *tokens);
+            params.progress = NULL;
+            must(prism_prefill_to(c, tokens, N, &params, &reused, &err), &err);
+            assert_int_equal(reused, n);
+            assert_memory_equal(prism_logits(c), expected, m->hp.n_vocab * sizeof *expected);
+        }
+        prism_context_free(c);
+    }
+    free(expected);
+    free(tokens);
+    free(first);
+    prism_model_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +412,8 @@ int main(void)
         cmocka_unit_test(test_prism),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_longrope),
+        cmocka_unit_test(test_reuse_all),
+        cmocka_unit_test(test_progress),
     };
     return cmocka_run_group_tests_name("prefill_to", tests, NULL, NULL);
 }

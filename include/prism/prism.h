@@ -318,22 +318,22 @@ PRISM_API enum prism_status prism_prefill(prism_context *ctx, const int32_t *tok
  *
  * With PRISM_REUSE_EXACT the logits have the bits of a fresh context, of any size and number of threads:
  *   Where attention is dense (also that of a selector below its min_tokens) those of one prism_prefill of all n. A prefix is kept up to a
- *   multiple of prism_plan.block (128 unless set; 64 with a selector, "auto" included), so that at least 17 tokens are prefilled: up to 16 go
- *   through other kernels. Tokens that came by themselves (prism_decode, calls of up to 16) and what follows them are not kept, nor
- *   are those of a call that began inside a block, nor what such a call completed.
- *   Where a selector chose, what it chose for a token depends on the whole call that the token came in (min_tokens, the dense tail, temperatures,
- *   and the basis of "prism-rows", which is that of the first call that chose). So a prefix is kept up to the end of a call, if that is a
- *   multiple of the block, and the bits are those of a fresh context that gets the tokens in the same calls. `cut` makes such an end (rounded
- *   down to a multiple of the block, so that at least 17 tokens follow): for questions about a document, the tokens of the document. What is
- *   behind the last kept token is then prefilled by two calls instead of one, with one progress, and the first ends with what is kept for
- *   the next question; whose answer has the bits that it has when it is the only one, or after prism_session_load. Where it is not known
- *   what will be common, cut_every (a multiple of the block; 4096) makes more such ends, at its multiples.
+ *   multiple of prism_plan.block (128 unless set; 64 with a selector, "auto" included), so that at least 17 tokens are prefilled: up to 16
+ *   go through other kernels. Tokens that came by themselves (prism_decode, calls of up to 16) and what follows them are not kept, nor
+ *   are those of a call that began inside a block.
+ *   Where a selector chose, what it chose for a token depends on the whole call that the token came in (min_tokens, the dense tail,
+ *   temperatures, and the basis of "prism-rows", which is that of the first call that chose). So a prefix is kept up to the end of a call,
+ *   if that is a multiple of the block, and the bits are those of a fresh context that gets the tokens in the same calls.
+ *   `cut` makes such an end, for questions about a document: the tokens of the document (rounded down to a multiple of the block, so that
+ *   at least 17 tokens follow). What is not kept is then prefilled by two calls instead of one, with one progress; the first ends with what
+ *   is kept for the next question, whose answer has the bits that it has when it is the only one, or after prism_session_load. Where it is
+ *   not known what will be common, cut_every (a multiple of the block; 4096) makes an end at each of its multiples.
  *   Models with rope_scaling "longrope": a prefix rotated for another length than n has is not kept, nor with a selector one that ends at or
  *   before the length of the first set of rotations when n is beyond it.
  *
  * Errors: PRISM_E_ARG (a token id, n == 0, reuse, cut > n, cut_every, `logits` or `n_layers`), PRISM_E_LENGTH (n tokens are more than the
- * context holds), PRISM_E_CANCELLED, PRISM_E_NUMERIC. After the first two the context is as before; after the others it holds what was kept, or has come as
- * far as an end that cuts made, and has no logits if anything was forgotten. *reused is 0. */
+ * context holds), PRISM_E_CANCELLED, PRISM_E_NUMERIC. After the first two the context is as before; after the others it holds what was kept, or
+ * has come as far as an end that cuts made, and has no logits if anything was forgotten. *reused is 0. */
 PRISM_API enum prism_status prism_prefill_to(prism_context *ctx, const int32_t *tokens, size_t n, const struct prism_prefill_params *params,
                                              size_t *reused, struct prism_error *err);
 
@@ -355,15 +355,15 @@ PRISM_API enum prism_status prism_truncate(prism_context *ctx, size_t n, struct 
 
 /* ---- sessions on disk --------------------------------------------------------------------------------------------- */
 
-/* Write all that the context holds (cache, what its selector keeps, tokens, logits) to the file `path`, so that prism_session_load goes on from
- * there with the same bits: in another process, on another day. The file holds the conversation; only its owner may read it.
+/* Write all that the context holds (cache, what its selector keeps, tokens, logits) to the file `path`, so that prism_session_load goes on
+ * from there with the same bits: in another process, on another day. The file holds the conversation; only its owner may read it.
  *
  * It is written as `path`.tmp, synchronised with the disk and renamed, so `path` is the old file or the new one, whole, whenever the process
- * or the machine stops; after a failure it is the old one (but for a folder that cannot be synchronised, which the text says). What a process that was killed left of path.tmp, the next one overwrites. Of two
- * that write to the same path at once the second fails. A symbolic link stays one: the file that it names is replaced. Allocates a
- * few hundred KiB at most.
- * Errors: PRISM_E_ARG (ctx or path is NULL, the context is empty), PRISM_E_IO (no room on the disk: the text has the bytes that are needed; no
- * regular file; what else the operating system says), PRISM_E_NOMEM. */
+ * or the machine stops. After a failure it is the old one (but for a folder that cannot be synchronised, which the text says). What a
+ * process that was killed left of path.tmp, the next one overwrites. Of two that write to the same path at once the second fails. A
+ * symbolic link stays one: the file that it names is replaced. Allocates a few hundred KiB at most.
+ * Errors: PRISM_E_ARG (ctx or path is NULL, the context is empty), PRISM_E_IO (no room on the disk: the text has the bytes that are needed;
+ * no regular file; what else the operating system says), PRISM_E_NOMEM. */
 PRISM_API enum prism_status prism_session_save(prism_context *ctx, const char *path, struct prism_error *err);
 
 /* Fill an empty context (of any n_ctx and n_threads) from the file. Everything is checked against the checksums in the file, and what numbers

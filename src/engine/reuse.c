@@ -5,6 +5,8 @@
 
 #include "src/base/size.h"
 
+_Static_assert(PRISM_FEW_TOKENS < 32, "the smallest block");
+
 void prism_reuse_note(struct prism_context *c, struct prism_span span, bool whole, bool all_rows)
 {
     size_t block = c->plan.block, end = span.pos + span.n, first = span.pos / block;
@@ -14,9 +16,9 @@ void prism_reuse_note(struct prism_context *c, struct prism_span span, bool whol
     memset(c->cuts + first + 1, 0, end / block - first);
     c->whole = whole && all_there ? end : min_size(c->whole, span.pos);
     c->logits_exact = exact && !all_rows && (span.pos == 0 || span.n > PRISM_FEW_TOKENS);
-    if (!exact || span.n <= PRISM_FEW_TOKENS)
+    if (!exact)
         return;
-    if (!c->selection.counted)
+    if (!c->selection.counted) /* calls of few rows hold no block's end */
         memset(c->cuts + first + 1, 1, end / block - first);
     else if (end % block == 0)
         c->cuts[end / block] = 1;

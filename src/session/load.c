@@ -175,7 +175,7 @@ static bool is_sound(const struct prism_context *c, const struct prism_state_fac
     const struct prism_hparams *hp = &c->model->hp;
 
     for (uint64_t i = 0; i < f->length; i++)
-        if (c->tokens[i] < 0 || (uint32_t)c->tokens[i] >= hp->n_vocab)
+        if ((uint32_t)c->tokens[i] >= hp->n_vocab)
             return false;
     if (f->logits && !prism_is_finite(c->logits, hp->n_vocab))
         return false;

@@ -338,6 +338,59 @@ static void test_reuse_all(void **state)
     prism_model_free(m);
 }
 
+/* ---- what looks alike and is not ---- */
+
+static void assert_one_call(const prism_model *m, const struct prism_context_params *p, const prism_context *c, const int32_t *tokens, size_t n)
+{
+    struct prism_error err;
+    prism_context *fresh = make_context(m, p);
+
+    must(prism_prefill(fresh, tokens, n, NULL, &err), &err);
+    assert_int_equal(prism_length(c), n);
+    assert_memory_equal(prism_logits(c), prism_logits(fresh), m->hp.n_vocab * sizeof(float));
+    prism_context_free(fresh);
+}
+
+/* Tokens of some layers only, with others behind them; a last token that came by itself; logits of rows. */
+static void test_lookalikes(void **state)
+{
+    (void)state;
+    prism_model *m = trace_tiny_model("to.gguf", 3);
+    struct prism_context_params p = { .n_ctx = 400, .n_threads = 1, .attention = { .selector = "dense", .block = 32 } };
+    int32_t *tokens = trace_tokens(m, 400);
+    struct prism_error err;
+    size_t reused;
+
+    for (size_t reuse = 0; reuse < 2; reuse++) {
+        struct prism_prefill_params to = { .reuse = (enum prism_reuse)reuse };
+        prism_context *c = make_context(m, &p);
+        must(prism_prefill(c, tokens, 64, NULL, &err), &err);
+        must(prism_prefill(c, tokens + 64, 64, &(struct prism_prefill_params){ .n_layers = 2 }, &err), &err);
+        must(prism_prefill(c, tokens + 128, 128, NULL, &err), &err);
+        must(prism_prefill_to(c, tokens, 256, &to, &reused, &err), &err);
+        assert_int_equal(reused, 64);
+        assert_one_call(m, &p, c, tokens, 256);
+        must(prism_prefill_to(c, tokens, 256, &to, &reused, &err), &err);
+        assert_int_equal(reused, 256);
+        prism_context_free(c);
+    }
+
+    prism_context *c = make_context(m, &p);
+    must(prism_prefill(c, tokens, 64, NULL, &err), &err);
+    must(prism_decode(c, tokens[64], &err), &err);
+    must(prism_prefill_to(c, tokens, 65, NULL, &reused, &err), &err);
+    assert_int_equal(reused, 32);
+    assert_one_call(m, &p, c, tokens, 65);
+    must(prism_truncate(c, 0, &err), &err);
+    free(all_logits(c, tokens, 200, m->hp.n_vocab));
+    must(prism_prefill_to(c, tokens, 200, NULL, &reused, &err), &err);
+    assert_int_equal(reused, 160);
+    assert_one_call(m, &p, c, tokens, 200);
+    prism_context_free(c);
+    free(tokens);
+    prism_model_free(m);
+}
+
 /* ---- progress ---- */
 
 struct seen {
@@ -413,6 +466,7 @@ int main(void)
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_longrope),
         cmocka_unit_test(test_reuse_all),
+        cmocka_unit_test(test_lookalikes),
         cmocka_unit_test(test_progress),
     };
     return cmocka_run_group_tests_name("prefill_to", tests, NULL, NULL);

@@ -71,6 +71,41 @@ static void test_flipped_bits(void **state)
         bytes[at] = good[at];
     }
     assert_memory_equal(bytes, good, n_good);
+    bytes[n_good - 3] ^= 4;
+    session_write(path, bytes, n_good);
+    assert_load_fails(into, path, PRISM_E_FORMAT, "hashes: damaged");
+    free(bytes);
+    check_good();
+}
+
+/* What was half loaded is in no result: not even the basis of the selector. */
+static void test_use_after_failure(void **state)
+{
+    (void)state;
+    unsigned char *bytes = malloc(n_good);
+    prism_context *c[2];
+    int32_t tokens[300];
+    struct prism_error err;
+    struct session_rows r;
+    struct prism_state_facts f = prism_state_facts(saved);
+
+    assert_int_equal(session_rows_list(saved, &f, &r, NULL), PRISM_OK);
+    memcpy(bytes, good, n_good);
+    bytes[r.end - 1] ^= 1; /* of the last row */
+    session_rows_free(&r);
+    session_write(path, bytes, n_good);
+    make_tokens(tokens, 300, model->hp.n_vocab);
+    for (int i = 0; i < 2; i++) {
+        c[i] = make_context(model, &state_cases[ROWS_CASE].params);
+        if (i)
+            assert_load_fails(c[i], path, PRISM_E_FORMAT, "damaged");
+        for (int t = 0; t < 5; t++)
+            must(prism_decode(c[i], tokens[t], &err), &err);
+        must(prism_prefill(c[i], tokens, 300, NULL, &err), &err);
+    }
+    assert_same_state(c[0], c[1], model->hp.n_vocab);
+    prism_context_free(c[0]);
+    prism_context_free(c[1]);
     free(bytes);
     check_good();
 }
@@ -305,7 +340,7 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_flipped_bits), cmocka_unit_test(test_lengths), cmocka_unit_test(test_places),
+        cmocka_unit_test(test_flipped_bits), cmocka_unit_test(test_use_after_failure), cmocka_unit_test(test_lengths), cmocka_unit_test(test_places),
         cmocka_unit_test(test_hostile_rows), cmocka_unit_test(test_hostile_headers), cmocka_unit_test(test_no_file),
     };
     return cmocka_run_group_tests_name("damaged sessions", tests, set_up, tear_down);

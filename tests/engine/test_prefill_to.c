@@ -249,6 +249,7 @@ static void test_prism(void **state)
     prism_model *m = trace_tiny_model("to.gguf", 3);
     struct prism_context_params p = trace_params(0);
 
+    p.attention.p_high = p.attention.p_low = 0.5f;
     run(m, p, 400, 0, 1000);
     p.attention.causal_energy = true, p.attention.dense_tail = 40, p.attention.min_tokens = 200;
     run(m, p, 400, 0, 300);
@@ -261,7 +262,7 @@ static void test_rows(void **state)
     prism_model *m = trace_tiny_model("to.gguf", 3);
     struct prism_context_params p = trace_params(0);
 
-    p.attention.selector = "prism-rows", p.attention.row_mass = 0.2f;
+    p.attention.selector = "prism-rows", p.attention.row_mass = 1; /* on this model six blocks of ten */
     run(m, p, 400, 0, 1000);
     p.attention.min_tokens = 200;
     run(m, p, 400, 0, 300);
@@ -287,7 +288,7 @@ static void test_longrope(void **state)
     prism_model *m = load_built(g, "to-longrope.gguf");
     p.attention.min_tokens = 250;
     run(m, p, 400, ORIGINAL, 300);
-    p.attention.selector = "prism-rows";
+    p.attention.selector = "prism-rows", p.attention.row_mass = 1;
     run(m, p, 400, ORIGINAL, 300);
     p.attention.selector = "dense";
     run(m, p, 400, ORIGINAL, 300);
@@ -309,6 +310,7 @@ static void test_reuse_all(void **state)
         for (size_t i = 0; i < sizeof commons / sizeof *commons; i++) {
             struct prism_context_params p = trace_params(300);
             struct prism_error err;
+            p.attention.row_mass = 1;
             p.attention.selector = kind == 0 ? "dense" : kind == 1 ? "prism" : "prism-rows";
             prism_context *c[2] = { make_context(m, &p), make_context(m, &p) };
             int32_t *tokens = trace_tokens(m, 300);

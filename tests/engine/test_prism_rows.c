@@ -59,7 +59,7 @@ static void test_all_blocks(void **state)
  * leaves nothing behind, be it the first. */
 static struct trace *in_pieces(const prism_model *m, const int32_t *tokens, const size_t *ends, size_t n, prism_progress_fn *stop)
 {
-    struct prism_context_params p = rows_params(0.2f);
+    struct prism_context_params p = rows_params(1);
     struct trace *t = trace_new(m);
     prism_context *c = make_context(m, &p);
     struct prism_error err;
@@ -115,7 +115,7 @@ static void decode(prism_context *c, const int32_t *tokens, size_t n)
  * which choose nothing. first: tokens before them. */
 static struct trace *after_others(const prism_model *m, const int32_t *tokens, size_t first, int how)
 {
-    struct prism_context_params p = rows_params(0.2f);
+    struct prism_context_params p = rows_params(1);
     struct trace *t = trace_new(m);
     prism_context *c = make_context(m, &p);
     struct prism_error err;

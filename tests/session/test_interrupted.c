@@ -1,10 +1,12 @@
 /* test_interrupted.c - saving that does not get to its end: kill -9 at random moments, disks that are full, two writers. The file is the old one
  * or the new one, whole. */
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +41,18 @@ int fallocate(int fd, int mode, off_t offset, off_t n)
     errno = EOPNOTSUPP;
     return -1;
 }
+
+/* Likewise: the call after so many others finds the disk broken. */
+static atomic_long good_calls = LONG_MAX;
+
+static bool is_broken(void)
+{
+    errno = EIO;
+    return atomic_load(&good_calls) != LONG_MAX && atomic_fetch_sub(&good_calls, 1) == 0;
+}
+
+ssize_t pwrite(int fd, const void *bytes, size_t n, off_t at) { return is_broken() ? -1 : syscall(SYS_pwrite64, fd, bytes, n, at); }
+int fsync(int fd) { return is_broken() ? -1 : (int)syscall(SYS_fsync, fd); }
 
 static prism_model *model;
 static prism_context *a, *b, *into; /* a: saved first; b: then, with fewer tokens */
@@ -190,6 +204,32 @@ static void test_full_disk(void **state)
     assert_int_equal(status, 0);
 }
 
+/* Each single write fails in turn, and each synchronisation; what comes after it would not. */
+static void test_broken_disk(void **state)
+{
+    (void)state;
+    struct prism_error err;
+    long calls = 0;
+
+    for (;; calls++) {
+        session_save(a, path);
+        atomic_store(&good_calls, calls);
+        enum prism_status s = prism_session_save(b, path, &err);
+        bool all = atomic_load(&good_calls) >= 0;
+        atomic_store(&good_calls, LONG_MAX);
+        if (all) {
+            must(s, &err);
+            break;
+        }
+        assert_int_equal(s, PRISM_E_IO);
+        assert_non_null(strstr(err.text, "Input/output error"));
+        assert_true(access(temp_path(), F_OK) != 0);
+        assert_int_equal(holds_b(), strstr(err.text, "its folder") != NULL); /* the last call of all */
+    }
+    assert_true(calls > 30);
+    assert_true(holds_b());
+}
+
 /* ---- others ---- */
 
 static void test_two_writers(void **state)
@@ -285,7 +325,7 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_killed), cmocka_unit_test(test_size_limit), cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_killed), cmocka_unit_test(test_size_limit), cmocka_unit_test(test_full_disk), cmocka_unit_test(test_broken_disk),
         cmocka_unit_test(test_two_writers), cmocka_unit_test(test_links), cmocka_unit_test(test_relative),
     };
     return cmocka_run_group_tests_name("interrupted sessions", tests, set_up, tear_down);

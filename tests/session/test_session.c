@@ -178,8 +178,8 @@ static void test_settings(void **state)
     CHANGED("made with min_tokens 0, this context has min_tokens 9", p.attention.min_tokens = 9);
     CHANGED("dense_tail", p.attention.dense_tail = 5);
     CHANGED("dense_layers", p.attention.dense_layers[0] = 2);
-    CHANGED("made with p_high 0.700000", p.attention.p_high = 0.71f);
-    CHANGED("p_low", p.attention.p_low = 0.70001f);
+    CHANGED("made with p_high 0.500000", p.attention.p_high = 0.51f);
+    CHANGED("p_low", p.attention.p_low = 0.50001f);
     CHANGED("high_band", p.attention.high_dim = 10);
     CHANGED("low_band", p.attention.low_dim = 10);
     CHANGED("energies", p.attention.causal_energy = true);
@@ -192,7 +192,7 @@ static void test_settings(void **state)
     CHANGED("gamma", p.attention.gamma = 0.5f);
     CHANGED("tau", p.attention.tau = 0.5f);
     CHANGED("threshold", p.attention.threshold = 0.5f);
-    CHANGED("row_mass 0.200000", p.attention.row_mass = 0.20000002f);
+    CHANGED("made with row_mass 1.000000", p.attention.row_mass = 0.99999994f);
     struct prism_plan plan;
     assert_int_equal(prism_plan(model, &base, &plan, NULL), PRISM_OK);
     for (int i = 0; i < prism_level_count(); i++)

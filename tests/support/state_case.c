@@ -11,15 +11,15 @@
 #include "tests/support/engine_test.h"
 #include "tests/support/mask_trace.h"
 
-#define SELECT(name, ...) { .selector = name, .block = 32, .p_high = 0.7f, .p_low = 0.7f, .dense_tail = PRISM_NO_TAIL, __VA_ARGS__ }
+#define SELECT(name, ...) { .selector = name, .block = 32, .p_high = 0.5f, .p_low = 0.5f, .dense_tail = PRISM_NO_TAIL, __VA_ARGS__ }
 
 const struct state_case state_cases[] = {
     { "dense", { .n_ctx = STATE_CTX, .attention = { .selector = "dense" } } },
     { "dense in fp32", { .n_ctx = STATE_CTX, .compute = PRISM_COMPUTE_F32, .attention = { .selector = "dense", .block = 32 } } },
     { "prism", { .n_ctx = STATE_CTX, .attention = SELECT("prism", .row_mass = 0) } },
     { "prism, causal energies", { .n_ctx = STATE_CTX, .kv_type = PRISM_KV_BF16, .attention = SELECT("prism", .causal_energy = true) } },
-    { "prism-rows", { .n_ctx = STATE_CTX, .attention = SELECT("prism-rows", .row_mass = 0.2f) } },
-    { "prism-rows, not yet", { .n_ctx = STATE_CTX, .attention = SELECT("prism-rows", .row_mass = 0.2f, .min_tokens = 430) } },
+    { "prism-rows", { .n_ctx = STATE_CTX, .attention = SELECT("prism-rows", .row_mass = 1) } },
+    { "prism-rows, not yet", { .n_ctx = STATE_CTX, .attention = SELECT("prism-rows", .row_mass = 1, .min_tokens = 430) } },
     { "meanpool", { .n_ctx = STATE_CTX, .kv_type = PRISM_KV_F32, .attention = SELECT("meanpool", .row_mass = 0) } },
     { "auto", { .n_ctx = STATE_CTX } },
 };

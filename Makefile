@@ -34,7 +34,7 @@ PNG_LIBS   := $(shell pkg-config --libs libpng 2>/dev/null)
 
 # No -ffast-math, contraction off: an FMA is written where one is meant. Frame pointers and symbols stay for perf.
 CFLAGS     ?= -O3 -g
-C_BASE     := -std=c11 -fno-omit-frame-pointer -ffp-contract=off -fvisibility=hidden -Wall -Wextra -Wshadow \
+C_BASE     := -std=c11 -Wno-psabi -fno-omit-frame-pointer -ffp-contract=off -fvisibility=hidden -Wall -Wextra -Wshadow \
               -Wstrict-prototypes -Wmissing-prototypes -Wvla
 C_ALL       = $(C_BASE) $(CFLAGS) $(LIB_FLAGS) $(LEVEL_FLAGS) $(OPENMP) $(CFLAGS_EXTRA)
 PREPROCESS := -D_GNU_SOURCE -I. -Iinclude -MMD -MP $(CPPFLAGS)

@@ -199,17 +199,54 @@ typedef void prism_band_dots_fn(float *before, float *inside, float *after, cons
  * infinity: then a choice by mass takes every block, and attention finds what is not finite. */
 typedef void prism_softmax_q30_fn(uint32_t *p, const float *x, size_t n);
 
-/* The largest product of each of 16 sketched queries with the keys of a block (src/attention/sketch.h), in integers: exact, the same at every
- * level. best[i] = max over keys j <= seen + i of the sum over c < n of q[c / 4][i][c % 4] * keys[c / 4][j][c % 4]. */
-#define PRISM_SKETCH_ROWS 16
+/* Sketched queries against sketched keys, block by block (src/attention/sketch.h): exact integers, then 16 floats at a time in an order that
+ * every level keeps, so that all levels give the same bits. Logits are in units of log 2.
+ *
+ * A tile is 16 rows of a query head with what they have seen: the softmax of the blocks' logits so far is sum * 2^most over 2^0. The product of
+ * row i with a block after n coordinates is the largest, over its keys j, of the sum over c < n of q[c / 4][i][c % 4] * keys[c / 4][j][c % 4]. */
+enum { PRISM_SKETCH_ROWS = 16 };
 struct prism_sketch_tile {
-    int32_t *best;         /* [16] */
-    const int8_t *q;       /* [n / 4][16][4] */
-    const uint8_t *keys;   /* [n / 4][block][4] */
-    size_t n;              /* coordinates: a multiple of 16, 16..PRISM_MAX_HEAD_DIM */
-    size_t block, seen;    /* block: a multiple of 32 */
+    const int8_t *q;                                                /* [rank / 4][16][4] */
+    int32_t bias_first[PRISM_SKETCH_ROWS], bias[PRISM_SKETCH_ROWS]; /* subtracted from products of the first coordinates, of all */
+    float scale[PRISM_SKETCH_ROWS];                                 /* of a product, but for that of the block */
+    float reach[PRISM_SKETCH_ROWS];                                 /* what the other coordinates may add, but for that of the block */
+    float most[PRISM_SKETCH_ROWS], sum[PRISM_SKETCH_ROWS];          /* begin as -2^100, 0 */
+    float floor[PRISM_SKETCH_ROWS];                                 /* most + log2 sum + log_t, of the blocks up to the last finished one */
+    float mass[PRISM_SKETCH_ROWS];                                  /* sum of the shares of the blocks that are needed */
 };
-typedef void prism_sketch_tile_fn(const struct prism_sketch_tile *t);
+
+/* Rows of coordinates x, [n][rank], become bytes: out[(c / 4 * lanes + i) * 4 + c % 4] = offset + x[i][c] / scale, rounded half to even. A row's
+ * scale is its largest magnitude / 127, or with `common` that of all rows; NaN where a coordinate is not finite, the bytes then being anything. */
+struct prism_sketch_rows {
+    uint8_t *out;
+    const float *x;
+    size_t n, lanes, rank, first; /* n <= lanes; rank, first: multiples of 16 */
+    float *scale;                 /* [n] */
+    float *rest;                  /* [n] length of the coordinates from `first` on */
+    int32_t *sum_first, *sum;     /* [n] of the bytes without the offset: of the first coordinates, of all */
+    uint8_t offset;
+    bool common;
+};
+typedef void prism_sketch_pack_fn(const struct prism_sketch_rows *r);
+
+struct prism_sketch_scan {
+    struct prism_sketch_tile *tiles;
+    size_t n_tiles;
+    float *x;                      /* [blocks][n_tiles][16] logits */
+    const uint8_t *keys;           /* [blocks] of [rank / 4][block][4], block_bytes apart */
+    const float *k_scale, *k_rest; /* [blocks]: a block whose scale is NaN is passed over, and its logits are NaN */
+    size_t block, block_bytes, rank, first; /* block, of keys: a multiple of 32; rank, first: multiples of 16, 16..PRISM_MAX_HEAD_DIM */
+    float log_t, log_mean;         /* log2 of the share that makes a row need a block, and of the mean share that makes a block needed */
+};
+
+/* Blocks v, v - 1, ... v - n + 1, each with all tiles. x[v] = the logits of the first coordinates; where they + reach * k_rest[v] are not below
+ * the floor for some row of a tile, or where `whole`, those of all coordinates, and the tile's block is finished. Both join the softmax.
+ * Row i of tile t sees keys j <= seen + 16 t + i. */
+typedef void prism_sketch_scan_fn(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole);
+
+/* Sets the bits of the blocks v < n, logits x[v], that some row gives at least log_t, or all rows log_mean on average, of the softmax of all
+ * blocks seen, and adds the shares of these blocks to mass. A block of NaN is needed and adds nothing. */
+typedef void prism_sketch_needed_fn(const struct prism_sketch_scan *s, size_t n, uint64_t *bits);
 
 /* ---- what the processor can do at most ---- */
 
@@ -249,7 +286,9 @@ struct prism_kernels {
 
     prism_band_dots_fn *band_dots;
     prism_softmax_q30_fn *softmax_q30;
-    prism_sketch_tile_fn *sketch_tile;
+    prism_sketch_pack_fn *sketch_pack;
+    prism_sketch_scan_fn *sketch_scan;
+    prism_sketch_needed_fn *sketch_needed;
 
     prism_peak_fn *peak[PRISM_N_PEAKS];                /* NULL where the level has no instruction for it; fp32 always */
 };

@@ -21,7 +21,9 @@ extern const struct prism_gemv prism_gemv_i16_avx2; /* all quantised types */
 prism_attn_row_fn prism_attn_row_f32_avx2;
 prism_band_dots_fn prism_band_dots_avx2;
 prism_softmax_q30_fn prism_softmax_q30_avx2;
-prism_sketch_tile_fn prism_sketch_tile_avx2;
+prism_sketch_pack_fn prism_sketch_pack_avx2; /* sketch.c */
+prism_sketch_scan_fn prism_sketch_scan_avx2;
+prism_sketch_needed_fn prism_sketch_needed_avx2;
 prism_peak_fn prism_peak_f32_avx2, prism_peak_i8_avx2, prism_peak_i16_avx2;
 
 prism_rms_norm_fn prism_rms_norm_f32_avx2;

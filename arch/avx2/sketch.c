@@ -1,4 +1,4 @@
-/* sketch.c - sketched queries against the keys of a block by pmaddwd: see struct prism_sketch_tile.
+/* sketch.c - sketched queries against the keys of a block by pmaddwd: see struct prism_sketch_scan.
  *
  * The bytes of a key at even and at odd places become words, each once for four rows; pmaddubsw would saturate. Four rows times 16 keys at a time,
  * a key in each lane. */
@@ -10,12 +10,19 @@
 
 enum { ROWS = 4, LANES = 8, WORDS = PRISM_MAX_HEAD_DIM / 4 };
 
+/* A tile and a block of keys, n coordinates of each; row i sees keys j <= seen + i. */
+struct block {
+    const int8_t *q;
+    const uint8_t *keys;
+    size_t n, block, seen;
+};
+
 /* A row's bytes as words: of each four the two at even places, then the two at odd ones. */
 struct row_words {
     int16_t even[WORDS][2], odd[WORDS][2];
 };
 
-static void widen(struct row_words *w, const struct prism_sketch_tile *t, size_t row)
+static void widen(struct row_words *w, const struct block *t, size_t row)
 {
     for (size_t c = 0; c < t->n / 4; c++) {
         const int8_t *q = t->q + (c * PRISM_SKETCH_ROWS + row) * 4;
@@ -32,7 +39,7 @@ PRISM_INLINE __m256i pair(const int16_t *words)
 }
 
 /* best[r] = the largest sum so far of lane and row, for keys [first, first + 16). */
-PRISM_INLINE void add_keys(const struct prism_sketch_tile *t, const struct row_words *w, size_t row, size_t first, __m256i best[ROWS])
+PRISM_INLINE void add_keys(const struct block *t, const struct row_words *w, size_t row, size_t first, __m256i best[ROWS])
 {
     const __m256i low = _mm256_set1_epi16(0xff);
     __m256i sum[ROWS][2];
@@ -59,26 +66,34 @@ PRISM_INLINE void add_keys(const struct prism_sketch_tile *t, const struct row_w
         }
 }
 
-void prism_sketch_tile_avx2(const struct prism_sketch_tile *t)
+static void best_products(int32_t *best, const struct prism_sketch_tile *tile, const struct prism_sketch_scan *s, const uint8_t *keys, size_t n,
+                          size_t seen)
 {
+    const struct block t = { .q = tile->q, .keys = keys, .n = n, .block = s->block, .seen = seen };
     struct row_words w[ROWS];
     int32_t lanes[LANES];
 
-    assert(t->n % 16 == 0 && t->n > 0 && t->n <= PRISM_MAX_HEAD_DIM && t->block % 32 == 0);
+    assert(n % 16 == 0 && n > 0 && n <= PRISM_MAX_HEAD_DIM && s->block % 32 == 0);
     for (size_t row = 0; row < PRISM_SKETCH_ROWS; row += ROWS) {
-        __m256i best[ROWS];
+        __m256i most[ROWS];
         for (size_t r = 0; r < ROWS; r++) {
-            widen(&w[r], t, row + r);
-            best[r] = _mm256_set1_epi32(INT32_MIN);
+            widen(&w[r], &t, row + r);
+            most[r] = _mm256_set1_epi32(INT32_MIN);
         }
-        for (size_t first = 0; first < t->block; first += 2 * LANES)
-            add_keys(t, w, row, first, best);
+        for (size_t first = 0; first < t.block; first += 2 * LANES)
+            add_keys(&t, w, row, first, most);
         for (size_t r = 0; r < ROWS; r++) {
-            _mm256_storeu_si256((__m256i *)(void *)lanes, best[r]);
-            int32_t most = lanes[0];
+            _mm256_storeu_si256((__m256i *)(void *)lanes, most[r]);
+            int32_t largest = lanes[0];
             for (size_t i = 1; i < LANES; i++)
-                most = lanes[i] > most ? lanes[i] : most;
-            t->best[row + r] = most;
+                largest = lanes[i] > largest ? lanes[i] : largest;
+            best[row + r] = largest;
         }
     }
 }
+
+#include "arch/generic/sketch_scan.h"
+
+void prism_sketch_pack_avx2(const struct prism_sketch_rows *r) { pack(r); }
+void prism_sketch_scan_avx2(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole) { scan(s, v, n, seen, whole); }
+void prism_sketch_needed_avx2(const struct prism_sketch_scan *s, size_t n, uint64_t *bits) { needed(s, n, bits); }

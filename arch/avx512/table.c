@@ -68,7 +68,9 @@ const struct prism_kernels prism_kernels_avx512 = {
 
     .band_dots = prism_band_dots_avx2,
     .softmax_q30 = prism_softmax_q30_avx512,
-    .sketch_tile = prism_sketch_tile_avx2,
+    .sketch_pack = prism_sketch_pack_avx2,
+    .sketch_scan = prism_sketch_scan_avx2,
+    .sketch_needed = prism_sketch_needed_avx2,
 
     .peak = { [PRISM_PEAK_F32] = prism_peak_f32_avx512, [PRISM_PEAK_I8] = prism_peak_i8_avx512,
               [PRISM_PEAK_I16] = prism_peak_i16_avx512 },

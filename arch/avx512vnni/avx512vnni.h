@@ -6,7 +6,9 @@
 
 extern const struct prism_linear prism_linear_i8_avx512vnni, prism_linear_i8sym_avx512vnni, prism_linear_i8x2_avx512vnni,
     prism_linear_i16_avx512vnni;
-prism_sketch_tile_fn prism_sketch_tile_avx512vnni;
+prism_sketch_pack_fn prism_sketch_pack_avx512vnni; /* sketch.c */
+prism_sketch_scan_fn prism_sketch_scan_avx512vnni;
+prism_sketch_needed_fn prism_sketch_needed_avx512vnni;
 extern const struct prism_attention prism_attention_i16_avx512vnni;
 extern const struct prism_gemv prism_gemv_i16_avx512vnni; /* Q8_0, Q4_0, Q4_K, Q6_K */
 prism_peak_fn prism_peak_i8_avx512vnni, prism_peak_i16_avx512vnni;

@@ -1,4 +1,4 @@
-/* sketch.c - sketched queries against the keys of a block by vpdpbusd: see struct prism_sketch_tile.
+/* sketch.c - sketched queries against the keys of a block by vpdpbusd: see struct prism_sketch_scan.
  *
  * Four rows times 64 keys at a time (32, where a block has no more), a key in each lane: two loads for four products. A row's largest sum is
  * then found across lanes for all 16 rows together. */
@@ -12,6 +12,13 @@ enum { ROWS = 4, LANES = 16 };
 
 #define FORCE_INLINE static inline __attribute__((always_inline))
 
+/* A tile and a block of keys, n coordinates of each; row i sees keys j <= seen + i. */
+struct block {
+    const int8_t *q;
+    const uint8_t *keys;
+    size_t n, block, seen;
+};
+
 FORCE_INLINE __m512i four(const int8_t *q)
 {
     int32_t v;
@@ -20,7 +27,7 @@ FORCE_INLINE __m512i four(const int8_t *q)
 }
 
 /* Rows [row, row + 4) and the 16 n keys from `first` on: best[r] = its lane's largest sum so far. */
-FORCE_INLINE void add_rows(const struct prism_sketch_tile *t, size_t row, size_t first, size_t n, bool causal, __m512i *best)
+FORCE_INLINE void add_rows(const struct block *t, size_t row, size_t first, size_t n, bool causal, __m512i *best)
 {
     __m512i sum[ROWS][4];
     const uint8_t *keys = t->keys + first * 4;
@@ -69,7 +76,7 @@ FORCE_INLINE __m512i across(__m512i *x)
     return x[0];
 }
 
-FORCE_INLINE void all(const struct prism_sketch_tile *t, size_t n, bool causal)
+FORCE_INLINE __m512i all(const struct block *t, size_t n, bool causal)
 {
     __m512i best[LANES];
 
@@ -79,14 +86,23 @@ FORCE_INLINE void all(const struct prism_sketch_tile *t, size_t n, bool causal)
         for (size_t first = 0; first < t->block; first += n * LANES)
             add_rows(t, row, first, n, causal, best + row);
     }
-    _mm512_storeu_si512(t->best, across(best));
+    return across(best);
 }
 
-void prism_sketch_tile_avx512vnni(const struct prism_sketch_tile *t)
+FORCE_INLINE void best_products(int32_t *best, const struct prism_sketch_tile *tile, const struct prism_sketch_scan *s, const uint8_t *keys, size_t n,
+                                size_t seen)
 {
-    assert(t->n % 16 == 0 && t->n > 0 && t->block % 32 == 0);
-    if (t->block % 64 || t->seen < t->block)
-        all(t, 2, true);
-    else
-        all(t, 4, false);
+    const struct block t = { .q = tile->q, .keys = keys, .n = n, .block = s->block, .seen = seen };
+
+    assert(n % 16 == 0 && n > 0 && s->block % 32 == 0);
+    _mm512_storeu_si512(best, s->block % 64 || seen < s->block ? all(&t, 2, true) : all(&t, 4, false));
 }
+
+#if !defined(PRISM_SIMDE)
+#define SKETCH_ALL_LANES(mask) (_mm512_movepi32_mask((__m512i)(mask)) == 0xffff)
+#endif
+#include "arch/generic/sketch_scan.h"
+
+void prism_sketch_pack_avx512vnni(const struct prism_sketch_rows *r) { pack(r); }
+void prism_sketch_scan_avx512vnni(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole) { scan(s, v, n, seen, whole); }
+void prism_sketch_needed_avx512vnni(const struct prism_sketch_scan *s, size_t n, uint64_t *bits) { needed(s, n, bits); }

@@ -41,7 +41,9 @@ prism_attn_row_fn prism_attn_row_f32_generic;
 
 prism_band_dots_fn prism_band_dots_generic; /* select.c */
 prism_softmax_q30_fn prism_softmax_q30_generic;
-prism_sketch_tile_fn prism_sketch_tile_generic;
+prism_sketch_pack_fn prism_sketch_pack_generic; /* sketch.c */
+prism_sketch_scan_fn prism_sketch_scan_generic;
+prism_sketch_needed_fn prism_sketch_needed_generic;
 prism_peak_fn prism_peak_f32_generic;
 
 #endif

@@ -56,7 +56,9 @@ const struct prism_kernels prism_kernels_neon = {
 
     .band_dots = prism_band_dots_neon,
     .softmax_q30 = prism_softmax_q30_neon,
-    .sketch_tile = prism_sketch_tile_generic,
+    .sketch_pack = prism_sketch_pack_generic,
+    .sketch_scan = prism_sketch_scan_generic,
+    .sketch_needed = prism_sketch_needed_generic,
 
     .peak = { [PRISM_PEAK_F32] = prism_peak_f32_neon },
 };

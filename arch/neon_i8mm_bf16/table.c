@@ -62,7 +62,9 @@ const struct prism_kernels prism_kernels_neon_i8mm_bf16 = {
 
     .band_dots = prism_band_dots_neon,
     .softmax_q30 = prism_softmax_q30_neon,
-    .sketch_tile = prism_sketch_tile_generic,
+    .sketch_pack = prism_sketch_pack_generic,
+    .sketch_scan = prism_sketch_scan_generic,
+    .sketch_needed = prism_sketch_needed_generic,
 
     .peak = { [PRISM_PEAK_F32] = prism_peak_f32_neon, [PRISM_PEAK_I8] = prism_peak_i8_neon_i8mm_bf16,
               [PRISM_PEAK_BF16] = prism_peak_bf16_neon_i8mm_bf16 },

@@ -9,8 +9,8 @@
  * blocks at every length, one that reads broadly needs more of them, each with less of its mass.
  *
  * Most blocks are far below t, which shows early. 16 rows at a time meet the diagonal block, block 0, then blocks backwards from the
- * diagonal. After the first coordinates (prism_sketch_end) a block is dropped when no row's logit, raised by what its other coordinates
- * would add with PRISM_SKETCH_SIGMAS deviations, reaches log t below the log-sum of the blocks so far; its logit of the first coordinates
+ * diagonal. After PRISM_SKETCH_FIRST coordinates a block is dropped when no row's logit, raised by what its other coordinates would
+ * add with PRISM_SKETCH_SIGMAS deviations, reaches log t below the log-sum of the blocks so far; its logit of the first coordinates
  * then stands for it in the softmax. The reach is |q'| |k'| / sqrt(n) of the n other coordinates, for the block's longest k': where keys have
  * covariance 1 that is the deviation of q'.k'. */
 #include <math.h>
@@ -43,18 +43,12 @@ static size_t shared_bytes(const struct prism_select_call *c)
     return prism_carved(c->n_head * n_rows(c), sizeof(double)) + prism_carved(c->n_head_kv, 1);
 }
 
-/* A tile of rows with what it has seen: the running softmax of the blocks' largest logits, in powers of two. */
-struct tile {
-    struct prism_sketch_query query;
-    float most[LANES], sum[LANES], floor[LANES], mass[LANES]; /* floor: log2 of t times the sum */
-};
-
 static size_t max_tiles(const struct prism_select_call *c) { return c->block / LANES; }
 
 static size_t thread_bytes(const struct prism_select_call *c)
 {
     size_t n = prism_select_blocks(c), b = c->block;
-    return prism_carved(b * n, sizeof(float)) + prism_carved(max_tiles(c), sizeof(struct tile)) + prism_carved(b * prism_sketch_dim(c->d), 1) +
+    return prism_carved(b * n, sizeof(float)) + prism_carved(max_tiles(c), sizeof(struct prism_sketch_tile)) + prism_carved(b * prism_sketch_dim(c->d), 1) +
            prism_sketch_scratch(c);
 }
 
@@ -73,117 +67,6 @@ static void keys_job(void *arg, size_t job, uint32_t thread)
     prism_sketch_keys(w->c, job / n, w->from + job % n, thread_scratch(w, thread));
 }
 
-/* Without a branch, so that the compiler makes vectors of the loops below. */
-static inline uint32_t bits_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static inline float float_of(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-static inline float pick(uint32_t mask, float a, float b) { return float_of((bits_of(a) & mask) | (bits_of(b) & ~mask)); }
-
-/* 2^-|x|, 2e-7 relative; 2^-100 from there on. */
-static inline float exp2_minus(float x)
-{
-    float y = fabsf(x);
-    y = -pick(-(uint32_t)(y > 100), 100, y);
-    float whole = y + 0x1.8p23f, f = y - (whole - 0x1.8p23f);
-    float m = 1 + f * (0.693147182f + f * (0.240226462f + f * (0.0555033125f + f * (0.00961853798f + f * 0.00133990776f))));
-    return float_of(bits_of(m) + (bits_of(whole) << 23));
-}
-
-/* log2 x for normal x > 0, 1e-6 absolute. */
-static inline float log2_of(float x)
-{
-    int32_t n = (int32_t)(bits_of(x) - 0x3f3504f3) >> 23; /* of x over a number in [sqrt(1/2), sqrt(2)) */
-    float m = float_of(bits_of(x) - ((uint32_t)n << 23)), s = (m - 1) / (m + 1), z = s * s;
-    return (float)n + s * (2.88539008f + z * (0.961796694f + z * (0.577078016f + z * 0.412198583f)));
-}
-
-/* Joins the logits of a block to what its rows have seen. */
-static void count(struct tile *t, const float *x)
-{
-    for (size_t i = 0; i < LANES; i++) {
-        float over = x[i] - t->most[i], e = exp2_minus(over), more = t->sum[i] * e + 1, less = t->sum[i] + e;
-        uint32_t mask = -(uint32_t)(over > 0);
-        t->sum[i] = pick(mask, more, less);
-        t->most[i] = pick(mask, x[i], t->most[i]);
-    }
-}
-
-static void set_floor(struct tile *t, float log_t)
-{
-    for (size_t i = 0; i < LANES; i++)
-        t->floor[i] = t->most[i] + log2_of(t->sum[i]) + log_t;
-}
-
-/* Whether some row's logit plus reach * rest is not below its floor. */
-static bool any_reaches(const struct tile *t, const float *x, const float *reach, float rest)
-{
-    uint32_t all = UINT32_MAX;
-    for (size_t i = 0; i < LANES; i++)
-        all &= -(uint32_t)(x[i] + reach[i] * rest < t->floor[i]);
-    return !all;
-}
-
-/* x = the largest logit of each row with the keys of block v; of the first coordinates only, and false, where the rest cannot reach the floor. */
-static bool score(const struct work *w, const struct tile *t, float *x, size_t kv, size_t v, size_t seen, bool whole)
-{
-    const struct prism_select_call *c = w->c;
-    const struct prism_sketch *s = c->sketch;
-    size_t r = s->rank[kv], at = kv * s->max_blocks + v;
-    int32_t best[LANES];
-    struct prism_sketch_tile k = { .best = best, .q = t->query.q, .keys = s->keys + at * c->block * prism_sketch_dim(c->d), .block = c->block,
-                                   .seen = seen };
-
-    for (size_t stage = whole ? PRISM_SKETCH_STAGES - 1 : 0;; stage++) {
-        k.n = prism_sketch_end(r, stage);
-        if (k.n == r)
-            stage = PRISM_SKETCH_STAGES - 1;
-        c->kernels->sketch_tile(&k);
-        for (size_t i = 0; i < LANES; i++)
-            x[i] = (float)(best[i] - t->query.bias[stage][i]) * (t->query.scale[i] * s->k_scale[at]);
-        if (stage == PRISM_SKETCH_STAGES - 1)
-            return true;
-        if (!any_reaches(t, x, t->query.reach[stage], s->k_rest[stage][at]))
-            return false;
-    }
-}
-
-/* sum[i] += the part of row i's mass that a block has. */
-static void add_shares(float *sum, const struct tile *t, const float *x, float log_t)
-{
-    for (size_t i = 0; i < LANES; i++)
-        sum[i] += exp2_minus(t->floor[i] - log_t - x[i]);
-}
-
-/* The two rules for a block, x: [n_tiles][16]. A mean is not above the largest share, which is judged first. */
-static bool is_needed(const struct tile *tiles, size_t n_tiles, const float *x, float log_t)
-{
-    static const float one[LANES] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
-    float sum[LANES] = { 0 }, all = 0, log_mean = log2_of(PRISM_ROWS_MEAN);
-    bool some = false;
-
-    for (size_t t = 0; t < n_tiles; t++) {
-        if (any_reaches(&tiles[t], x + t * LANES, one, 0))
-            return true;
-        some |= any_reaches(&tiles[t], x + t * LANES, one, log_mean);
-    }
-    for (size_t t = 0; some && t < n_tiles; t++)
-        add_shares(sum, &tiles[t], x + t * LANES, log_t);
-    for (size_t i = 0; i < LANES; i++)
-        all += sum[i];
-    return some && log2_of(all / (float)(n_tiles * LANES)) >= log_t - log_mean;
-}
-
 /* log2 of t for rows that end at a position: from PRISM_ROWS_FROM on it falls with a power of it. */
 static float log_threshold(double t, size_t end)
 {
@@ -195,47 +78,24 @@ static float log_threshold(double t, size_t end)
 static void choose(const struct work *w, size_t head, size_t row, uint8_t *scratch)
 {
     const struct prism_select_call *c = w->c;
-    size_t u = c->mask->first + row, n = u + 1, b = c->block, kv = head / (c->n_head / c->n_head_kv);
-    size_t from = max_size(u * b, c->q_pos), rows = min_size((u + 1) * b, c->kv_len) - from, n_tiles = div_up(rows, LANES);
-    float *x = prism_carve(&scratch, b * prism_select_blocks(c), sizeof *x), log_t = log_threshold(w->t, n * b);
-    struct tile *tiles = prism_carve(&scratch, max_tiles(c), sizeof *tiles);
-    int8_t *q = prism_carve(&scratch, b * prism_sketch_dim(c->d), 1);
-    struct prism_sketch_query query[256 / LANES];
-    uint64_t *bits = prism_mask_row(c->mask, head, row);
+    const struct prism_sketch *s = c->sketch;
+    size_t u = c->mask->first + row, b = c->block, kv = head / (c->n_head / c->n_head_kv), dim = prism_sketch_dim(c->d), at = kv * s->max_blocks;
+    size_t from = max_size(u * b, c->q_pos), rows = min_size((u + 1) * b, c->kv_len) - from;
+    float *x = prism_carve(&scratch, b * prism_select_blocks(c), sizeof *x), log_t = log_threshold(w->t, (u + 1) * b);
+    struct prism_sketch_tile *tiles = prism_carve(&scratch, max_tiles(c), sizeof *tiles);
+    int8_t *q = prism_carve(&scratch, b * dim, 1);
+    struct prism_sketch_scan scan = { .tiles = tiles, .n_tiles = div_up(rows, LANES), .x = x, .keys = s->keys + at * b * dim, .k_scale = s->k_scale + at,
+                                      .k_rest = s->k_rest + at, .block = b, .block_bytes = b * dim, .rank = s->rank[kv],
+                                      .first = PRISM_SKETCH_FIRST, .log_t = log_t, .log_mean = log_t - log2f(PRISM_ROWS_MEAN) };
     double mass = 0;
 
-    for (size_t t = 0; t < n_tiles; t++)
-        query[t].q = q + t * LANES * prism_sketch_dim(c->d);
-    prism_sketch_queries(c, head, from - c->q_pos, rows, query, scratch);
-    for (size_t t = 0; t < n_tiles; t++) {
-        tiles[t] = (struct tile){ .query = query[t] };
-        for (size_t i = 0; i < LANES; i++)
-            tiles[t].most[i] = -0x1p100f;
-    }
-    for (size_t k = 0; k < n; k++) {
-        size_t v = k == 0 ? u : k == 1 ? 0 : u - (k - 1);
-        if (isnan(c->sketch->k_scale[kv * c->sketch->max_blocks + v])) { /* attention is to find what is not finite */
-            prism_set_bit(bits, v);
-            for (size_t t = 0; t < n_tiles; t++)
-                memset(x + (v * n_tiles + t) * LANES, 0, LANES * sizeof *x);
-            continue;
-        }
-        for (size_t t = 0; t < n_tiles; t++) {
-            float *at = x + (v * n_tiles + t) * LANES;
-            bool finished = score(w, &tiles[t], at, kv, v, v == u ? from - u * b + t * LANES : b, k < 2);
-            count(&tiles[t], at);
-            if (finished)
-                set_floor(&tiles[t], log_t);
-        }
-    }
-    for (size_t t = 0; t < n_tiles; t++)
-        set_floor(&tiles[t], log_t);
-    for (size_t v = 0; v < n; v++)
-        if (bits[v / 64] >> v % 64 & 1 || is_needed(tiles, n_tiles, x + v * n_tiles * LANES, log_t)) {
-            prism_set_bit(bits, v);
-            for (size_t t = 0; t < n_tiles; t++)
-                add_shares(tiles[t].mass, &tiles[t], x + (v * n_tiles + t) * LANES, log_t);
-        }
+    prism_sketch_queries(c, head, from - c->q_pos, rows, tiles, q, scratch);
+    c->kernels->sketch_scan(&scan, u, 1, from - u * b, true);
+    if (u > 0)
+        c->kernels->sketch_scan(&scan, 0, 1, b, true);
+    if (u > 1)
+        c->kernels->sketch_scan(&scan, u - 1, u - 1, b, false);
+    c->kernels->sketch_needed(&scan, u + 1, prism_mask_row(c->mask, head, row));
     for (size_t i = 0; i < rows; i++)
         mass += (double)tiles[i / LANES].mass[i % LANES];
     w->mass[head * c->mask->n_rows + row] = mass / (double)rows;

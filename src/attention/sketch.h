@@ -17,11 +17,9 @@
 #include "src/base/arena.h"
 
 #define PRISM_SKETCH_ERROR 0.25
-/* First stages of 16 and 48 coordinates leave, on mv-8192, 28 and 25 of 100 blocks (of 16 rows) with 2 deviations, 48 and 38 with 3; of 32 and
- * 64, 18 and 24, and 29 and 35. */
 #define PRISM_SKETCH_SIGMAS 2.5f
 #define PRISM_LOG2_E 1.44269504f
-enum { PRISM_SKETCH_STEP = 16, PRISM_SKETCH_SAMPLES = 2048, /* of the prompt, at equal distances */ PRISM_SKETCH_STAGES = 3 };
+enum { PRISM_SKETCH_STEP = 16, PRISM_SKETCH_SAMPLES = 2048, /* of the prompt, at equal distances */ PRISM_SKETCH_FIRST = 16 /* coordinates that prune */ };
 
 /* What a layer keeps between calls. Keys are sketched from the cache. */
 struct prism_sketch {
@@ -29,31 +27,16 @@ struct prism_sketch {
     uint32_t *rank;          /* [n_head_kv], 0: no basis yet */
     size_t *made_at;         /* position of the first token of the call that made the basis: a call from there or before makes it again */
     size_t *n_done;          /* complete blocks that are sketched, in all kv heads */
-    uint8_t *keys;           /* [n_head_kv][max_blocks][prism_sketch_dim * block]: the layout of struct prism_sketch_tile */
+    uint8_t *keys;           /* [n_head_kv][max_blocks][prism_sketch_dim * block]: the layout of struct prism_sketch_scan */
     float *k_scale;          /* [n_head_kv][max_blocks]: of a byte; NaN: a key is not finite */
-    float *k_rest[PRISM_SKETCH_STAGES - 1]; /* [n_head_kv][max_blocks]: largest root mean square of a key's coordinates after the stage */
+    float *k_rest;           /* [n_head_kv][max_blocks]: largest root mean square of a key's coordinates after the first */
     size_t max_blocks;
 };
 
 /* Coordinates that are stored of a head of size d. */
 static inline size_t prism_sketch_dim(size_t d) { return (d + PRISM_SKETCH_STEP - 1) / PRISM_SKETCH_STEP * PRISM_SKETCH_STEP; }
 
-/* Coordinates that a stage looks at. */
-static inline size_t prism_sketch_end(size_t rank, size_t stage)
-{
-    static const size_t ends[PRISM_SKETCH_STAGES] = { 16, 48, PRISM_MAX_HEAD_DIM };
-    return ends[stage] < rank ? ends[stage] : rank;
-}
-
 size_t prism_sketch_map_bytes(const struct prism_kernels *k, size_t d);
-
-/* Up to 16 rows of a query head. Logits are in units of log 2. */
-struct prism_sketch_query {
-    int8_t *q;                                /* [rank / 4][16][4] */
-    int32_t bias[PRISM_SKETCH_STAGES][PRISM_SKETCH_ROWS]; /* 128 times the sum of the bytes that a stage looks at */
-    float scale[PRISM_SKETCH_ROWS];           /* of a byte */
-    float reach[PRISM_SKETCH_STAGES - 1][PRISM_SKETCH_ROWS]; /* PRISM_SKETCH_SIGMAS times the length of the coordinates after a stage */
-};
 
 /* The memory of a sketch of the call's model for so many blocks; it begins as zeros. */
 struct prism_sketch prism_sketch_layout(const struct prism_select_call *c, size_t max_blocks, struct prism_arena *a);
@@ -75,7 +58,9 @@ void prism_sketch_load_keys(const struct prism_select_call *c, float *x, size_t 
 /* Sketches block v of a kv head, as far as it is there; keys that are missing repeat the last one. */
 void prism_sketch_keys(const struct prism_select_call *c, size_t kv_head, size_t v, uint8_t *scratch);
 
-/* Sketches rows [row, row + n) of the call of query head `head`, n <= block, into ceil(n / 16) tiles whose q is there. */
-void prism_sketch_queries(const struct prism_select_call *c, size_t head, size_t row, size_t n, struct prism_sketch_query *tiles, uint8_t *scratch);
+/* Sketches rows [row, row + n) of the call of query head `head`, n <= block, into ceil(n / 16) tiles that have seen nothing yet, their bytes
+ * into q: [tiles][16 * prism_sketch_dim]. */
+void prism_sketch_queries(const struct prism_select_call *c, size_t head, size_t row, size_t n, struct prism_sketch_tile *tiles, int8_t *q,
+                          uint8_t *scratch);
 
 #endif

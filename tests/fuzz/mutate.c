@@ -160,7 +160,7 @@ static void change_array(struct fuzz_pair *p)
         return;
     }
     size_t size = fuzz_scalar_bytes(element), which = below((size_t)n);
-    if (size && n && p->value.n >= 12 + n * size) {
+    if (size && n && n <= (p->value.n - 12) / size) {
         uint8_t *at = keep(p->value.at, p->value.n, p->value.n);
         put_number(at + 12 + which * size, size, element == PRISM_GV_F32 || element == PRISM_GV_F64);
         p->value.at = at;

@@ -1,0 +1,248 @@
+/* sketch_scan.h - the body of sketch_scan, sketch_needed and sketch_pack, for each level (struct prism_sketch_scan). The level's file has defined before
+ *     best_products(int32_t *best, const struct prism_sketch_tile *, const struct prism_sketch_scan *, const uint8_t *keys, size_t n, size_t seen)
+ * which makes the products of a tile with a block after n coordinates. Floats are vectors of 16 that the compiler maps to the level's
+ * registers: one order of operations, so the same bits everywhere. */
+#ifndef PRISM_GENERIC_SKETCH_SCAN_H
+#define PRISM_GENERIC_SKETCH_SCAN_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "src/kernels.h"
+
+#define SKETCH_INLINE static inline __attribute__((always_inline))
+
+typedef float floats __attribute__((vector_size(64)));
+typedef int32_t ints __attribute__((vector_size(64)));
+
+SKETCH_INLINE floats load(const float *p)
+{
+    floats v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+SKETCH_INLINE void store(float *p, floats v) { memcpy(p, &v, sizeof v); }
+
+SKETCH_INLINE floats all_of(float x) { return x - (floats){ 0 }; }
+
+/* Lanes of mask are 0 or -1. */
+SKETCH_INLINE floats pick(ints mask, floats a, floats b) { return (floats)((mask & (ints)a) | (~mask & (ints)b)); }
+
+#ifndef SKETCH_ALL_LANES
+#define SKETCH_ALL_LANES all_lanes
+#endif
+SKETCH_INLINE bool all_lanes(ints mask)
+{
+    int64_t part[8];
+    memcpy(part, &mask, sizeof part);
+    return (part[0] & part[1] & part[2] & part[3] & part[4] & part[5] & part[6] & part[7]) == -1;
+}
+
+/* 2^-|x|, 2e-7 relative; 2^-100 from there on. */
+SKETCH_INLINE floats exp2_minus(floats x)
+{
+    floats y = (floats)((ints)x & 0x7fffffff);
+    y = -pick(y > 100, all_of(100), y);
+    floats whole = y + 0x1.8p23f, f = y - (whole - 0x1.8p23f);
+    floats m = 1 + f * (0.693147182f + f * (0.240226462f + f * (0.0555033125f + f * (0.00961853798f + f * 0.00133990776f))));
+    return (floats)((ints)m + ((ints)whole << 23));
+}
+
+/* log2 x for normal x > 0, 1e-6 absolute. */
+SKETCH_INLINE floats log2_of(floats x)
+{
+    ints n = ((ints)x - 0x3f3504f3) >> 23; /* of x over a number in [sqrt(1/2), sqrt(2)) */
+    floats m = (floats)((ints)x - (n << 23)), s = (m - 1) / (m + 1), z = s * s;
+    return __builtin_convertvector(n, floats) + s * (2.88539008f + z * (0.961796694f + z * (0.577078016f + z * 0.412198583f)));
+}
+
+SKETCH_INLINE void set_floor(struct prism_sketch_tile *t, float log_t) { store(t->floor, load(t->most) + log2_of(load(t->sum)) + log_t); }
+
+/* Joins the logits of n blocks to what the rows have seen, x: those of the first block, the others `step` floats before each other. */
+SKETCH_INLINE void count(struct prism_sketch_tile *t, const float *x, size_t step, size_t n, float log_t)
+{
+    floats before = load(t->most), most = before, sum = { 0 };
+
+    for (size_t i = 0; i < n; i++) {
+        floats one = load(x - i * step);
+        most = pick(one > most, one, most);
+    }
+    for (size_t i = 0; i < n; i++) {
+        floats one = load(x - i * step);
+        sum += pick(one == one, exp2_minus(most - one), all_of(0));
+    }
+    store(t->sum, load(t->sum) * exp2_minus(most - before) + sum);
+    store(t->most, most);
+    set_floor(t, log_t);
+}
+
+/* Whether a row's logit is not below its floor. */
+SKETCH_INLINE bool any_reaches(const struct prism_sketch_tile *t, floats x) { return !SKETCH_ALL_LANES(x < load(t->floor)); }
+
+SKETCH_INLINE floats logits(const struct prism_sketch_scan *s, const struct prism_sketch_tile *t, size_t v, size_t n, size_t seen)
+{
+    int32_t best[PRISM_SKETCH_ROWS];
+    ints product, bias;
+
+    best_products(best, t, s, s->keys + v * s->block_bytes, n, seen);
+    memcpy(&product, best, sizeof product);
+    memcpy(&bias, n == s->rank ? t->bias : t->bias_first, sizeof bias);
+    return __builtin_convertvector(product - bias, floats) * (load(t->scale) * s->k_scale[v]);
+}
+
+/* Blocks v, v - 1, ... v - n + 1, n <= BATCH, with all tiles: the first coordinates of all, then the others of those that are not dropped. */
+enum { BATCH = 8 };
+SKETCH_INLINE void scan_batch(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole)
+{
+    const size_t n_tiles = s->n_tiles, step = n_tiles * PRISM_SKETCH_ROWS;
+    float *x = s->x + v * step;
+    uint8_t open[BATCH * (256 / PRISM_SKETCH_ROWS)];
+
+    for (size_t i = 0; i < n; i++)
+        for (size_t t = 0; t < n_tiles; t++) {
+            const struct prism_sketch_tile *tile = &s->tiles[t];
+            open[i * n_tiles + t] = true;
+            if (!whole && s->first < s->rank) {
+                floats y = logits(s, tile, v - i, s->first, seen);
+                store(x - i * step + t * PRISM_SKETCH_ROWS, y);
+                open[i * n_tiles + t] = any_reaches(tile, y + load(tile->reach) * s->k_rest[v - i]);
+            }
+        }
+    for (size_t i = 0; i < n; i++)
+        for (size_t t = 0; t < n_tiles; t++)
+            if (open[i * n_tiles + t])
+                store(x - i * step + t * PRISM_SKETCH_ROWS, logits(s, &s->tiles[t], v - i, s->rank, seen + t * PRISM_SKETCH_ROWS));
+    for (size_t t = 0; t < n_tiles; t++)
+        count(&s->tiles[t], x + t * PRISM_SKETCH_ROWS, step, n, s->log_t);
+}
+
+SKETCH_INLINE void scan(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole)
+{
+    for (size_t done = 0; done < n; done += BATCH)
+        scan_batch(s, v - done, n - done < BATCH ? n - done : BATCH, seen, whole);
+}
+
+/* Of the softmax of all blocks seen: what the rows of tile i give to a block whose logits are x. */
+SKETCH_INLINE floats shares(const struct prism_sketch_scan *s, size_t i, const float *x)
+{
+    return exp2_minus(load(s->tiles[i].floor) - s->log_t - load(x + i * PRISM_SKETCH_ROWS));
+}
+
+SKETCH_INLINE float total_share(const struct prism_sketch_scan *s, const float *x)
+{
+    float part[PRISM_SKETCH_ROWS], all = 0;
+    floats sum = { 0 };
+
+    for (size_t i = 0; i < s->n_tiles; i++)
+        sum += shares(s, i, x);
+    store(part, sum);
+    for (size_t i = 0; i < PRISM_SKETCH_ROWS; i++)
+        all += part[i];
+    return all;
+}
+
+/* A mean is not above the largest share, which is judged first: log_mean <= log_t. */
+SKETCH_INLINE void needed(const struct prism_sketch_scan *s, size_t n, uint64_t *bits)
+{
+    const size_t n_tiles = s->n_tiles;
+    const float mean = s->log_mean - s->log_t, least = exp2f(s->log_mean) * (float)(n_tiles * PRISM_SKETCH_ROWS);
+
+    for (size_t i = 0; i < n_tiles; i++)
+        set_floor(&s->tiles[i], s->log_t);
+    for (size_t v = 0; v < n; v++) {
+        const float *x = s->x + v * n_tiles * PRISM_SKETCH_ROWS;
+        bool unknown = isnan(s->k_scale[v]), one = unknown, some = false;
+        for (size_t i = 0; i < n_tiles && !one; i++) {
+            one = any_reaches(&s->tiles[i], load(x + i * PRISM_SKETCH_ROWS));
+            some |= any_reaches(&s->tiles[i], load(x + i * PRISM_SKETCH_ROWS) - mean);
+        }
+        if (!one && !(some && total_share(s, x) >= least))
+            continue;
+        bits[v / 64] |= (uint64_t)1 << v % 64;
+        for (size_t i = 0; i < n_tiles && !unknown; i++)
+            store(s->tiles[i].mass, load(s->tiles[i].mass) + shares(s, i, x));
+    }
+}
+
+/* ---- packing ---- */
+
+SKETCH_INLINE ints magnitude(floats x) { return (ints)x & 0x7fffffff; }
+SKETCH_INLINE ints larger(ints a, ints b) { return (a & (a > b)) | (b & ~(a > b)); }
+
+#define SKETCH_TURN(v, by) __builtin_shufflevector(v, v, (0 ^ by), (1 ^ by), (2 ^ by), (3 ^ by), (4 ^ by), (5 ^ by), (6 ^ by), (7 ^ by), (8 ^ by), \
+                                                   (9 ^ by), (10 ^ by), (11 ^ by), (12 ^ by), (13 ^ by), (14 ^ by), (15 ^ by))
+
+SKETCH_INLINE int32_t largest_lane(ints v)
+{
+    v = larger(v, SKETCH_TURN(v, 8)), v = larger(v, SKETCH_TURN(v, 4)), v = larger(v, SKETCH_TURN(v, 2)), v = larger(v, SKETCH_TURN(v, 1));
+    return v[0];
+}
+
+SKETCH_INLINE int32_t sum_lanes(ints v)
+{
+    v += SKETCH_TURN(v, 8), v += SKETCH_TURN(v, 4), v += SKETCH_TURN(v, 2), v += SKETCH_TURN(v, 1);
+    return v[0];
+}
+
+SKETCH_INLINE float sum_lanes_f(floats v)
+{
+    v += SKETCH_TURN(v, 8), v += SKETCH_TURN(v, 4), v += SKETCH_TURN(v, 2), v += SKETCH_TURN(v, 1);
+    return v[0];
+}
+
+/* As integers magnitudes are in order, infinity and NaN above all numbers. */
+SKETCH_INLINE ints largest_of(const float *x, size_t n)
+{
+    ints most = { 0 };
+    for (size_t c = 0; c < n; c += 16)
+        most = larger(most, magnitude(load(x + c)));
+    return most;
+}
+
+SKETCH_INLINE float scale_of(ints most)
+{
+    int32_t bits = largest_lane(most);
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return isfinite(x) ? x / 127 : NAN;
+}
+
+SKETCH_INLINE void pack_row(const struct prism_sketch_rows *r, size_t i, float scale)
+{
+    const float *x = r->x + i * r->rank;
+    float step = scale > 0 ? 1 / scale : 0;
+    ints sum = { 0 }, head = { 0 };
+    floats squares = { 0 };
+
+    for (size_t c = 0; c < r->rank; c += 16) {
+        if (c == r->first)
+            head = sum;
+        floats v = load(x + c);
+        squares += c < r->first ? all_of(0) : v * v;
+        /* rounded by the sum with 1.5 * 2^23, whose last bits are the integer */
+        ints n = (ints)(v * step + 0x1.8p23f) - (ints)all_of(0x1.8p23f);
+        sum += n;
+        uint8_t bytes[16];
+        typedef uint8_t small __attribute__((vector_size(16)));
+        small b = __builtin_convertvector(n + r->offset, small);
+        memcpy(bytes, &b, sizeof bytes);
+        for (size_t g = 0; g < 4; g++)
+            memcpy(r->out + ((c / 4 + g) * r->lanes + i) * 4, bytes + g * 4, 4);
+    }
+    r->scale[i] = scale;
+    r->rest[i] = sqrtf(sum_lanes_f(squares));
+    r->sum[i] = sum_lanes(sum);
+    r->sum_first[i] = r->first < r->rank ? sum_lanes(head) : r->sum[i];
+}
+
+SKETCH_INLINE void pack(const struct prism_sketch_rows *r)
+{
+    float scale = r->common ? scale_of(largest_of(r->x, r->n * r->rank)) : 0;
+
+    for (size_t i = 0; i < r->n; i++)
+        pack_row(r, i, r->common ? scale : scale_of(largest_of(r->x + i * r->rank, r->rank)));
+}
+
+#endif

@@ -21,7 +21,7 @@
 #define PRISM_LOG2_E 1.44269504f
 enum { PRISM_SKETCH_STEP = 16, PRISM_SKETCH_SAMPLES = 2048, /* of the prompt, at equal distances */ PRISM_SKETCH_FIRST = 16 /* coordinates that prune */ };
 
-/* What a layer keeps between calls. Keys are sketched from the cache. */
+/* What a layer keeps between calls. Keys are sketched from the cache. Clones and session files copy what src/engine/state.c lists of it. */
 struct prism_sketch {
     uint8_t *k_map, *q_map;  /* [n_head_kv] of prism_sketch_map_bytes: row i makes coordinate i; q_map holds the attention scale */
     uint32_t *rank;          /* [n_head_kv], 0: no basis yet */

@@ -5,7 +5,7 @@
 
 #include "src/base/size.h"
 
-enum { FEW_PIECES = 8, SKETCH_PIECES = 7 + PRISM_SKETCH_STAGES - 1 };
+enum { FEW_PIECES = 8, SKETCH_PIECES = 8 };
 
 struct prism_state_facts prism_state_facts(const struct prism_context *c)
 {
@@ -38,9 +38,7 @@ static void add_sketch(const struct prism_context *c, const struct prism_sketch 
     add(list, n, (struct prism_state_piece){ "sketch: blocks", (uint8_t *)s->n_done, 1, sizeof *s->n_done, 0 });
     add(list, n, (struct prism_state_piece){ "sketch: keys", s->keys, heads, done * keys, s->max_blocks * keys });
     add(list, n, (struct prism_state_piece){ "sketch: scales", (uint8_t *)s->k_scale, heads, done * sizeof(float), s->max_blocks * sizeof(float) });
-    for (size_t i = 0; i + 1 < PRISM_SKETCH_STAGES; i++)
-        add(list, n, (struct prism_state_piece){ "sketch: lengths", (uint8_t *)s->k_rest[i], heads, done * sizeof(float),
-                                                 s->max_blocks * sizeof(float) });
+    add(list, n, (struct prism_state_piece){ "sketch: lengths", (uint8_t *)s->k_rest, heads, done * sizeof(float), s->max_blocks * sizeof(float) });
 }
 
 static void add_selection(const struct prism_context *c, const struct prism_state_facts *f, struct prism_state_piece *list, size_t *n)

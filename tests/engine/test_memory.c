@@ -156,6 +156,22 @@ struct caller {
     const char *selector;
 };
 
+/* What is kept of c, in a clone and in a file. */
+static bool keep_everything(prism_context *c, const struct caller *a, const int32_t *tokens)
+{
+    char file[4200];
+    prism_context *clone;
+    struct prism_session_info info;
+
+    snprintf(file, sizeof file, "%s.session", a->path);
+    if (prism_prefill_to(c, tokens, 590, &(struct prism_prefill_params){ .cut = 300 }, NULL, NULL) || prism_context_clone(c, &clone, NULL))
+        return false;
+    bool ok = prism_session_save(c, file, NULL) == PRISM_OK && prism_session_info(file, &info, NULL) == PRISM_OK &&
+              prism_truncate(clone, 0, NULL) == PRISM_OK && prism_session_load(clone, file, NULL) == PRISM_OK;
+    prism_context_free(clone);
+    return ok;
+}
+
 static void *call_everything(void *arg)
 {
     const struct caller *a = arg;
@@ -173,7 +189,7 @@ static void *call_everything(void *arg)
     if (prism_tokenize(m, "The quick brown fox", 19, PRISM_PARSE_SPECIAL, NULL, 0, &n, &err) == PRISM_OK &&
         prism_context_create(m, &p, &c, &err) == PRISM_OK) {
         ok = prism_prefill(c, tokens, 600, NULL, &err) == PRISM_OK && prism_decode(c, 5, &err) == PRISM_OK &&
-             prism_prefill(c, tokens, 12, NULL, &err) == PRISM_OK;
+             prism_prefill(c, tokens, 12, NULL, &err) == PRISM_OK && keep_everything(c, a, tokens);
         prism_context_free(c);
     }
     prism_model_free(m);

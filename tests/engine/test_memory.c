@@ -274,6 +274,7 @@ static void test_red_zones(void **state)
     assert_zone(c->logits_rows, 16 * m->hp.n_vocab * sizeof(float), "rows of logits");
     assert_zone(c->layer_stats, t.n_layer * sizeof *c->layer_stats, "statistics");
     assert_zone(c->blocks, (N_CTX + 63) / 64 * sizeof(uint32_t), "blocks");
+    assert_zone(c->cuts, (N_CTX + 63) / 64 + 1, "cuts");
     assert_zone(c->selection.k_sum, t.n_layer * t.n_head_kv * c->selection.max_blocks * d * sizeof(float), "sums of keys");
     assert_zone(c->selection.q_mean, t.n_head * c->selection.max_blocks * d * sizeof(float), "means of queries");
     for (uint32_t i = 0; i < 3; i++)

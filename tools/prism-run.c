@@ -27,6 +27,8 @@ static const struct cli_option rows[] = {
       .help = "print the prompt before its continuation" },
     { .kind = CLI_SET, .names = "--no-display-prompt", .value = 0, .offset = AT(display_prompt), .help = "do not (the default)" },
 
+    { .kind = CLI_ROWS, .rows = prompt_cache_rows, .offset = AT(cache) },
+
     { .kind = CLI_HEADING, .help = "Generation" },
     { .kind = CLI_INT, .names = "-n, --n-predict, --predict", .arg = "N", .offset = AT(n_predict), .min = -1, .max = INT32_MAX,
       .help = "tokens to generate; -1: until the model ends\nits text or the context is full" },

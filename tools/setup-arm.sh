@@ -6,7 +6,7 @@ set -eu
 
 dir=${1:?usage: setup-arm.sh DIR}
 arm_packages="libcmocka0 libcmocka-dev libsleef3 libsleef-dev libhwloc15 libhwloc-dev libudev1 libpcre2-8-0 libpcre2-dev
-    liblapack3 liblapack-dev libblas3 libgfortran5"
+    liblapack3 liblapack-dev libblas3 libgfortran5 libxxhash-dev"
 fail() { echo "make check-arm: $*" >&2; exit 1; }
 
 missing=

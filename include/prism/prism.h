@@ -212,8 +212,8 @@ PRISM_API int prism_selector_count(void);
 PRISM_API const char *prism_selector_name(int i);
 
 /* What a context will hold, computed before it exists. The bytes are all there is beside a few KiB of its own and the stacks of n_threads - 1
- * threads (1 MiB of addresses each, of which some 50 KiB are touched): nothing is allocated after prism_context_create, except that
- * a child of fork starts the threads again. */
+ * threads (1 MiB of addresses each, of which some 50 KiB are touched): nothing is allocated after prism_context_create, except
+ * while a session file is written or read, and that a child of fork starts the threads again. */
 struct prism_plan {
     uint32_t n_ctx, n_threads;
     uint32_t slab_tokens;                 /* that go through the linear layers together */
@@ -240,6 +240,12 @@ PRISM_API enum prism_status prism_context_create(const prism_model *model, const
                                                  prism_context **out, struct prism_error *err);
 PRISM_API void prism_context_free(prism_context *ctx); /* NULL is allowed */
 
+/* A second context with the parameters of ctx, as many threads of its own, and a copy of all that ctx holds (cache, what its selector keeps,
+ * tokens, logits): they share nothing but the model, and what is then done with either gives the same bits. Statistics begin anew. For several
+ * conversations about one document. Takes the time of copying the cache, and as much memory as that fills. On failure *out is NULL.
+ * Errors: PRISM_E_ARG (ctx or out is NULL), PRISM_E_NOMEM. */
+PRISM_API enum prism_status prism_context_clone(const prism_context *ctx, prism_context **out, struct prism_error *err);
+
 /* Done and total are in the same arbitrary unit of work, done never falls; tokens_done estimates the tokens that this amounts to.
  * Called by the thread that called prism_prefill after every job that this thread finishes and after every phase (packing, a product,
  * attention) of every layer: up to thousands of times a second, so draw less often. The last call of a prefill that succeeds, and no other, has
@@ -264,6 +270,13 @@ struct prism_attention_mask {
 };
 typedef void prism_mask_fn(void *user, const struct prism_attention_mask *mask);
 
+/* What of the tokens in a context prism_prefill_to may keep. */
+enum prism_reuse {
+    PRISM_REUSE_EXACT = 0, /* what a fresh context would make with the same bits */
+    PRISM_REUSE_ALL = 1    /* all that are common, those that prism_decode appended as well: results differ by roundings, and with a selector by
+                            * what was chosen while other tokens followed */
+};
+
 struct prism_prefill_params {
     prism_progress_fn *progress;   /* NULL: none */
     void *progress_user;
@@ -276,6 +289,10 @@ struct prism_prefill_params {
     /* For measurements. 0: all layers. Otherwise stop after so many, each run for every row; there are no logits, and the cache of the
      * other layers lacks these tokens: truncate them away before the context is used for anything else. */
     uint32_t n_layers;
+
+    /* For prism_prefill_to. */
+    enum prism_reuse reuse;
+    size_t cut, cut_every;         /* with a selector: where calls end: at so many of the n tokens, and at multiples of so many. 0: nowhere */
 };
 
 /* Append n >= 1 tokens to the context, at whatever length it has (continuation). tokens: ids in [0, n_vocab). params may be NULL. The result
@@ -295,6 +312,31 @@ struct prism_prefill_params {
 PRISM_API enum prism_status prism_prefill(prism_context *ctx, const int32_t *tokens, size_t n,
                                           const struct prism_prefill_params *params, struct prism_error *err);
 
+/* Makes the context hold exactly these n >= 1 tokens, whatever it holds: keeps the longest usable prefix of what is there, forgets the
+ * rest, prefills what is missing. *reused (may be NULL): tokens that were kept; n: nothing was computed, as the context held just them with
+ * their logits. params may be NULL; `logits` and `n_layers` must not be set, the other callbacks see the calls that prefill the rest.
+ *
+ * With PRISM_REUSE_EXACT the logits have the bits of a fresh context, of any size and number of threads:
+ *   Where attention is dense (also that of a selector below its min_tokens) those of one prism_prefill of all n. A prefix is kept up to a
+ *   multiple of prism_plan.block (128 unless set; 64 with a selector, "auto" included), so that at least 17 tokens are prefilled: up to 16
+ *   go through other kernels. Tokens that came by themselves (prism_decode, calls of up to 16) and what follows them are not kept, nor
+ *   are those of a call that began inside a block.
+ *   Where a selector chose, what it chose for a token depends on the whole call that the token came in (min_tokens, the dense tail,
+ *   temperatures, and the basis of "prism-rows", which is that of the first call that chose). So a prefix is kept up to the end of a call,
+ *   if that is a multiple of the block, and the bits are those of a fresh context that gets the tokens in the same calls.
+ *   `cut` makes such an end, for questions about a document: the tokens of the document (rounded down to a multiple of the block, so that
+ *   at least 17 tokens follow). What is not kept is then prefilled by two calls instead of one, with one progress; the first ends with what
+ *   is kept for the next question, whose answer has the bits that it has when it is the only one, or after prism_session_load. Where it is
+ *   not known what will be common, cut_every (a multiple of the block; 4096) makes an end at each of its multiples.
+ *   Models with rope_scaling "longrope": a prefix rotated for another length than n has is not kept, nor with a selector one that ends at or
+ *   before the length of the first set of rotations when n is beyond it.
+ *
+ * Errors: PRISM_E_ARG (a token id, n == 0, reuse, cut > n, cut_every, `logits` or `n_layers`), PRISM_E_LENGTH (n tokens are more than the
+ * context holds), PRISM_E_CANCELLED, PRISM_E_NUMERIC. After the first two the context is as before; after the others it holds what was kept, or
+ * has come as far as an end that cuts made, and has no logits if anything was forgotten. *reused is 0. */
+PRISM_API enum prism_status prism_prefill_to(prism_context *ctx, const int32_t *tokens, size_t n, const struct prism_prefill_params *params,
+                                             size_t *reused, struct prism_error *err);
+
 /* prism_prefill of one token, without callbacks. Errors: PRISM_E_ARG (token id), PRISM_E_LENGTH, PRISM_E_NUMERIC. */
 PRISM_API enum prism_status prism_decode(prism_context *ctx, int32_t token, struct prism_error *err);
 
@@ -304,9 +346,41 @@ PRISM_API const float *prism_logits(const prism_context *ctx);
 
 PRISM_API size_t prism_length(const prism_context *ctx); /* tokens in the cache; ctx NULL: 0 */
 
+/* The prism_length tokens in the cache; owned by the context, valid until a call appends or truncates. NULL: none, or ctx is NULL. */
+PRISM_API const int32_t *prism_tokens(const prism_context *ctx);
+
 /* Forget all tokens from position n on. With n == prism_length nothing changes: the logits stay.
  * Errors: PRISM_E_ARG (n > prism_length). */
 PRISM_API enum prism_status prism_truncate(prism_context *ctx, size_t n, struct prism_error *err);
+
+/* ---- sessions on disk --------------------------------------------------------------------------------------------- */
+
+/* Write all that the context holds (cache, what its selector keeps, tokens, logits) to the file `path`, so that prism_session_load goes on
+ * from there with the same bits: in another process, on another day. The file holds the conversation; only its owner may read it.
+ *
+ * It is written as `path`.tmp, synchronised with the disk and renamed, so `path` is the old file or the new one, whole, whenever the process
+ * or the machine stops. After a failure it is the old one (but for a folder that cannot be synchronised, which the text says). What a
+ * process that was killed left of path.tmp, the next one overwrites. Of two that write to the same path at once the second fails. A
+ * symbolic link stays one: the file that it names is replaced. Allocates a few hundred KiB at most.
+ * Errors: PRISM_E_ARG (ctx or path is NULL, the context is empty), PRISM_E_IO (no room on the disk: the text has the bytes that are needed;
+ * no regular file; what else the operating system says), PRISM_E_NOMEM. */
+PRISM_API enum prism_status prism_session_save(prism_context *ctx, const char *path, struct prism_error *err);
+
+/* Fill an empty context (of any n_ctx and n_threads) from the file. Everything is checked against the checksums in the file, and what numbers
+ * depend on must be the same as when it was saved: the model (its metadata, its shapes, samples of its weights), the level, the
+ * arithmetic, the cache's type, the selector and its parameters, the version of this library. On failure the context is empty, and the text
+ * says what is wrong with the file, or what differs. Statistics do not change. Allocates a few hundred KiB at most.
+ * Errors: PRISM_E_ARG (ctx or path is NULL, the context is not empty), PRISM_E_LENGTH (more tokens than the context holds), PRISM_E_NOMEM,
+ * PRISM_E_IO (cannot be opened or read), PRISM_E_FORMAT (no session file, or damaged), PRISM_E_UNSUPPORTED (of another model, of other
+ * settings, of another version). */
+PRISM_API enum prism_status prism_session_load(prism_context *ctx, const char *path, struct prism_error *err);
+
+struct prism_session_info {
+    uint64_t n_tokens, file_bytes;
+};
+/* What the header of a session file says, without a model. On failure *info is all zeros.
+ * Errors: PRISM_E_ARG (path or info is NULL), PRISM_E_IO, PRISM_E_FORMAT, PRISM_E_UNSUPPORTED (of another version). */
+PRISM_API enum prism_status prism_session_info(const char *path, struct prism_session_info *info, struct prism_error *err);
 
 /* ---- sampling --------------------------------------------------------------------------------------------------- */
 

@@ -55,6 +55,13 @@ struct prism_sketch prism_sketch_layout(const struct prism_select_call *c, size_
     return s;
 }
 
+void prism_sketch_truncate(struct prism_sketch *s, size_t n_head_kv, size_t length, size_t block)
+{
+    if (*s->made_at >= length)
+        memset(s->rank, 0, n_head_kv * sizeof *s->rank);
+    *s->n_done = min_size(*s->n_done, length / block);
+}
+
 size_t prism_sketch_scratch(const struct prism_select_call *c)
 {
     const struct prism_linear *f = c->kernels->linear_f32;

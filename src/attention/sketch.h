@@ -21,7 +21,7 @@
 #define PRISM_LOG2_E 1.44269504f
 enum { PRISM_SKETCH_STEP = 16, PRISM_SKETCH_SAMPLES = 2048, /* of the prompt, at equal distances */ PRISM_SKETCH_FIRST = 16 /* coordinates that prune */ };
 
-/* What a layer keeps between calls. Keys are sketched from the cache. */
+/* What a layer keeps between calls. Keys are sketched from the cache. Clones and session files copy what src/engine/state.c lists of it. */
 struct prism_sketch {
     uint8_t *k_map, *q_map;  /* [n_head_kv] of prism_sketch_map_bytes: row i makes coordinate i; q_map holds the attention scale */
     uint32_t *rank;          /* [n_head_kv], 0: no basis yet */
@@ -40,6 +40,10 @@ size_t prism_sketch_map_bytes(const struct prism_kernels *k, size_t d);
 
 /* The memory of a sketch of the call's model for so many blocks; it begins as zeros. */
 struct prism_sketch prism_sketch_layout(const struct prism_select_call *c, size_t max_blocks, struct prism_arena *a);
+
+/* After the cache was cut to `length` tokens: forgets a basis of a call that began there or later, and the keys of blocks that are no longer
+ * complete. */
+void prism_sketch_truncate(struct prism_sketch *s, size_t n_head_kv, size_t length, size_t block);
 
 /* Scratch of one thread for the functions below, aligned to 64 bytes. */
 size_t prism_sketch_scratch(const struct prism_select_call *c);

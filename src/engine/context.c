@@ -111,6 +111,7 @@ static void layout_growing(struct prism_context *c, struct prism_arena *a)
     uint64_t rows_bytes = prism_attention_rows_bytes((size_t)min_u64(n_ctx, PRISM_FEW_TOKENS), hp->n_head, hp->head_dim, n_ctx);
     c->attn_panels = prism_arena_take(a, max_u64(c->attn_heads * head_bytes, rows_bytes), 1);
     c->blocks = prism_arena_take(a, n_blocks, sizeof *c->blocks);
+    c->cuts = prism_arena_take(a, n_blocks + 1, sizeof *c->cuts);
     prism_selection_layout(c, a);
     account(a, mark, &p->attention_bytes);
 }
@@ -127,18 +128,25 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     p->total_bytes = a->used;
 }
 
-void prism_context_advise(struct prism_context *c, size_t pos, size_t n)
+void prism_context_advise_cache(struct prism_context *c, size_t pos, size_t n)
 {
     const struct prism_hparams *hp = &c->model->hp;
     size_t token = hp->head_dim * c->kv_elem, heads = (size_t)hp->n_layer * hp->n_head_kv;
 
-    prism_advise_huge(c->x, n * hp->n_embd * sizeof(float));
-    prism_advise_huge(c->q, n * hp->n_head * hp->head_dim * sizeof(float));
-    prism_advise_huge(c->attn_panels, c->attn_heads * prism_attention_head_bytes(c->attention, hp->head_dim, c->plan.block, pos + n));
     for (size_t h = 0; n * token >= PRISM_HUGE_PAGE && h < heads; h++) {
         prism_advise_huge(prism_kv_at(c, c->k_cache, 0, h, pos), n * token);
         prism_advise_huge(prism_kv_at(c, c->v_cache, 0, h, pos), n * token);
     }
+}
+
+void prism_context_advise(struct prism_context *c, size_t pos, size_t n)
+{
+    const struct prism_hparams *hp = &c->model->hp;
+
+    prism_advise_huge(c->x, n * hp->n_embd * sizeof(float));
+    prism_advise_huge(c->q, n * hp->n_head * hp->head_dim * sizeof(float));
+    prism_advise_huge(c->attn_panels, c->attn_heads * prism_attention_head_bytes(c->attention, hp->head_dim, c->plan.block, pos + n));
+    prism_context_advise_cache(c, pos, n);
 }
 
 /* Fills c (a zeroed context) up to the point where its memory can be laid out. */
@@ -168,6 +176,7 @@ static enum prism_status set_up(struct prism_context *c, const struct prism_mode
     c->model = model;
     c->kernels = prism_kernels_by_level[level];
     c->compute = params.compute;
+    c->bind_threads = params.bind_threads;
     c->logits_n = params.logits_rows ? params.logits_rows : DEFAULT_LOGITS_ROWS;
     c->attention = c->compute == PRISM_COMPUTE_F32 ? c->kernels->attention_f32 : c->kernels->attention_auto;
     switch (params.kv_type) {
@@ -220,10 +229,31 @@ enum prism_status prism_plan(const prism_model *model, const struct prism_contex
     return s;
 }
 
+enum prism_status prism_context_open(struct prism_context *c, struct prism_error *err)
+{
+    struct prism_arena arena = { 0 };
+    enum prism_status s;
+
+    prism_context_layout(c, &arena);
+    c->bytes = arena.used;
+    c->base = prism_reserve(c->bytes, c->fixed_bytes);
+    if (!c->base)
+        return prism_fail(err, PRISM_E_NOMEM, "context of %u tokens: %llu MiB could not be reserved", c->plan.n_ctx,
+                          (unsigned long long)(c->bytes >> 20));
+    s = prism_team_create(c->plan.n_threads, c->bind_threads, &c->team, err);
+    if (s)
+        return s;
+    c->plan.n_threads = prism_team_size(c->team); /* fewer than asked for when the system refused some */
+    prism_context_layout(c, &(struct prism_arena){ .base = c->base, .capacity = c->bytes });
+    for (uint32_t b = 0; b < (c->plan.n_ctx + c->plan.block - 1) / c->plan.block; b++)
+        c->blocks[b] = b;
+    prism_selection_start(c);
+    return PRISM_OK;
+}
+
 enum prism_status prism_context_create(const prism_model *model, const struct prism_context_params *params, prism_context **out,
                                        struct prism_error *err)
 {
-    struct prism_arena arena = { 0 };
     struct prism_context *c;
     enum prism_status s;
 
@@ -235,27 +265,13 @@ enum prism_status prism_context_create(const prism_model *model, const struct pr
     if (!c)
         return prism_fail(err, PRISM_E_NOMEM, "context: out of memory");
     s = set_up(c, model, params, err);
-    if (s == PRISM_OK) {
-        prism_context_layout(c, &arena);
-        c->bytes = arena.used;
-        c->base = prism_reserve(c->bytes, c->fixed_bytes);
-        if (!c->base)
-            s = prism_fail(err, PRISM_E_NOMEM, "context of %u tokens: %llu MiB could not be reserved", c->plan.n_ctx,
-                           (unsigned long long)(c->bytes >> 20));
-    }
     if (s == PRISM_OK)
-        s = prism_team_create(c->plan.n_threads, params && params->bind_threads, &c->team, err);
-    if (s) {
+        s = prism_context_open(c, err);
+    if (s)
         prism_context_free(c);
-        return s;
-    }
-    c->plan.n_threads = prism_team_size(c->team); /* fewer than asked for when the system refused some */
-    prism_context_layout(c, &(struct prism_arena){ .base = c->base, .capacity = c->bytes });
-    for (uint32_t b = 0; b < (c->plan.n_ctx + c->plan.block - 1) / c->plan.block; b++)
-        c->blocks[b] = b;
-    prism_selection_start(c);
-    *out = c;
-    return PRISM_OK;
+    else
+        *out = c;
+    return s;
 }
 
 void prism_context_free(prism_context *c)
@@ -273,6 +289,8 @@ const float *prism_logits(const prism_context *c) { return c && c->logits_valid 
 
 size_t prism_length(const prism_context *c) { return c ? c->length : 0; }
 
+const int32_t *prism_tokens(const prism_context *c) { return c && c->length ? c->tokens : NULL; }
+
 enum prism_status prism_truncate(prism_context *c, size_t n, struct prism_error *err)
 {
     prism_error_clear(err);
@@ -284,6 +302,7 @@ enum prism_status prism_truncate(prism_context *c, size_t n, struct prism_error 
         return PRISM_OK; /* nothing to forget: the logits stay */
     c->length = n;
     c->logits_valid = false;
+    c->whole = min_size(c->whole, n);
     prism_selection_truncate(c);
     return PRISM_OK;
 }

@@ -50,11 +50,20 @@ struct prism_selection {
     bool counted;                   /* the running call has some */
 };
 
+/* Calls with one progress, in turn; work in its units. */
+struct prism_series {
+    uint64_t total, before, now;    /* work: of all, of those that are done, of the one that is running */
+    size_t n_tokens;                /* of all */
+    double started_ms;
+    bool last;
+};
+
 struct prism_context {
     const struct prism_model *model;
     const struct prism_kernels *kernels;
     const struct prism_attention *attention;
     struct prism_team *team;
+    bool bind_threads;
     struct prism_plan plan;
     enum prism_compute compute;
     enum prism_kv_format kv_format;
@@ -88,8 +97,14 @@ struct prism_context {
     const double *cached_freq;      /* that the cached keys were rotated with; NULL: the cache must be made again from the tokens */
     bool logits_valid;
 
+    /* what of them prism_prefill_to may keep, see reuse.h */
+    uint8_t *cuts;                  /* [n_blocks + 1], entry b: of the first b blocks */
+    size_t whole;                   /* tokens whose keys and values are there in all layers */
+    bool logits_exact;
+
     /* the call that is running */
     const struct prism_prefill_params *params;
+    const struct prism_series *series; /* NULL: it stands alone */
     size_t call_tokens;
     uint64_t work_total;
     double started_ms;
@@ -113,6 +128,13 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a);
 
 /* Before a call over n tokens from absolute position pos on touches the memory: huge pages where it fills whole ones. */
 void prism_context_advise(struct prism_context *c, size_t pos, size_t n);
+void prism_context_advise_cache(struct prism_context *c, size_t pos, size_t n); /* the cache alone */
+
+/* The reservation and the team of c, whose plan and parameters are set: an empty context. After a failure, free c. */
+enum prism_status prism_context_open(struct prism_context *c, struct prism_error *err);
+
+/* Units of work of an ordinary call over n tokens from position pos on. */
+double prism_call_work(const struct prism_context *c, size_t pos, size_t n);
 
 /* Before and after the phases of a call: the clock and the progress, whose units are `work`. When the phases are done, the end tells the
  * progress so, which is the last chance to cancel; returns whether the call succeeds. */

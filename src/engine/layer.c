@@ -102,6 +102,14 @@ static void rope_job(void *arg, size_t job, uint32_t thread)
     }
 }
 
+/* Rows of the slab at the beginning of the `left` rows of a call that are left. A rest of few rows would be multiplied another way than the
+ * rows before it (linear.h), and the bits of a token's keys and values would depend on where its call began: so the slab before is shorter. */
+static size_t slab_rows(const struct prism_context *c, size_t left)
+{
+    size_t slab = c->plan.slab_tokens;
+    return left > slab && left - slab <= PRISM_FEW_TOKENS ? slab - 2 * PRISM_FEW_TOKENS : min_size(slab, left);
+}
+
 /* x -> c->q (rotated queries) and the cache, slab by slab. */
 static bool run_qkv(struct prism_context *c, size_t index, struct prism_span span)
 {
@@ -109,8 +117,8 @@ static bool run_qkv(struct prism_context *c, size_t index, struct prism_span spa
     const struct prism_layer *l = &c->model->layers[index];
     size_t q_width = (size_t)hp->n_head * hp->head_dim, kv_width = (size_t)hp->n_head_kv * hp->head_dim;
 
-    for (size_t row = 0; row < span.n; row += c->plan.slab_tokens) {
-        size_t n = min_size(c->plan.slab_tokens, span.n - row);
+    for (size_t row = 0, n; row < span.n; row += n) {
+        n = slab_rows(c, span.n - row);
         struct prism_norm_rows source = { c->x + row * hp->n_embd, l->attn_norm, span.pos + row, PRISM_FAULT_INPUT };
         struct prism_product p[3] = {
             { .m = &l->q, .kind = coarse(c, &l->q), .bias = l->q_bias, .y = c->q + row * q_width, .ldy = q_width },
@@ -184,8 +192,8 @@ static bool run_ffn(struct prism_context *c, size_t index, size_t pos, size_t fi
     const struct prism_layer *l = &c->model->layers[index];
     size_t q_width = (size_t)hp->n_head * hp->head_dim;
 
-    for (size_t row = first; row < end; row += c->plan.slab_tokens) {
-        size_t n = min_size(c->plan.slab_tokens, end - row);
+    for (size_t row = first, n; row < end; row += n) {
+        n = slab_rows(c, end - row);
         float *x = c->x + row * hp->n_embd;
         struct prism_norm_rows source = { x, l->ffn_norm, pos + row, PRISM_FAULT_ATTENTION };
         struct prism_rows attended = { .x = c->q + row * q_width, .ldx = q_width }, activated = { .x = c->y, .ldx = c->y_width };

@@ -1,6 +1,7 @@
 /* prefill.c - the whole prompt through layer i before layer i + 1, then the logits that were asked for. */
 #include "src/base/size.h"
 #include "src/engine/layer.h"
+#include "src/engine/reuse.h"
 #include "src/engine/selection.h"
 
 #include <string.h>
@@ -172,7 +173,7 @@ static enum prism_status set_extent(struct call *call, const struct prism_prefil
 }
 
 /* Nothing of the context that a caller can see changes before this. */
-static void commit(const struct call *call, size_t length)
+static void commit(const struct call *call, size_t length, bool all_rows)
 {
     struct prism_context *c = call->c;
     float *last = c->logits;
@@ -184,7 +185,13 @@ static void commit(const struct call *call, size_t length)
         c->logits = c->logits_next;
         c->logits_next = last;
     }
+    prism_reuse_note(c, call->span, call->n_layers == c->model->hp.n_layer, all_rows);
     prism_context_count(c, call->span.n - call->n_again);
+}
+
+double prism_call_work(const struct prism_context *c, size_t pos, size_t n)
+{
+    return prism_layers_work(c, c->model->hp.n_layer, (struct prism_span){ n, pos }, n - 1) + 2.0 * c->model->hp.n_embd * c->model->hp.n_vocab;
 }
 
 enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t n, const struct prism_prefill_params *params,
@@ -218,7 +225,7 @@ enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t 
             c->cached_freq = NULL;
         return prism_has_fault(c) ? prism_fail_fault(c, err) : prism_fail(err, PRISM_E_CANCELLED, "prefill: cancelled");
     }
-    commit(&call, length + n);
+    commit(&call, length + n, params && params->logits);
     return PRISM_OK;
 }
 

@@ -22,16 +22,21 @@ struct guarded_job {
 
 static bool is_cancelled(const struct prism_context *c) { return atomic_load_explicit(&c->cancelled, memory_order_relaxed); }
 
-/* By the thread that called prism_prefill. Only at the end of a call all its work is done, whatever the estimate said. */
+/* By the thread that called prism_prefill. Only at the end of a call, or of the last of a series, all its work is done, whatever the estimate
+ * said. */
 static void report(struct prism_context *c, bool end)
 {
     if (!c->params || !c->params->progress || is_cancelled(c))
         return;
-    uint64_t done = end ? c->work_total : atomic_load_explicit(&c->work_done, memory_order_relaxed);
-    done = end || done < c->work_total ? done : c->work_total - 1;
+    struct prism_series alone = { c->work_total, 0, c->work_total, c->call_tokens, c->started_ms, true };
+    const struct prism_series *s = c->series ? c->series : &alone;
+    uint64_t done = end ? s->now : atomic_load_explicit(&c->work_done, memory_order_relaxed);
+    bool all = end && s->last;
+    done = s->before + (done < s->now ? done : s->now);
+    done = all ? s->total : done < s->total ? done : s->total - 1;
     struct prism_progress p = {
-        .done = done, .total = c->work_total, .tokens_total = c->call_tokens, .elapsed_ms = prism_now_ms() - c->started_ms,
-        .tokens_done = end ? c->call_tokens : (size_t)((double)done / (double)c->work_total * (double)c->call_tokens),
+        .done = done, .total = s->total, .tokens_total = s->n_tokens, .elapsed_ms = prism_now_ms() - s->started_ms,
+        .tokens_done = all ? s->n_tokens : (size_t)((double)done / (double)s->total * (double)s->n_tokens),
     };
     if (c->params->progress(c->params->progress_user, &p))
         atomic_store_explicit(&c->cancelled, true, memory_order_relaxed);

@@ -140,10 +140,19 @@ void prism_selection_begin(struct prism_context *c, size_t n_tokens)
         s->q_full[u] = u * block >= c->length && (u + 1) * block <= end;
 }
 
+/* Sketches end with the cache: of tokens that are gone, neither keys nor a basis remain. */
+static void cut_sketches(struct prism_context *c)
+{
+    for (uint32_t l = 0; c->selection.sketch && l < c->model->hp.n_layer; l++)
+        prism_sketch_truncate(&c->selection.sketch[l], c->model->hp.n_head_kv, c->length, c->plan.block);
+}
+
 void prism_selection_cancel(struct prism_context *c)
 {
-    if (c->selection.selector)
-        copy_open(c, c->selection.first, false);
+    if (!c->selection.selector)
+        return;
+    copy_open(c, c->selection.first, false);
+    cut_sketches(c);
 }
 
 static void load_cached(const struct prism_context *c, float *x, const uint8_t *at, size_t n)
@@ -161,6 +170,7 @@ void prism_selection_truncate(struct prism_context *c)
     size_t block = c->length / c->plan.block, d = hp->head_dim;
     float x[PRISM_MAX_HEAD_DIM];
 
+    cut_sketches(c);
     if (!c->selection.selector || block * c->plan.block == c->length)
         return;
     for (size_t l = 0; l < hp->n_layer; l++)

@@ -67,4 +67,8 @@ extern const size_t prism_n_archs;
 /* The row of a name that need not be terminated; NULL: none. */
 const struct prism_arch *prism_arch_find(const char *name, size_t n);
 
+/* 128 bits that tell the model from others: of all metadata, names, types and shapes, the sizes of the files, and three samples of every tensor.
+ * Takes milliseconds. fingerprint.c. */
+void prism_model_fingerprint(const struct prism_model *m, uint64_t out[2]);
+
 #endif

@@ -16,6 +16,7 @@
 #include "prism/prism.h"
 #include "tests/support/allocations.h"
 #include "tests/support/contract_model.h"
+#include "tests/support/data.h"
 #include "tests/support/engine_test.h"
 
 #ifdef COUNTS_ALLOCATIONS
@@ -88,6 +89,8 @@ static void use_everything(prism_context *c)
         assert_int_equal(prism_decode(c, tokens[i], &err), PRISM_OK);
     assert_non_null(prism_logits(c));
     assert_int_equal(prism_length(c), 155);
+    assert_true(prism_tokens(c)[154] == tokens[9]);
+    assert_int_equal(prism_prefill_to(c, tokens, 150, &(struct prism_prefill_params){ .cut = 100 }, NULL, &err), PRISM_OK);
     prism_get_stats(c, &stats);
     assert_true(prism_get_head_stats(c, 0, 0, &head) && prism_get_layer_stats(c, 0, &layer));
     prism_stats_reset(c);
@@ -225,6 +228,47 @@ static void test_tokenize_without_memory(void **state)
     assert_true(sweep(tokenize) > 2);
 }
 
+static prism_context *context;
+
+static enum prism_status clone(struct prism_error *err)
+{
+    prism_context *c = (prism_context *)&c;
+    enum prism_status s = prism_context_clone(context, &c, err);
+
+    assert_true((s == PRISM_OK) == (c != NULL));
+    prism_context_free(c);
+    return s;
+}
+
+static enum prism_status save(struct prism_error *err) { return prism_session_save(context, path, err); }
+
+static enum prism_status load_session(struct prism_error *err)
+{
+    enum prism_status s = prism_session_load(context, path, err);
+
+    assert_int_equal(prism_length(context), s ? 0 : N);
+    return s;
+}
+
+static void test_sessions_without_memory(void **state)
+{
+    struct prism_context_params p = trace_params(N_CTX);
+    struct prism_error err;
+    char name[600];
+
+    (void)state;
+    snprintf(name, sizeof name, "%s/memory.session", test_tmp_dir());
+    path = name;
+    p.attention.selector = "prism-rows";
+    context = make_context(model, &p);
+    must(prism_prefill(context, tokens, N, NULL, &err), &err);
+    assert_true(sweep(clone) > 2);
+    assert_true(sweep(save) > 2);
+    must(prism_truncate(context, 0, &err), &err);
+    assert_true(sweep(load_session) > 2);
+    prism_context_free(context);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -237,7 +281,7 @@ int main(void)
         cmocka_unit_test(test_reservation),      cmocka_unit_test(test_unbound),
         cmocka_unit_test(test_bound),            cmocka_unit_test(test_threads_and_peak),
         cmocka_unit_test(test_small_functions),  cmocka_unit_test(test_load_without_memory),
-        cmocka_unit_test(test_tokenize_without_memory),
+        cmocka_unit_test(test_tokenize_without_memory), cmocka_unit_test(test_sessions_without_memory),
     };
     return cmocka_run_group_tests_name("memory", tests, set_up, contract_tear_down);
 }

@@ -156,6 +156,22 @@ struct caller {
     const char *selector;
 };
 
+/* What is kept of c, in a clone and in a file. */
+static bool keep_everything(prism_context *c, const struct caller *a, const int32_t *tokens)
+{
+    char file[4200];
+    prism_context *clone;
+    struct prism_session_info info;
+
+    snprintf(file, sizeof file, "%s.session", a->path);
+    if (prism_prefill_to(c, tokens, 590, &(struct prism_prefill_params){ .cut = 300 }, NULL, NULL) || prism_context_clone(c, &clone, NULL))
+        return false;
+    bool ok = prism_session_save(c, file, NULL) == PRISM_OK && prism_session_info(file, &info, NULL) == PRISM_OK &&
+              prism_truncate(clone, 0, NULL) == PRISM_OK && prism_session_load(clone, file, NULL) == PRISM_OK;
+    prism_context_free(clone);
+    return ok;
+}
+
 static void *call_everything(void *arg)
 {
     const struct caller *a = arg;
@@ -173,7 +189,7 @@ static void *call_everything(void *arg)
     if (prism_tokenize(m, "The quick brown fox", 19, PRISM_PARSE_SPECIAL, NULL, 0, &n, &err) == PRISM_OK &&
         prism_context_create(m, &p, &c, &err) == PRISM_OK) {
         ok = prism_prefill(c, tokens, 600, NULL, &err) == PRISM_OK && prism_decode(c, 5, &err) == PRISM_OK &&
-             prism_prefill(c, tokens, 12, NULL, &err) == PRISM_OK;
+             prism_prefill(c, tokens, 12, NULL, &err) == PRISM_OK && keep_everything(c, a, tokens);
         prism_context_free(c);
     }
     prism_model_free(m);
@@ -258,6 +274,7 @@ static void test_red_zones(void **state)
     assert_zone(c->logits_rows, 16 * m->hp.n_vocab * sizeof(float), "rows of logits");
     assert_zone(c->layer_stats, t.n_layer * sizeof *c->layer_stats, "statistics");
     assert_zone(c->blocks, (N_CTX + 63) / 64 * sizeof(uint32_t), "blocks");
+    assert_zone(c->cuts, (N_CTX + 63) / 64 + 1, "cuts");
     assert_zone(c->selection.k_sum, t.n_layer * t.n_head_kv * c->selection.max_blocks * d * sizeof(float), "sums of keys");
     assert_zone(c->selection.q_mean, t.n_head * c->selection.max_blocks * d * sizeof(float), "means of queries");
     for (uint32_t i = 0; i < 3; i++)

@@ -59,7 +59,7 @@ static void test_all_blocks(void **state)
  * leaves nothing behind, be it the first. */
 static struct trace *in_pieces(const prism_model *m, const int32_t *tokens, const size_t *ends, size_t n, prism_progress_fn *stop)
 {
-    struct prism_context_params p = rows_params(0.2f);
+    struct prism_context_params p = rows_params(1);
     struct trace *t = trace_new(m);
     prism_context *c = make_context(m, &p);
     struct prism_error err;
@@ -104,12 +104,100 @@ static void test_pieces(void **state)
     prism_model_free(m);
 }
 
+static void decode(prism_context *c, const int32_t *tokens, size_t n)
+{
+    struct prism_error err;
+    for (size_t i = 0; i < n; i++)
+        must(prism_decode(c, tokens[i], &err), &err);
+}
+
+/* Tokens that were forgotten, or whose call was cancelled, are in no sketch and no basis, also when others come one by one in their place,
+ * which choose nothing. first: tokens before them. */
+static struct trace *after_others(const prism_model *m, const int32_t *tokens, size_t first, int how)
+{
+    struct prism_context_params p = rows_params(1);
+    struct trace *t = trace_new(m);
+    prism_context *c = make_context(m, &p);
+    struct prism_error err;
+    bool stopped = false;
+    struct prism_prefill_params cancel = { .progress = stop_later, .progress_user = &stopped };
+
+    if (first > 16)
+        must(prism_prefill(c, tokens, first, NULL, &err), &err);
+    else
+        decode(c, tokens, first);
+    if (how == 1) {
+        must(prism_prefill(c, tokens + 400, 200, NULL, &err), &err);
+        must(prism_truncate(c, first, &err), &err);
+    } else if (how == 2) {
+        assert_int_equal(prism_prefill(c, tokens + 400, 200, &cancel, &err), PRISM_E_CANCELLED);
+    }
+    decode(c, tokens + first, 70);
+    trace_feed(c, t, tokens + first + 70, 300, true);
+    prism_context_free(c);
+    return t;
+}
+
+static void test_forgotten(void **state)
+{
+    (void)state;
+    static const size_t firsts[] = { 10, 256 }; /* the basis is theirs, or that of the call before */
+    prism_model *m = trace_tiny_model("rows.gguf", 3);
+    int32_t *tokens = trace_tokens(m, N);
+
+    for (size_t i = 0; i < 2; i++) {
+        struct trace *expected = after_others(m, tokens, firsts[i], 0);
+        for (int how = 1; how < 3; how++) {
+            struct trace *found = after_others(m, tokens, firsts[i], how);
+            assert_true(trace_same_masks(found, expected));
+            assert_true(trace_same_logits(found, expected, 0, 300));
+            trace_free(found);
+        }
+        trace_free(expected);
+    }
+    free(tokens);
+    prism_model_free(m);
+}
+
+/* longrope: a call that comes to the other set of rotations makes all tokens anew, and the basis too: the bits of one call. */
+static void test_rotations(void **state)
+{
+    (void)state;
+    enum { ORIGINAL = 450, FIRST = 440 };
+    float narrow[32], wide[32];
+    struct tiny_model t = tiny_qwen3();
+    struct prism_context_params p = rows_params(1);
+    struct prism_error err;
+
+    t.n_layer = 3, t.n_head = 4, t.n_head_kv = 2;
+    struct gb *g = tiny_build(&t);
+    for (int i = 0; i < 32; i++)
+        narrow[i] = 1 + 0.05f * (float)i, wide[i] = 1.5f + (float)i;
+    gb_str(g, "qwen3.rope.scaling.type", "longrope");
+    gb_u32(g, "qwen3.rope.scaling.original_context_length", ORIGINAL);
+    gb_add(g, "rope_factors_short.weight", prism_types[PRISM_F32].id, 1, (uint64_t[]){ 32 }, narrow, sizeof narrow);
+    gb_add(g, "rope_factors_long.weight", prism_types[PRISM_F32].id, 1, (uint64_t[]){ 32 }, wide, sizeof wide);
+    prism_model *m = load_built(g, "rows-longrope.gguf");
+    int32_t *tokens = trace_tokens(m, N);
+    prism_context *one = make_context(m, &p), *two = make_context(m, &p);
+    must(prism_prefill(one, tokens, N, NULL, &err), &err);
+    must(prism_prefill(two, tokens, FIRST, NULL, &err), &err);
+    must(prism_prefill(two, tokens + FIRST, N - FIRST, NULL, &err), &err);
+    assert_memory_equal(prism_logits(one), prism_logits(two), m->hp.n_vocab * sizeof(float));
+    prism_context_free(one);
+    prism_context_free(two);
+    free(tokens);
+    prism_model_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_all_blocks),
         cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_forgotten),
+        cmocka_unit_test(test_rotations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,6 @@ static const char no_rope[] = "RoPE is set by the model's metadata and cannot be
 static const char no_media[] = "only text is read";
 static const char no_chat[] = "chat is not supported yet: -p or -f give the whole prompt, special tokens included";
 static const char no_grammar[] = "constrained output is not supported";
-static const char no_session[] = "sessions are not kept";
 static const char no_sampler[] = "this sampler is not supported: --top-k, --top-p, --min-p and --temp are";
 static const char no_task[] = "only the perplexity of a text is measured";
 
@@ -139,7 +138,6 @@ const struct cli_option llama_run_flags[] = {
     REFUSED("--grammar, --grammar-file, -j, --json-schema, -jf, --json-schema-file", no_grammar),
     REFUSED("-l, --logit-bias", "logits cannot be biased; --ignore-eos is supported"),
     REFUSED("--samplers, --sampler-seq, --sampling-seq", "the order is fixed: top-k, top-p, min-p, temperature"),
-    REFUSED("--prompt-cache, --prompt-cache-all, --prompt-cache-ro", no_session),
     REFUSED("--context-shift", "a full context ends the text; set -c"),
     REFUSED("--verbose-prompt", "--tokenize prints the prompt's tokens"),
     REFUSED("-o, --output, --output-file", "the text goes to stdout: use > FILE"),

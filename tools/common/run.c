@@ -32,6 +32,8 @@ static int choose_context(const struct run *r, uint32_t *n_ctx)
     const struct run_options *opt = r->opt;
     uint64_t trained = r->info.n_ctx_train, needed = r->n_tokens + (uint64_t)(opt->n_predict > 0 ? opt->n_predict : 0);
 
+    if (needed < trained) /* what the prompt cache holds may be more, and is loaded whole */
+        needed = needed < prompt_cache_tokens(&opt->cache) ? prompt_cache_tokens(&opt->cache) : needed;
     if (opt->n_ctx > 0)
         *n_ctx = (uint32_t)opt->n_ctx;
     else
@@ -81,6 +83,7 @@ static int prepare(struct run *r)
     status = engine_open_context(r->model, &params, &r->plan, &r->ctx);
     if (status != PROCESS_OK)
         return status;
+    prompt_cache_load(&r->cache, &r->opt->cache, r->ctx);
     r->load_ms += process_now_ms() - start;
     if (r->opt->attn_map) {
         struct attn_map_subject subject = { &r->info, &r->plan, &r->opt->engine.attention, r->n_tokens };
@@ -110,7 +113,7 @@ static int prefill(struct run *r)
     if (r->map)
         params.mask = attn_map_collect;
     progress_draw(&bar, "prefill", 0, 0, r->n_tokens, 0);
-    enum prism_status status = prism_prefill(r->ctx, r->tokens, r->n_tokens, &params, &err);
+    enum prism_status status = prompt_cache_prefill(&r->cache, r->ctx, r->tokens, r->n_tokens, r->n_document, &params, &err);
 
     progress_erase(&bar);
     if (status == PRISM_E_CANCELLED)
@@ -119,6 +122,7 @@ static int prefill(struct run *r)
         return engine_error(&err);
     prism_get_stats(r->ctx, &r->after_prefill);
     r->prefill_ms = r->after_prefill.prefill_ms + r->after_prefill.decode_ms;
+    prompt_cache_report(&r->cache, r->ctx, r->n_tokens);
     return r->map ? attn_map_write(r->map) : PROCESS_OK;
 }
 
@@ -179,17 +183,23 @@ int run_prompt(const struct run_options *opt)
 {
     struct run r = { .opt = opt, .seed = (uint64_t)opt->seed };
 
+    if (opt->attn_map && opt->cache.file)
+        return process_error("--attn-map draws what the whole prompt chose: leave out --prompt-cache");
     if (opt->seed < 0) {
         uint32_t fresh = 0;
         if (getrandom(&fresh, sizeof fresh, 0) != (ssize_t)sizeof fresh)
             fresh = (uint32_t)process_now_ms();
         r.seed = fresh;
     }
-    int status = prepare(&r);
+    int status = prompt_cache_check(&opt->cache);
+    if (status == PROCESS_OK)
+        status = prepare(&r);
     if (status == PROCESS_OK)
         status = prefill(&r);
     if (status == PROCESS_OK)
         status = opt->json ? answer_as_json(&r) : answer_as_text(&r);
+    if (status == PROCESS_OK)
+        prompt_cache_finish(&r.cache, r.ctx);
     if (status == PROCESS_OK && r.gen.stop == GENERATE_INTERRUPT)
         status = PROCESS_INTERRUPTED;
     attn_map_close(r.map);

@@ -6,12 +6,14 @@
 #include "tools/common/attn_map.h"
 #include "tools/common/engine.h"
 #include "tools/common/generate.h"
+#include "tools/common/prompt_cache.h"
 #include "tools/common/text.h"
 
 enum escapes { ESCAPES_PROMPT, ESCAPES_ALL, ESCAPES_NONE }; /* where \n and its like are expanded */
 
 struct run_options {
     struct engine_options engine;
+    struct prompt_cache_options cache;
     const char *prompt, *file, *binary_file, *attn_map;
     int escapes, display_prompt;
     int64_t n_predict, n_ctx, seed, top_k;
@@ -28,7 +30,8 @@ struct run {
     struct attn_map *map; /* NULL: none is asked for */
     struct text prompt;
     int32_t *tokens; /* of the prompt */
-    size_t n_tokens;
+    size_t n_tokens, n_document; /* n_document: its first tokens, which other prompts will begin with as well; 0: unknown */
+    struct prompt_cache cache;
     struct generation gen;
     uint64_t seed;
     double load_ms, tokenize_ms, prefill_ms;

@@ -46,7 +46,7 @@ void run_print_summary(const struct run *r)
     decode_stats(r, &n_decoded, &decode_ms);
     print_phase("load", r->load_ms, 0, false);
     print_phase("tokenize", r->tokenize_ms, r->n_tokens, false);
-    print_phase("prefill", r->prefill_ms, r->n_tokens, true);
+    print_phase("prefill", r->prefill_ms, r->n_tokens - r->cache.reused, true);
     print_phase("decode", decode_ms, n_decoded, true);
     if (r->opt->stats)
         attention_print_stats(r->ctx, &r->info, &r->plan, &r->after_prefill);
@@ -66,6 +66,7 @@ void run_print_json(const struct run *r, const char *text, size_t len)
     json_bytes(&j, "text", text, len);
     json_text(&j, "stop", generate_stop_names[r->gen.stop]);
     json_int(&j, "n_prompt", (int64_t)r->n_tokens);
+    json_int(&j, "n_reused", (int64_t)r->cache.reused); /* of them, from --prompt-cache */
     json_int(&j, "n_generated", (int64_t)r->gen.n_tokens);
     json_array(&j, "tokens"); /* generated */
     for (size_t i = 0; i < r->gen.n_tokens; i++)
@@ -76,7 +77,7 @@ void run_print_json(const struct run *r, const char *text, size_t len)
     json_real(&j, "load_ms", r->load_ms);
     json_real(&j, "tokenize_ms", r->tokenize_ms);
     json_real(&j, "prefill_ms", r->prefill_ms);
-    json_real(&j, "prefill_tokens_per_s", (double)r->n_tokens / r->prefill_ms * 1e3);
+    json_real(&j, "prefill_tokens_per_s", (double)(r->n_tokens - r->cache.reused) / r->prefill_ms * 1e3);
     json_real(&j, "decode_ms", decode_ms);
     json_real(&j, "decode_tokens_per_s", (double)n_decoded / decode_ms * 1e3); /* null when nothing was decoded */
     json_real(&j, "generate_ms", r->gen.ms);

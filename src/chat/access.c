@@ -28,7 +28,7 @@ static void loop_attribute(const struct chat_loop *l, const struct chat_string *
     const struct { const char *name; struct chat_value value; } rows[] = {
         { "index", chat_int(at + 1) },     { "index0", chat_int(at) },          { "first", chat_bool(at == 0) },
         { "last", chat_bool(at == n - 1) }, { "length", chat_int(n) },           { "revindex", chat_int(n - at) },
-        { "revindex0", chat_int(n - at - 1) }, { "depth", chat_int((int64_t)l->level + 1) }, { "depth0", chat_int((int64_t)l->level) },
+        { "revindex0", chat_int(n - at - 1) }, { "depth", chat_int(1) },         { "depth0", chat_int(0) }, /* of recursion, which is not there */
         { "previtem", neighbour(l, at > 0, l->at - 1, name) }, { "nextitem", neighbour(l, at + 1 < n, l->at + 1, name) },
     };
 

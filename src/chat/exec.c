@@ -8,7 +8,7 @@ static struct chat_scope *new_scope(struct chat *c, struct chat_scope *parent)
     struct chat_scope *s = chat_alloc(c, 1, sizeof *s);
 
     if (s)
-        *s = (struct chat_scope){ .parent = parent, .loops = parent->loops };
+        *s = (struct chat_scope){ .parent = parent };
     return s;
 }
 
@@ -162,12 +162,10 @@ NESTS enum chat_flow exec_for(struct chat *c, struct chat_scope *s, const struct
         return CHAT_FAILED;
     if (!loop->items->n)
         return chat_exec(c, s, n->d);
-    loop->level = s->loops;
     for (; loop->at < loop->items->n; loop->at++) {
         struct chat_scope *inner = new_scope(c, s);
         if (!inner || !chat_charge(c, 0))
             return CHAT_FAILED;
-        inner->loops++;
         if (!assign(c, inner, n->a, loop->items->v[loop->at]) ||
             !chat_assign(c, inner, &name, (struct chat_value){ .type = CHAT_LOOP, .loop = loop }))
             return CHAT_FAILED;

@@ -95,7 +95,6 @@ struct chat_method {
 struct chat_loop {
     const struct chat_list *items;
     size_t at;
-    unsigned level; /* of nested loops, from 0 */
 };
 
 /* Variables of a template, a loop's body, a macro's body. */
@@ -107,7 +106,6 @@ struct chat_scope {
         size_t n;
         struct chat_value value;
     } *first;
-    unsigned loops;
 };
 
 struct chat_macro {

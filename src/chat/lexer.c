@@ -202,7 +202,8 @@ static bool string(struct lexer *l)
 /* "." only where a digit follows and none precedes: a.0 is an item. */
 static bool is_fraction(const struct lexer *l, size_t i)
 {
-    bool item = l->n_tokens && l->tokens[l->n_tokens - 1].kind == T_OP && l->tokens[l->n_tokens - 1].op == OP1('.');
+    const struct chat_token *before = l->n_tokens > 1 ? &l->tokens[l->n_tokens - 2] : NULL; /* the number is a token already */
+    bool item = before && before->kind == T_OP && before->op == OP1('.');
     return !item && i + 1 < l->n && l->p[i] == '.' && digit(l->p[i + 1]) < 10;
 }
 

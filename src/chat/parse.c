@@ -283,7 +283,9 @@ static bool parse_statements(struct chat_parser *p, const char *const *ends, str
     }
     chat_leave(p->c);
     p->c->line = p->at->line;
-    return !ends || chat_fail(p->c, PRISM_E_FORMAT, "\"%s\" is missing for what begins in line %u", ends[0], first_line);
+    while (ends && strncmp(*ends, "end", 3))
+        ends++;
+    return !ends || chat_fail(p->c, PRISM_E_FORMAT, "\"%s\" is missing for what begins in line %u", *ends, first_line);
 }
 
 bool chat_parse(struct chat *c, const struct chat_token *tokens, struct chat_node **list)

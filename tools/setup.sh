@@ -19,7 +19,7 @@ command -v make >/dev/null || need make
 command -v xz >/dev/null || need xz-utils
 command -v pkg-config >/dev/null || need pkg-config
 [ -e /usr/include/stdlib.h ] || need libc6-dev
-for row in sleef:libsleef-dev hwloc:libhwloc-dev lapack:liblapack-dev cmocka:libcmocka-dev libpcre2-8:libpcre2-dev libpng:libpng-dev; do
+for row in sleef:libsleef-dev hwloc:libhwloc-dev lapack:liblapack-dev cmocka:libcmocka-dev libpcre2-8:libpcre2-dev libpng:libpng-dev libedit:libedit-dev; do
     pkg-config --exists "${row%%:*}" 2>/dev/null || need "${row#*:}"
 done
 

@@ -305,7 +305,7 @@ static void test_end_of_generation(void **state)
     static const char *const ends[] = {
         "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|flush|>", "<|calls|>", "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>",
         "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "<eos>", "<turn|>",
-        "<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>", "[e~[", "plain", "the end",
+        ("<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"), "[e~[", "plain", "the end",
     };
     static const char *const harmony[] = { "<|end|>", "<|return|>", "<|call|>", "x" }, *const gemma[] = { "</s>", "<|tool_response>", "x" };
     size_t n = COUNT(ends);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -261,7 +262,7 @@ static void type(struct screen *s, const char *text)
     assert_int_equal(write(s->master, text, strlen(text)), (ssize_t)strlen(text));
 }
 
-/* Of the screen's text. */
+/* How often it is in the screen's text. */
 static size_t count(const struct screen *s, const char *text)
 {
     size_t n = 0;
@@ -270,34 +271,105 @@ static size_t count(const struct screen *s, const char *text)
     return n;
 }
 
+/* More of what is on the screen; a random model also writes NULs, which would hide the rest. */
+static void read_more(struct screen *s, const char *wanted)
+{
+    ssize_t n = s->len + 1 < sizeof s->text ? read(s->master, s->text + s->len, sizeof s->text - 1 - s->len) : 0;
+
+    if (n <= 0)
+        fail_msg("\"%s\" not on the screen:\n%s", wanted, s->text);
+    for (ssize_t i = 0; i < n; i++, s->len++)
+        s->text[s->len] = s->text[s->len] ? s->text[s->len] : '?';
+    s->text[s->len] = 0;
+}
+
+/* Reads on until `text` appears behind what was awaited before. */
+static size_t seen;
+static void await(struct screen *s, const char *text)
+{
+    const char *at;
+
+    while (!(at = strstr(s->text + seen, text)))
+        read_more(s, text);
+    seen = (size_t)(at - s->text) + strlen(text);
+}
+
+/* Reads on until there are n bytes behind what was awaited. */
+static void await_more(struct screen *s, size_t n)
+{
+    while (s->len < seen + n)
+        read_more(s, "more");
+}
+
+static int finish(struct screen *s, pid_t pid)
+{
+    screen_read(s, NULL);
+    close(s->master);
+    return child_wait(pid);
+}
+
 static void commands(void **state)
 {
     static struct screen s;
 
     (void)state;
     pid_t pid = CONVERSE(&s, "-n", "3", "-v");
-    screen_read(&s, "> ");
+    seen = 0;
+    await(&s, "> ");
     type(&s, "Hello\n");
-    screen_read(&s, "answer    0 of ");
-    screen_read(&s, "> ");
+    await(&s, "answer    0 of ");
+    await(&s, "> ");
     type(&s, "And now?\n");
-    screen_read(&s, "prefill");
+    await(&s, "answer    ");
+    await(&s, "> ");
     type(&s, "/regen\n");
-    screen_read(&s, "prefill");
-    screen_read(&s, "> ");
+    await(&s, "answer    ");
+    await(&s, "> ");
     type(&s, "/clear\n");
-    screen_read(&s, "the conversation begins anew");
+    await(&s, "the conversation begins anew");
     type(&s, "/regen\n");
-    screen_read(&s, "there is no message yet");
+    await(&s, "there is no message yet");
     type(&s, "/read /absent/file\n");
-    screen_read(&s, "cannot open /absent/file");
+    await(&s, "cannot open /absent/file");
     type(&s, "/nonsense\n");
-    screen_read(&s, "Ctrl-D ends, /clear");
+    await(&s, "Ctrl-D ends, /clear");
     type(&s, "/exit\n");
-    screen_read(&s, NULL);
-    assert_int_equal(child_wait(pid), 0);
+    assert_int_equal(finish(&s, pid), 0);
     assert_int_equal(count(&s, "answer    "), 3);
-    close(s.master);
+}
+
+/* A file and a message are one message, as -f and -p are. */
+static void files(void **state)
+{
+    static struct screen s;
+    struct child c;
+    char line[600];
+    const char *file = gb_write_bytes("doc.txt", "One line.\nTwo lines.\n", 21);
+    size_t n_typed, n_given;
+
+    (void)state;
+    pid_t pid = CONVERSE(&s, "-n", "3", "-v");
+    seen = 0;
+    await(&s, "> ");
+    snprintf(line, sizeof line, "/read %s\n", file);
+    type(&s, line);
+    await(&s, "20 bytes of ");
+    await(&s, "> ");
+    type(&s, "What?\n");
+    await(&s, "answer    0 of ");
+    await(&s, " tokens were");
+    n_typed = strtoul(strstr(s.text, "answer    0 of ") + 15, NULL, 10);
+    await(&s, "> ");
+    type(&s, "What?\n");
+    await(&s, "answer    ");
+    await(&s, "> ");
+    type(&s, "/exit\n");
+    assert_int_equal(finish(&s, pid), 0);
+    ASK(&c, "-f", file, "-p", "What?", "--json");
+    assert_worked(&c);
+    n_given = strtoul(strstr(c.out, "\"n_prompt\": ") + 12, NULL, 10);
+    assert_int_equal(n_typed, n_given);
+    child_free(&c);
 }
 
 static void end_of_input_ends(void **state)
@@ -306,37 +378,45 @@ static void end_of_input_ends(void **state)
 
     (void)state;
     pid_t pid = CONVERSE(&s, "-n", "3", "-p", "Hello");
-    screen_read(&s, "> ");
+    seen = 0;
+    await(&s, "\n> ");
     type(&s, "\004");
-    screen_read(&s, NULL);
-    assert_int_equal(child_wait(pid), 0);
+    assert_int_equal(finish(&s, pid), 0);
     assert_non_null(strstr(s.text, "decode")); /* the summary */
-    close(s.master);
 }
 
-/* Ctrl-C stops the answer, and one at the prompt drops what was typed; the program goes on. */
+/* Ctrl-C stops the answer, and one at the prompt drops what was typed; the program goes on, and the terminal is as it was. */
 static void interrupts(void **state)
 {
     static struct screen s;
+    struct termios before, after;
 
     (void)state;
-    pid_t pid = CONVERSE(&s, "-n", "-1", "-c", "400", "-v");
+    pid_t pid = screen_start(&s, (const char *const[]){ "prism-run", "-m", model, "-t", "1", "--ignore-eos", "-cnv", "-n", "-1", "-c", "16384", "-v",
+                                                        "--cpu-level", "generic", "--compute", "f32", NULL });
+    seen = 0;
+    assert_int_equal(tcgetattr(s.master, &before), 0);
     for (int round = 0; round < 3; round++) {
-        screen_read(&s, "> ");
+        await(&s, "> ");
         type(&s, "Hello\n");
-        usleep(100000);
+        await(&s, "prefill ");
+        await_more(&s, 1000); /* more than bars: it speaks */
         kill(pid, SIGINT);
-        screen_read(&s, "answer    ");
+        await(&s, "answer    ");
+        await(&s, "decode ");
+        await(&s, " tokens");
+        assert_true(strtoul(strstr(s.text + seen - 20, "decode ") + 7, NULL, 10) < 16000);
     }
-    screen_read(&s, "> ");
+    await(&s, "> ");
     type(&s, "half a li");
-    screen_read(&s, "half a li");
+    await(&s, "half a li");
     kill(pid, SIGINT);
-    screen_read(&s, "> ");
+    await(&s, "> ");
     type(&s, "/exit\n");
-    screen_read(&s, NULL);
-    assert_int_equal(child_wait(pid), 0);
-    close(s.master);
+    assert_int_equal(tcgetattr(s.master, &after), 0);
+    assert_int_equal(finish(&s, pid), 0);
+    assert_int_equal(before.c_lflag & (ICANON | ECHO), ICANON | ECHO);
+    assert_null(strstr(s.text, "unknown"));
 }
 
 static int set_up(void **state)
@@ -359,7 +439,8 @@ int main(void)
         cmocka_unit_test(the_template_makes_the_prompt), cmocka_unit_test(system_messages),         cmocka_unit_test(templates_of_the_flags),
         cmocka_unit_test(thinking),                      cmocka_unit_test(a_document_and_a_question), cmocka_unit_test(several_questions),
         cmocka_unit_test(stop_texts),                    cmocka_unit_test(info_names_the_template), cmocka_unit_test(no_terminal_no_waiting),
-        cmocka_unit_test(commands),                      cmocka_unit_test(end_of_input_ends),       cmocka_unit_test(interrupts),
+        cmocka_unit_test(commands),                      cmocka_unit_test(files),                   cmocka_unit_test(end_of_input_ends),
+        cmocka_unit_test(interrupts),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -41,7 +42,9 @@ static int read_character(EditLine *edit, wchar_t *out)
         size_t n = mbrtowc(out, &byte, 1, &state);
         if (n == (size_t)-2)
             continue;
-        if (n == (size_t)-1 || n == 0)
+        if (n == 0)
+            return 0; /* a Ctrl-D that was typed while the terminal had lines of its own */
+        if (n == (size_t)-1)
             *out = (unsigned char)byte;
         break;
     }
@@ -100,6 +103,7 @@ enum line_result line_read(struct line_editor *e, const char **text, size_t *len
     const char *typed = el_gets(e->edit, &n);
     if (process_interrupted()) {
         el_reset(e->edit);
+        tcflush(STDIN_FILENO, TCIFLUSH); /* also what was typed before the line began */
         fputs("\n", stderr);
         return LINE_INTERRUPT;
     }

@@ -12,6 +12,8 @@
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 static const struct chat_text_case builtins_cases[] = {
+    { "{{ '\\u00a0x\\u3000\\t'|trim }}|{{ '\\u2028x\\x1f'.strip() }}|{{ '\\u200bx'|trim|length }}|{{ 'a\\u00a0b\\u2003c'.split() }}",
+      "x|x|2|['a', 'b', 'c']" },
     { "{{ 'a' + 'b' }}|{{ 'a' ~ 1 ~ true ~ none }}", "ab|a1TrueNone" },
     { "{{ -3|abs }} {{ +3 }} {{ --3 }}", "3 3 3" },
     { "{{ not true }} {{ not undefinedthing }} {{ not x is defined }} {{ not 1 == 2 }}", "False True True True" },

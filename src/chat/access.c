@@ -119,7 +119,7 @@ struct range {
 
 static int64_t clip(int64_t i, int64_t n, int64_t lo, int64_t hi)
 {
-    i = i < -n ? lo : i < 0 ? i + n : i;
+    i = i < 0 ? i + n : i;
     return i < lo ? lo : i > hi ? hi : i;
 }
 

@@ -12,6 +12,10 @@
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 static const struct chat_text_case builtins_cases[] = {
+    { "{{ {'a': 1}['items']()|list }} {{ {'a': 1}['get']('a') }} {{ 'ab'['upper']() }}", "[('a', 1)] 1 AB" },
+    { "{{ ['b', 'A', 'a', 'B']|sort }} {{ ['b', 'A', 'a', 'B']|sort(reverse=true) }} {{ [[1, 'b'], [1, 'a'], [0, 'c']]|sort }}",
+      "['A', 'a', 'b', 'B'] ['b', 'B', 'A', 'a'] [[0, 'c'], [1, 'a'], [1, 'b']]" },
+    { "{{ -5|string|length }} {{ -2|abs + 1 }} {{ - 3 ~ 'a' }} {{ -4 is even }}", "2 3 -3a True" },
     { "{{ '\\u00a0x\\u3000\\t'|trim }}|{{ '\\u2028x\\x1f'.strip() }}|{{ '\\u200bx'|trim|length }}|{{ 'a\\u00a0b\\u2003c'.split() }}",
       "x|x|2|['a', 'b', 'c']" },
     { "{{ 'a' + 'b' }}|{{ 'a' ~ 1 ~ true ~ none }}", "ab|a1TrueNone" },

@@ -72,6 +72,25 @@ static void test_marks(void **state)
     }
 }
 
+/* An escape has the origin of what it stands for; quotes are the template's. */
+static void test_escapes(void **state)
+{
+    struct prism_chat_input in = chat_input("{{ [messages[0].content]|tojson }}{{ [messages[0].content] }}");
+    static const char expected[] = "[\"a\\n\\\"\"]['a\\n\"']", marks[] = "..#####....####..";
+    struct prism_chat_text out;
+
+    (void)state;
+    in.messages = &(struct prism_message){ "user", "a\n\"", 3 };
+    in.n_messages = 1;
+    assert_int_equal(prism_chat_run(&in, &out, NULL), PRISM_OK);
+    assert_string_equal(out.p, expected);
+    assert_int_equal(out.n, sizeof marks - 1);
+    for (size_t i = 0; i < out.n; i++)
+        if (out.user[i] != (marks[i] == '#'))
+            fail_msg("byte %zu of %s", i, out.p);
+    prism_chat_text_free(&out);
+}
+
 /* Any bytes: NUL, what is no UTF-8, and nothing at all. */
 static void test_any_bytes(void **state)
 {
@@ -92,6 +111,6 @@ static void test_any_bytes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_marks), cmocka_unit_test(test_any_bytes) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_marks), cmocka_unit_test(test_escapes), cmocka_unit_test(test_any_bytes) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -193,13 +193,13 @@ static void stop_texts(void **state)
     RUN(&free_answer, "prism-run", "-m", model, LONG_ANSWER);
     assert_worked(&free_answer);
     size_t at = 0;
-    for (const char *p = free_answer.out + 4; p[1] && p[2] && !*stop; p++) /* two letters, first seen there */
-        if (is_letter(p[0]) && is_letter(p[1])) {
-            snprintf(stop, sizeof stop, "%.2s", p);
+    for (const char *p = free_answer.out + 4; p[1] && p[2] && !*stop; p++) /* three letters, of several tokens, first seen there */
+        if (is_letter(p[0]) && is_letter(p[1]) && is_letter(p[2])) {
+            snprintf(stop, sizeof stop, "%.3s", p);
             at = (size_t)(strstr(free_answer.out, stop) - free_answer.out);
         }
     if (!*stop)
-        fail_msg("no two letters in \"%s\"", free_answer.out);
+        fail_msg("no three letters in \"%s\"", free_answer.out);
     snprintf(expected, sizeof expected, "%.*s\n", (int)at, free_answer.out);
     RUN(&stopped, "prism-run", "-m", model, LONG_ANSWER, "-r", "never said", "-r", stop);
     assert_worked(&stopped);

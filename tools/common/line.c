@@ -107,8 +107,10 @@ enum line_result line_read(struct line_editor *e, const char **text, size_t *len
         fputs("\n", stderr);
         return LINE_INTERRUPT;
     }
-    if (!typed || n <= 0)
+    if (!typed || n <= 0) {
+        fputs("\n", stderr);
         return LINE_END;
+    }
     free(e->text);
     e->text = strndup(typed, (size_t)n);
     if (!e->text)

@@ -31,6 +31,7 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 PNG_CFLAGS := $(shell pkg-config --cflags libpng 2>/dev/null)
 PNG_LIBS   := $(shell pkg-config --libs libpng 2>/dev/null)
+EDIT_LIBS  := $(shell pkg-config --libs libedit 2>/dev/null)
 
 # No -ffast-math, contraction off: an FMA is written where one is meant. Frame pointers and symbols stay for perf.
 CFLAGS     ?= -O3 -g
@@ -59,7 +60,7 @@ SUBMAKE_FLAGS = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all build demo run-demo test run-tests check-clang run-clang check-asan check-tsan check-arm check-avx512 check-hostile check-mutants fuzz bench paper run-paper answers run-answers selectors run-selectors compare run-compare install uninstall clean
+.PHONY: help setup all build demo run-demo test run-tests check-clang run-clang check-asan check-tsan check-arm check-avx512 check-hostile check-mutants fuzz run-fuzz run-fuzz_chat run-fuzz_model bench paper run-paper answers run-answers selectors run-selectors compare run-compare install uninstall clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -161,11 +162,21 @@ FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=
 # Files as large as the seeds, one or two changes each: more would rarely load. Comparisons are not traced, as the mutator knows what to try.
 FUZZ_OPTIONS := -max_len=131072 -len_control=0 -mutate_depth=2 -cross_over=0 -reload=0 -entropic=0 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1
 
-fuzz: ## damaged models by libFuzzer, through loading, tokenizing and prefill; SECONDS=1800 for longer
+# Templates are text, of which the fuzzer's own mutator knows enough with a list of words.
+FUZZ_CHAT_OPTIONS := -max_len=8192 -len_control=0 -dict=tests/fuzz/chat.dict -reload=0 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1
+FUZZ_TARGETS      ?= fuzz_model fuzz_chat
+
+fuzz: ## damaged models and hostile chat templates by libFuzzer; SECONDS=1800 each for longer, FUZZ_TARGETS=fuzz_chat for one of the two
 	@CC="$(FUZZ_CC)" tools/setup.sh "make fuzz"
 	@$(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/fuzz CC="$(FUZZ_CC)" CFLAGS="-O1 -g" CFLAGS_EXTRA="$(FUZZ_FLAGS)" run-fuzz
 
-run-fuzz: $(BUILD)/fuzz_model $(BUILD)/make_seeds
+run-fuzz: $(FUZZ_TARGETS:%=run-%)
+
+run-fuzz_chat: $(BUILD)/fuzz_chat
+	@mkdir -p $(BUILD)/found-chat
+	@$(BUILD)/fuzz_chat $(FUZZ_CHAT_OPTIONS) -max_total_time=$(SECONDS) -artifact_prefix=$(BUILD)/ $(BUILD)/found-chat tests/fuzz/chat
+
+run-fuzz_model: $(BUILD)/fuzz_model $(BUILD)/make_seeds
 	@mkdir -p $(BUILD)/seeds $(BUILD)/found
 	@$(BUILD)/make_seeds $(BUILD)/seeds
 	@$(BUILD)/fuzz_model $(FUZZ_OPTIONS) -max_total_time=$(SECONDS) -artifact_prefix=$(BUILD)/ $(BUILD)/found $(BUILD)/seeds \
@@ -235,6 +246,9 @@ $(TOOLS) $(TESTS) $(BUILD)/make_seeds: LIBS += -fopenmp
 $(BUILD)/tools/%.o $(BUILD)/tests/cli/%.o: PREPROCESS += $(PNG_CFLAGS)
 $(TOOLS) $(filter $(BUILD)/tests/cli/%,$(TESTS)): LIBS += $(PNG_LIBS)
 
+# libedit: conversations of prism-run.
+$(TOOLS): LIBS += $(EDIT_LIBS)
+
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(C_ALL) $(PREPROCESS) $(PKG_CFLAGS) -c $< -o $@
@@ -248,6 +262,8 @@ $(TOOLS): $(BUILD)/%: $(BUILD)/tools/%.o $(TOOL_LIB) $(LIB)
 
 # The fuzzer's own code is not what it looks into.
 $(BUILD)/tests/fuzz/%.o: override CFLAGS_EXTRA := -O2 -fsanitize=address
+$(BUILD)/fuzz_chat: $(BUILD)/tests/fuzz/fuzz_chat.o $(LIB)
+	$(Q)$(CC) $(C_ALL) -fsanitize=fuzzer $(LDFLAGS) $^ $(LIBS) -o $@
 $(BUILD)/fuzz_model: $(patsubst %,$(BUILD)/tests/fuzz/%.o,fuzz_model mutate document) $(LIB)
 	$(Q)$(CC) $(C_ALL) -fsanitize=fuzzer $(LDFLAGS) $^ $(LIBS) -o $@
 

@@ -20,7 +20,7 @@ command -v xz >/dev/null || need xz-utils
 command -v pkg-config >/dev/null || need pkg-config
 [ -e /usr/include/stdlib.h ] || need libc6-dev
 [ -e /usr/include/xxhash.h ] || need libxxhash-dev
-for row in sleef:libsleef-dev hwloc:libhwloc-dev lapack:liblapack-dev cmocka:libcmocka-dev libpcre2-8:libpcre2-dev libpng:libpng-dev; do
+for row in sleef:libsleef-dev hwloc:libhwloc-dev lapack:liblapack-dev cmocka:libcmocka-dev libpcre2-8:libpcre2-dev libpng:libpng-dev libedit:libedit-dev; do
     pkg-config --exists "${row%%:*}" 2>/dev/null || need "${row#*:}"
 done
 

@@ -18,7 +18,7 @@
  *   library: a child forked there can only exec or exit.) A call needs PRISM_MIN_STACK bytes of stack beside what its callbacks need.
  *   Callbacks run inside the call, must return, and must not use the context of the call; in the library's threads (prism_logits_fn)
  *   they have 512 KiB of stack.
- *   Strings that are returned are constants of the library or, in prism_model_info, live as long as the model.
+ *   Strings that are returned are constants of the library or, of a model (prism_model_info, prism_model_chat_template), live as long as it.
  *   Counts are elements, sizes ending in `_bytes` are bytes, times ending in `_ms` are milliseconds of wall time.
  */
 #ifndef PRISM_PRISM_H
@@ -125,6 +125,10 @@ PRISM_API enum prism_status prism_model_load(const char *path, const struct pris
 PRISM_API void prism_model_free(prism_model *model); /* NULL is allowed */
 PRISM_API void prism_model_info(const prism_model *model, struct prism_model_info *info);
 
+/* Any value of the file's metadata as text: a string as it is, a number, "true" or "false", an array as [1, 2] or ["a", "b"]. buf receives at
+ * most cap bytes with the final NUL. Returns the length that the whole text has, as snprintf does; -1: there is no such key, or it is NULL. */
+PRISM_API int64_t prism_model_meta(const prism_model *model, const char *key, char *buf, size_t cap);
+
 /* ---- text ------------------------------------------------------------------------------------------------------- */
 
 enum prism_tokenize_flags {
@@ -146,7 +150,8 @@ PRISM_API enum prism_status prism_tokenize(const prism_model *model, const char 
  * Writes at most cap bytes, returns the full length. Thread-safe. An id out of range has no bytes. */
 PRISM_API size_t prism_token_bytes(const prism_model *model, int32_t token, bool special, bool first, char *buf, size_t cap);
 
-PRISM_API bool prism_token_is_eog(const prism_model *model, int32_t token); /* end of generation */
+/* Whether a generation ends with it: end of text or of a turn, by the ids of the metadata and by the texts that models use. */
+PRISM_API bool prism_token_is_eog(const prism_model *model, int32_t token);
 
 /* A streaming decoder that never splits a code point: zero-initialise it, then feed it bytes. */
 struct prism_utf8 {
@@ -156,6 +161,46 @@ struct prism_utf8 {
 /* Appends len bytes; writes complete UTF-8 to out (out has room for 3 * (len + 4) bytes; an invalid sequence becomes U+FFFD)
  * and returns how many bytes it wrote. flush: also emit U+FFFD for an incomplete tail; s is then as new. Thread-safe for different s. */
 PRISM_API size_t prism_utf8_push(struct prism_utf8 *s, const char *bytes, size_t len, bool flush, char *out);
+
+/* ---- chat ------------------------------------------------------------------------------------------------------- */
+
+/* One message of a conversation. */
+struct prism_message {
+    const char *role;    /* "system", "user", "assistant", ...: what the template knows */
+    const char *content; /* n_content bytes of UTF-8; NUL bytes and invalid sequences are allowed */
+    size_t n_content;
+};
+
+enum prism_thinking { PRISM_THINKING_DEFAULT = 0, PRISM_THINKING_ON, PRISM_THINKING_OFF };
+
+/* Zero means the default for every field. */
+struct prism_chat_params {
+    const char *template_text;    /* Jinja, or "chatml" for the built-in one; NULL: that of the model */
+    bool no_generation_prompt;    /* leave out the beginning of the answer that is to come */
+    enum prism_thinking thinking; /* `enable_thinking` of the template: default undefined, which is not the same as on or off */
+    int64_t now;                  /* today, for templates that tell: seconds since 1970-01-01 00:00 of *local* time; 0: the clock, in UTC */
+};
+
+/* The text of a conversation as the model was trained on it: out receives min(cap, *n) bytes without a NUL, *n is the full length; cap 0 with out
+ * NULL counts only. The template comes from a file, so it runs within bounds: 100 levels of nesting, and memory, steps and output in proportion to
+ * what it is given. params may be NULL. Thread-safe. On failure *n is 0 and the text of the error names the template's line.
+ * Errors: PRISM_E_ARG (a NULL, a value out of its range, more than 2^30 bytes; or the template refuses these messages, and says why), PRISM_E_FORMAT
+ * (what is no template, or trips over itself), PRISM_E_UNSUPPORTED (there is no template; a feature of Jinja that this version lacks; a bound),
+ * PRISM_E_NOMEM. */
+PRISM_API enum prism_status prism_chat_render(const prism_model *model, const struct prism_message *messages, size_t n_messages,
+                                              const struct prism_chat_params *params, char *out, size_t cap, size_t *n, struct prism_error *err);
+
+/* The same as token ids, ready for prism_prefill; tokens, cap and *n as for prism_tokenize. Special tokens come from the template (and from
+ * messages whose role is "assistant") alone: in all other contents "<|im_end|>" is plain text. BOS is there once: where the template
+ * has it, else in front where the model's metadata says so.
+ * Errors: those of prism_chat_render: PRISM_E_ARG, PRISM_E_FORMAT, PRISM_E_UNSUPPORTED (also: the model has no vocabulary), PRISM_E_NOMEM. */
+PRISM_API enum prism_status prism_chat_tokenize(const prism_model *model, const struct prism_message *messages, size_t n_messages,
+                                                const struct prism_chat_params *params, int32_t *tokens, size_t cap, size_t *n,
+                                                struct prism_error *err);
+
+/* The model's chat template of that name (of those in tokenizer.chat_template.NAME, such as "tool_use"); name NULL: the default one. NULL: there is
+ * none, or it has more than 2^20 bytes or a NUL. */
+PRISM_API const char *prism_model_chat_template(const prism_model *model, const char *name);
 
 /* ---- context ---------------------------------------------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/chat/templates.h"
 #include "src/model/load.h"
 #include "src/text/vocab.h"
 
@@ -60,7 +61,8 @@ static enum prism_status load_steps(struct prism_model *m, const struct prism_mo
     if (status || (!p->vocab_only && (status = load_network(m, arch, err))))
         return status;
     const struct prism_gguf_tensor *embd = prism_gguf_tensor_find(m->gguf, "token_embd.weight");
-    if ((status = prism_vocab_load(m->gguf, embd ? embd->ne[1] : 0, &m->vocab, err)))
+    if ((status = prism_vocab_load(m->gguf, embd ? embd->ne[1] : 0, &m->vocab, err)) ||
+        (status = prism_chat_templates_load(m->gguf, &m->chat_templates, err)))
         return status;
     if (p->check_tensors && (status = prism_check_tensors(m->gguf, err)))
         return status;
@@ -106,6 +108,7 @@ void prism_model_free(prism_model *m)
         m->owned = next;
     }
     prism_vocab_free(m->vocab);
+    prism_chat_templates_free(m->chat_templates);
     free(m->layers);
     free(m->rope_freq);
     free(m->rope_freq_short);

@@ -7,6 +7,7 @@
 #include "src/gguf/gguf.h"
 
 struct prism_vocab; /* src/text/vocab.h */
+struct prism_chat_template;
 
 /* A matrix as stored: rows (outputs) of k values. data NULL: the model does not have it. */
 struct prism_matrix {
@@ -50,6 +51,7 @@ struct prism_model {
     uint64_t n_params;               /* elements of all tensors */
     struct prism_owned *owned;       /* widened norms and biases */
     char *name, *arch_name;          /* terminated, printable */
+    struct prism_chat_template *chat_templates; /* src/chat/templates.h */
     char type_name[48];
 };
 

@@ -56,6 +56,7 @@ struct prism_vocab {
     int32_t bos, eos, unk, eot, eom; /* -1: none; SPM always has unk */
     bool add_bos, add_eos, add_space_prefix;
     struct prism_matcher *matcher[2]; /* special tokens: 0 user-defined ones, found in any text; 1 all, found on request */
+    int32_t shown[4];               /* user-defined ones that are control tokens in the file, -1: none: not found in what a chat's users write */
     bool strip_right;               /* phi-3: white space behind most special tokens goes */
     struct prism_pairs pairs;       /* BPE */
     struct prism_splitter *splitter;
@@ -93,8 +94,9 @@ struct prism_fragment {
 /* parse: control and unknown tokens count too, user-defined ones always do. *out is malloc'ed, the caller frees it. */
 enum prism_status prism_special_split(const struct prism_vocab *v, const char *text, size_t len, bool parse,
                                       struct prism_fragment **out, size_t *n, struct prism_error *err);
-/* The same; steps receives how many moves it took, in proportion to the time. */
-enum prism_status prism_special_split_counted(const struct prism_vocab *v, const char *text, size_t len, bool parse,
+/* The same; steps receives how many moves it took, in proportion to the time. user (NULL: nothing): user[i] says that on byte i only
+ * user-defined tokens count, and not v->shown. */
+enum prism_status prism_special_split_counted(const struct prism_vocab *v, const char *text, const bool *user, size_t len, bool parse,
                                               struct prism_fragment **out, size_t *n, uint64_t *steps, struct prism_error *err);
 
 /* ---- pretokenize.c ---- */

@@ -7,7 +7,8 @@
 /* Files rarely name all the tokens that end a turn, so they are known by their texts, as in llama.cpp. */
 static const char *const eog_texts[] = {
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>", "<|endoftext|>",
-    "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "<eos>",
+    "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>",
+    "[e~[", ("<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"),
     "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>",
 };
 /* Without tokenizer.ggml.eot_token_id these end a turn, and count as control tokens whatever their stored type. */
@@ -18,6 +19,13 @@ static const char *const shown_texts[] = {"<|channel|>", "<|message|>", "<|start
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 static int32_t find_text(const struct prism_vocab *v, const char *text) { return prism_token_find(v, text, strlen(text)); }
+
+static void unmark(struct prism_vocab *v, const char *text)
+{
+    int32_t id = find_text(v, text);
+    if (id >= 0)
+        v->eog[id] = false;
+}
 
 static void mark_end_of_generation(struct prism_vocab *v)
 {
@@ -30,8 +38,17 @@ static void mark_end_of_generation(struct prism_vocab *v)
         if ((id = find_text(v, eot_texts[i])) >= 0)
             v->type[id] = PRISM_TOKEN_CONTROL;
     for (size_t i = 0; i < COUNT(shown_texts); i++)
-        if ((id = find_text(v, shown_texts[i])) >= 0)
+        if ((id = find_text(v, shown_texts[i])) >= 0) {
+            v->shown[i] = v->type[id] == PRISM_TOKEN_CONTROL ? id : -1;
             v->type[id] = PRISM_TOKEN_USER;
+        } else {
+            v->shown[i] = -1;
+        }
+    /* In some formats these end a part of an answer, or are the name of a part. */
+    if (find_text(v, "<|return|>") >= 0 && find_text(v, "<|call|>") >= 0)
+        unmark(v, "<|end|>");
+    if (find_text(v, "<|tool_response>") >= 0)
+        unmark(v, "</s>");
     if (v->eos >= 0)
         v->eog[v->eos] = true;
     if (v->eot >= 0)

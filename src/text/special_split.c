@@ -171,13 +171,14 @@ void prism_matcher_free(struct prism_matcher *m)
 struct occurrence {
     uint64_t key; /* ~len << 32 | id */
     uint32_t end, node;
+    const struct prism_matcher *m;
 };
 
 /* Growing arrays of one call. */
 struct split {
     const struct prism_vocab *v;
-    const struct prism_matcher *m;
     const char *text;
+    const bool *user; /* NULL: none */
     size_t len;
     struct occurrence *heap;
     struct prism_fragment *taken;
@@ -202,10 +203,10 @@ static bool grow(void **array, size_t n, size_t *cap, size_t size)
 
 static bool before(const struct occurrence *a, const struct occurrence *b) { return a->key != b->key ? a->key < b->key : a->end < b->end; }
 
-static bool push(struct split *s, uint32_t node, uint32_t end)
+static bool push(struct split *s, const struct prism_matcher *m, uint32_t node, uint32_t end)
 {
-    const struct node *n = &s->m->nodes[node];
-    struct occurrence o = { (uint64_t)~n->len << 32 | (uint32_t)n->token, end, node };
+    const struct node *n = &m->nodes[node];
+    struct occurrence o = { (uint64_t)~n->len << 32 | (uint32_t)n->token, end, node, m };
     if (!grow((void **)&s->heap, s->n_heap, &s->cap_heap, sizeof *s->heap))
         return false;
     size_t i = s->n_heap++;
@@ -230,17 +231,38 @@ static struct occurrence pop(struct split *s)
     return top;
 }
 
-/* The longest token at every byte where one ends. */
-static bool find_all(struct split *s)
+/* From token `node` up to the longest one of at most `room` bytes that is an end of it; 0: none. */
+static uint32_t shorten(struct split *s, const struct node *nodes, uint32_t node, size_t room)
+{
+    for (; nodes[node].len > room; s->steps++)
+        node = nodes[nodes[node].jump].len > room ? nodes[node].jump : nodes[node].up;
+    return node;
+}
+
+/* The longest token at every byte where one ends. apart: only on bytes that no user wrote. */
+static bool find_all(struct split *s, const struct prism_matcher *m, bool apart)
 {
     uint32_t node = 0;
+    size_t room = 0; /* bytes up to here that no user wrote */
     for (size_t i = 0; i < s->len; i++) {
-        node = step(s->m, node, (uint8_t)s->text[i], &s->steps);
-        uint32_t match = s->m->nodes[node].match;
-        if (match && !push(s, match, (uint32_t)i + 1))
+        node = step(m, node, (uint8_t)s->text[i], &s->steps);
+        room = s->user && s->user[i] ? 0 : room + 1;
+        uint32_t match = m->nodes[node].match;
+        if (match && apart)
+            match = shorten(s, m->nodes, match, room);
+        if (match && !push(s, m, match, (uint32_t)i + 1))
             return false;
     }
     return true;
+}
+
+/* A control token that is shown, on a byte that a user wrote. */
+static bool is_forged(const struct split *s, const struct node *n, uint32_t end)
+{
+    bool shown = false;
+    for (size_t i = 0; i < sizeof s->v->shown / sizeof *s->v->shown; i++)
+        shown |= n->token == s->v->shown[i];
+    return shown && s->user && memchr(s->user + end - n->len, true, n->len);
 }
 
 /* As isspace of C. */
@@ -257,8 +279,8 @@ static bool strips_right(const struct prism_vocab *v, int32_t id)
 
 static bool take(struct split *s, struct occurrence o)
 {
-    int32_t token = s->m->nodes[o.node].token;
-    uint32_t len = s->m->nodes[o.node].len, start = o.end - len, end = o.end;
+    int32_t token = o.m->nodes[o.node].token;
+    uint32_t len = o.m->nodes[o.node].len, start = o.end - len, end = o.end;
     if (!grow((void **)&s->taken, s->n_taken, &s->cap_taken, sizeof *s->taken))
         return false;
     s->taken[s->n_taken++] = (struct prism_fragment){ start, len, token };
@@ -274,22 +296,25 @@ static bool take(struct split *s, struct occurrence o)
 
 static bool take_all(struct split *s)
 {
-    const struct node *nodes = s->m->nodes;
     while (s->n_heap) {
         struct occurrence o = pop(s);
+        const struct node *nodes = o.m->nodes;
         uint32_t node = o.node, start = o.end - nodes[node].len;
         s->steps++;
         if (s->until[o.end - 1])
             continue;
+        if (!s->until[start] && is_forged(s, &nodes[node], o.end)) {
+            if (nodes[node].up && !push(s, o.m, nodes[node].up, o.end))
+                return false;
+            continue;
+        }
         if (!s->until[start]) {
             if (!take(s, o))
                 return false;
             continue;
         }
-        uint32_t room = o.end - s->until[start]; /* what was taken is not shorter, so nothing lies between */
-        for (; nodes[node].len > room; s->steps++)
-            node = nodes[nodes[node].jump].len > room ? nodes[node].jump : nodes[node].up;
-        if (node && !push(s, node, o.end))
+        node = shorten(s, nodes, node, o.end - s->until[start]); /* what was taken is not shorter, so nothing lies between */
+        if (node && !push(s, o.m, node, o.end))
             return false;
     }
     return true;
@@ -329,15 +354,17 @@ enum prism_status prism_special_split(const struct prism_vocab *v, const char *t
                                       size_t *n, struct prism_error *err)
 {
     uint64_t steps;
-    return prism_special_split_counted(v, text, len, parse, out, n, &steps, err);
+    return prism_special_split_counted(v, text, NULL, len, parse, out, n, &steps, err);
 }
 
-enum prism_status prism_special_split_counted(const struct prism_vocab *v, const char *text, size_t len, bool parse,
+enum prism_status prism_special_split_counted(const struct prism_vocab *v, const char *text, const bool *user, size_t len, bool parse,
                                               struct prism_fragment **out, size_t *n, uint64_t *steps, struct prism_error *err)
 {
-    struct split s = { .v = v, .m = v->matcher[parse], .text = text, .len = len };
-    bool ok = find_all(&s);
+    struct split s = { .v = v, .text = text, .user = user, .len = len };
+    bool ok = find_all(&s, v->matcher[parse], user != NULL);
 
+    if (ok && user) /* found twice where no user wrote, which does no harm */
+        ok = find_all(&s, v->matcher[0], false);
     *out = NULL;
     if (ok && s.n_heap)
         ok = (s.until = calloc(len, sizeof *s.until)) && take_all(&s);

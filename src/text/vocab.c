@@ -37,12 +37,19 @@ static enum prism_status encode_fragments(struct prism_encoder *e, const char *t
     return st;
 }
 
-enum prism_status prism_vocab_encode(const struct prism_vocab *v, const char *text, size_t len, unsigned flags, int32_t *tokens,
-                                     size_t cap, size_t *n, struct prism_error *err)
+static struct prism_str text_of(const struct prism_vocab *v, int32_t id) { return id >= 0 && v->text ? v->text[id] : (struct prism_str){ "", 0 }; }
+
+struct prism_str prism_vocab_bos_text(const struct prism_vocab *v) { return text_of(v, v->bos); }
+struct prism_str prism_vocab_eos_text(const struct prism_vocab *v) { return text_of(v, v->eos); }
+
+/* user: of a chat, else NULL. */
+static enum prism_status encode(const struct prism_vocab *v, const char *text, const bool *user, size_t len, unsigned flags, int32_t *tokens,
+                                size_t cap, size_t *n, struct prism_error *err)
 {
     struct prism_encoder e = {.v = v, .err = err, .tokens = tokens, .cap = cap};
     struct prism_fragment *fragments = NULL;
     size_t n_fragments = 0;
+    uint64_t steps;
 
     *n = 0;
     if (v->kind == PRISM_TOKENIZER_NONE)
@@ -54,9 +61,12 @@ enum prism_status prism_vocab_encode(const struct prism_vocab *v, const char *te
     if (len > MAX_TEXT)
         return prism_fail(err, PRISM_E_ARG, "tokenizer: expected at most %zu bytes of text, found %zu", MAX_TEXT, len);
 
-    if ((flags & (PRISM_ADD_SPECIAL | PRISM_ADD_BOS)) && v->add_bos && v->bos >= 0)
+    enum prism_status st = PRISM_OK;
+    if (len)
+        st = prism_special_split_counted(v, text, user, len, flags & PRISM_PARSE_SPECIAL, &fragments, &n_fragments, &steps, err);
+    bool has_bos = user && n_fragments && fragments[0].token == v->bos;
+    if ((flags & (PRISM_ADD_SPECIAL | PRISM_ADD_BOS)) && v->add_bos && v->bos >= 0 && !has_bos)
         prism_encoder_emit(&e, v->bos);
-    enum prism_status st = len ? prism_special_split(v, text, len, flags & PRISM_PARSE_SPECIAL, &fragments, &n_fragments, err) : PRISM_OK;
     if (!st && v->whole_pieces && !(e.mapped = malloc(2 * v->longest)))
         st = prism_fail(err, PRISM_E_NOMEM, "tokenizer: out of memory");
     if (!st)
@@ -70,4 +80,16 @@ enum prism_status prism_vocab_encode(const struct prism_vocab *v, const char *te
     if (!st)
         *n = e.n;
     return st;
+}
+
+enum prism_status prism_vocab_encode(const struct prism_vocab *v, const char *text, size_t len, unsigned flags, int32_t *tokens,
+                                     size_t cap, size_t *n, struct prism_error *err)
+{
+    return encode(v, text, NULL, len, flags, tokens, cap, n, err);
+}
+
+enum prism_status prism_vocab_encode_chat(const struct prism_vocab *v, const char *text, const bool *user, size_t len, int32_t *tokens, size_t cap,
+                                          size_t *n, struct prism_error *err)
+{
+    return encode(v, text, user, len, PRISM_PARSE_SPECIAL | PRISM_ADD_BOS, tokens, cap, n, err);
 }

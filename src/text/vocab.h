@@ -24,6 +24,14 @@ void prism_vocab_facts(const struct prism_vocab *v, struct prism_vocab_facts *fa
 /* As prism_tokenize of the public header. */
 enum prism_status prism_vocab_encode(const struct prism_vocab *v, const char *text, size_t len, unsigned flags, int32_t *tokens,
                                      size_t cap, size_t *n, struct prism_error *err);
+/* A rendered chat: user[i] says that byte i was written by a user, so that no control token may lie on it. All special tokens of the other
+ * bytes count, and what is between special tokens is tokenized in one piece. BOS is in front once: that of the text, or where the metadata
+ * says so. */
+enum prism_status prism_vocab_encode_chat(const struct prism_vocab *v, const char *text, const bool *user, size_t len, int32_t *tokens, size_t cap,
+                                          size_t *n, struct prism_error *err);
+/* Inside the mapping; empty: there is no such token. */
+struct prism_str prism_vocab_bos_text(const struct prism_vocab *v);
+struct prism_str prism_vocab_eos_text(const struct prism_vocab *v);
 /* As prism_token_bytes. */
 size_t prism_vocab_bytes(const struct prism_vocab *v, int32_t token, bool special, bool first, char *buf, size_t cap);
 bool prism_vocab_is_eog(const struct prism_vocab *v, int32_t token);

@@ -44,7 +44,7 @@ static void help_and_version(void **state)
 static void wrong_flags(void **state)
 {
     static const struct {
-        const char *args[4], *expected;
+        const char *args[6], *expected;
     } cases[] = {
         { { "--zzz" }, "prism-run: unknown option '--zzz' (see --help)\n" },
         { { "-Z" }, "unknown option '-Z'" },
@@ -69,7 +69,25 @@ static void wrong_flags(void **state)
         { { "-ctk", "q8_0" }, "-ctk q8_0: expected one of: f16 bf16 f32" },
         { { "-ctk", "f16", "-ctv", "f32" }, "-ctk f16 -ctv f32: keys and values have the same type" },
         { { "--cpu-level", "sse" }, "--cpu-level sse: expected one of: generic" },
-        { { "-p", "a", "-f", "b" }, "-p and -f: give one prompt" },
+        { { "-p", "a", "-f", "/absent/b" }, "cannot open /absent/b" },
+        { { "-p", "a", "-cnv", "-no-cnv" }, "-cnv and -no-cnv: give one of them" },
+        { { "-p", "a", "-p", "b", "--json" }, "--json is for one prompt: give one -p\n" },
+        { { "-p", "a", "-p", "b", "--attn-map", "x.png" }, "--attn-map is for one prompt" },
+        { { "-p", "a", "-cnv", "--json" }, "--json is for one prompt: give one -p, without -cnv" },
+        { { "-p", "a", "-r", "" }, "-r: the text is empty" },
+        { { "-p", "a", "-sys", "x" }, "-sys: the model has no chat template; --chat-template chatml, or the text of another, sets one" },
+        { { "-p", "a", "-sysf", "x" }, "-sysf: the model has no chat template" },
+        { { "-p", "a", "--reasoning", "on" }, "--reasoning: the model has no chat template" },
+        { { "-p", "a", "-cnv" }, "-cnv: the model has no chat template" },
+        { { "-p", "a", "-sys", "x", "-no-cnv" }, "-sys needs a chat template, and -no-cnv is there" },
+        { { "-p", "a", "--chat-template", "llama3" }, "--chat-template llama3: expected chatml, or the text of a template" },
+        { { "-p", "a", "--chat-template", "{{", "--chat-template-file", "x" }, "--chat-template and --chat-template-file: give one of them" },
+        { { "-p", "a", "--chat-template", "{{ x.y }}" }, "chat template, line 1: \"x\" is undefined" },
+        { { "-p", "a", "--chat-template-file", "/absent/x" }, "cannot open /absent/x" },
+        { { "--chat-template", "chatml", "-sys", "x", "-sysf", "y" }, "-sys and -sysf: give one of them" },
+        { { "-p", "a", "--chat-template", "{{ raise_exception('no ' ~ messages[0].role) }}" },
+          "chat template, line 1: the template refuses these messages: no user" },
+        { { "-p", "a", "-p", "b", "--tokenize" }, "--tokenize: give one prompt" },
         { { "-f", "no/such/file" }, "cannot open no/such/file: No such file or directory" },
         { { "-f", "/" }, "cannot read /: Is a directory" },
     };
@@ -78,7 +96,7 @@ static void wrong_flags(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *const *a = cases[i].args;
-        RUN(&c, "prism-run", "-m", model, a[0], a[1], a[2], a[3]);
+        RUN(&c, "prism-run", "-m", model, a[0], a[1], a[2], a[3], a[4], a[5]);
         assert_refused(&c, cases[i].expected);
         child_free(&c);
     }

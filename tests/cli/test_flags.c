@@ -197,8 +197,9 @@ static void whole_words(void **state)
     } cases[] = {
         { { "-hf", "org/repo" }, "prism-run: -hf: nothing is downloaded: give a file with -m FILE\n" },
         { { "-hf=org/repo" }, "prism-run: -hf: nothing is downloaded" },
-        { { "-cnv" }, "prism-run: -cnv: chat is not supported yet" },
-        { { "-sys", "Be brief." }, "prism-run: -sys: chat is not supported yet" },
+        { { "-i" }, "prism-run: -i: -cnv holds a conversation" },
+        { { "--in-prefix", "x" }, "prism-run: --in-prefix: a message is what -p, -f and the terminal give" },
+        { { "--reasoning", "maybe" }, "--reasoning maybe: expected one of: auto on off" },
         { { "-hx" }, "prism-run: unknown option '-hx' (see --help)\n" },
         { { "-ev" }, "unknown option '-ev'" },
         { { "-nx" }, "unknown option '-nx'" },
@@ -261,8 +262,8 @@ static void help_lists_them(void **state)
     const char *list = strstr(c.out, "\nFlags of llama.cpp that are taken without effect");
     assert_non_null(list);
     assert_non_null(strstr(list, " -fa -ngl -b -ub --no-warmup "));
-    assert_non_null(strstr(list, " -no-cnv "));
-    assert_null(strstr(list, " -cnv ")); /* what is refused is not listed */
+    assert_non_null(strstr(list, " --jinja "));
+    assert_null(strstr(list, " --in-prefix ")); /* what is refused is not listed */
     for (const char *line = c.out; *line; line += strcspn(line, "\n"), line += *line == '\n')
         assert_in_range(strcspn(line, "\n"), 0, 100);
     child_free(&c);

@@ -70,9 +70,6 @@ static void one_prompt_only(void **state)
     struct child c;
 
     (void)state;
-    RUN(&c, "prism-run", "-m", model, "-p", "a", "-bf", "b");
-    assert_refused(&c, "-p and -bf: give one prompt");
-    child_free(&c);
     RUN(&c, "prism-run", "-m", model, "-f", "a", "-bf", "b");
     assert_refused(&c, "-f and -bf: give one prompt");
     child_free(&c);

@@ -84,6 +84,64 @@ static enum prism_status tokenize_no_room(struct prism_error *err)
     return prism_tokenize(model, "x", 1, 0, NULL, 1, &n, err);
 }
 
+/* The same chat through prism_chat_render and prism_chat_tokenize. */
+enum { RENDER, TOKENIZE };
+
+static enum prism_status chat(int which, const prism_model *m, const struct prism_message *messages, size_t n_messages,
+                              const struct prism_chat_params *p, struct prism_error *err)
+{
+    size_t n = 77;
+    enum prism_status s = which == RENDER ? prism_chat_render(m, messages, n_messages, p, NULL, 0, &n, err)
+                                          : prism_chat_tokenize(m, messages, n_messages, p, NULL, 0, &n, err);
+
+    assert_true(s == PRISM_OK ? n != 77 : n == 0);
+    return s;
+}
+
+static const struct prism_message hello = { "user", "Hello", 5 }, no_role = { NULL, "x", 1 }, no_content = { "user", NULL, 1 },
+                                  endless = { "user", "x", ((size_t)1 << 30) + 1 }, empty = { "user", NULL, 0 };
+static const struct prism_chat_params chatml = { .template_text = "chatml" }, refusing = { .template_text = "{{ raise_exception('no') }}" },
+                                      broken = { .template_text = "{{" }, undefined = { .template_text = "{{ x.y }}" },
+                                      foreign = { .template_text = "{% include 'x' %}" }, deep = { .template_text = "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}" },
+                                      thinking = { .template_text = "chatml", .thinking = (enum prism_thinking)3 };
+
+#define CHAT(name, m, messages, n, p) \
+    static enum prism_status render_##name(struct prism_error *err) { return chat(RENDER, m, messages, n, p, err); } \
+    static enum prism_status chat_ids_##name(struct prism_error *err) { return chat(TOKENIZE, m, messages, n, p, err); }
+
+CHAT(good, model, &hello, 1, &chatml)
+CHAT(empty, words_only, &empty, 1, &chatml)
+CHAT(no_model, NULL, &hello, 1, &chatml)
+CHAT(no_messages, model, NULL, 1, &chatml)
+CHAT(none, model, &hello, 0, &chatml)
+CHAT(no_role, model, &no_role, 1, &chatml)
+CHAT(no_content, model, &no_content, 1, &chatml)
+CHAT(endless, model, &endless, 1, &chatml)
+CHAT(thinking, model, &hello, 1, &thinking)
+CHAT(refused, model, &hello, 1, &refusing)
+CHAT(broken, model, &hello, 1, &broken)
+CHAT(undefined, model, &hello, 1, &undefined)
+CHAT(foreign, model, &hello, 1, &foreign)
+CHAT(deep, model, &hello, 1, &deep)
+CHAT(no_template, model, &hello, 1, NULL)
+
+static enum prism_status chat_ids_wordless(struct prism_error *err) { return chat(TOKENIZE, wordless, &hello, 1, &chatml, err); }
+static enum prism_status render_wordless(struct prism_error *err) { return chat(RENDER, wordless, &hello, 1, &chatml, err); }
+static enum prism_status render_uncounted(struct prism_error *err) { return prism_chat_render(model, &hello, 1, &chatml, NULL, 0, NULL, err); }
+static enum prism_status chat_ids_uncounted(struct prism_error *err) { return prism_chat_tokenize(model, &hello, 1, &chatml, NULL, 0, NULL, err); }
+
+static enum prism_status render_no_room(struct prism_error *err)
+{
+    size_t n;
+    return prism_chat_render(model, &hello, 1, &chatml, NULL, 1, &n, err);
+}
+
+static enum prism_status chat_ids_no_room(struct prism_error *err)
+{
+    size_t n;
+    return prism_chat_tokenize(model, &hello, 1, &chatml, NULL, 1, &n, err);
+}
+
 /* The same parameters through prism_plan and prism_context_create. */
 static enum prism_status plan(const prism_model *m, struct prism_context_params p, struct prism_error *err)
 {
@@ -163,15 +221,20 @@ static enum prism_status load_no_memory(struct prism_error *err) { return withou
 static enum prism_status tokenize_no_memory(struct prism_error *err) { return without_memory(tokenize_good, err); }
 static enum prism_status plan_no_memory(struct prism_error *err) { return without_memory(plan_good, err); }
 static enum prism_status create_no_memory(struct prism_error *err) { return without_memory(create_good, err); }
+static enum prism_status render_no_memory(struct prism_error *err) { return without_memory(render_good, err); }
+static enum prism_status chat_ids_no_memory(struct prism_error *err) { return without_memory(chat_ids_good, err); }
 #else
 #define load_no_memory NULL
 #define tokenize_no_memory NULL
 #define plan_no_memory NULL
 #define create_no_memory NULL
+#define render_no_memory NULL
+#define chat_ids_no_memory NULL
 #endif
 
 /* ---- the table ---- */
 
+#define CHAT_ROWS(status, name) { "prism_chat_render", status, render_##name }, { "prism_chat_tokenize", status, chat_ids_##name }
 #define BOTH_ARG(name) { "prism_plan", PRISM_E_ARG, plan_##name }, { "prism_context_create", PRISM_E_ARG, create_##name }
 
 static const struct error_row rows[] = {
@@ -195,6 +258,13 @@ static const struct error_row rows[] = {
     { "prism_tokenize", PRISM_E_ARG, tokenize_long },
     { "prism_tokenize", PRISM_E_UNSUPPORTED, tokenize_wordless },
     { "prism_tokenize", PRISM_E_NOMEM, tokenize_no_memory },
+    CHAT_ROWS(PRISM_OK, good), CHAT_ROWS(PRISM_OK, empty), CHAT_ROWS(PRISM_E_ARG, no_model), CHAT_ROWS(PRISM_E_ARG, no_messages),
+    CHAT_ROWS(PRISM_E_ARG, none), CHAT_ROWS(PRISM_E_ARG, no_role), CHAT_ROWS(PRISM_E_ARG, no_content), CHAT_ROWS(PRISM_E_ARG, endless),
+    CHAT_ROWS(PRISM_E_ARG, thinking), CHAT_ROWS(PRISM_E_ARG, refused), CHAT_ROWS(PRISM_E_ARG, uncounted), CHAT_ROWS(PRISM_E_ARG, no_room),
+    CHAT_ROWS(PRISM_E_FORMAT, broken), CHAT_ROWS(PRISM_E_FORMAT, undefined), CHAT_ROWS(PRISM_E_UNSUPPORTED, foreign),
+    CHAT_ROWS(PRISM_E_UNSUPPORTED, deep), CHAT_ROWS(PRISM_E_UNSUPPORTED, no_template), CHAT_ROWS(PRISM_E_NOMEM, no_memory),
+    { "prism_chat_render", PRISM_OK, render_wordless },
+    { "prism_chat_tokenize", PRISM_E_UNSUPPORTED, chat_ids_wordless },
     { "prism_plan", PRISM_OK, plan_good },
     { "prism_context_create", PRISM_OK, create_good },
     { "prism_plan", PRISM_E_ARG, plan_nowhere },
@@ -219,7 +289,7 @@ static void test_table(void **state)
 static void test_docstrings(void **state)
 {
     (void)state;
-    assert_int_equal(error_table_documented(rows, N_ROWS), 4);
+    assert_int_equal(error_table_documented(rows, N_ROWS), 6);
 }
 
 /* ---- fixture ---- */

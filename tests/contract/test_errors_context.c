@@ -129,7 +129,7 @@ static void test_docstrings(void **state)
 {
     (void)state;
     assert_int_equal(error_table_documented(rows, N_ROWS), 3);
-    assert_int_equal(error_table_functions(), 4 + 3 + 5); /* those of test_errors.c, these, and those of test_errors_session.c */
+    assert_int_equal(error_table_functions(), 6 + 3 + 5); /* those of test_errors.c, these, and those of test_errors_session.c */
 }
 
 /* ---- fixture ---- */

@@ -163,6 +163,8 @@ static void test_small_functions(void **state)
     for (size_t i = 0; i < n_vocab; i++)
         assert_true(prism_token_bytes(model, (int32_t)i, true, false, text, sizeof text) < sizeof text || prism_token_is_eog(model, (int32_t)i));
     assert_int_equal(prism_utf8_push(&utf8, "\xC3\xA4", 2, true, out), 2);
+    assert_true(prism_model_meta(model, "tokenizer.ggml.tokens", text, sizeof text) > 0 && prism_model_meta(model, "absent", text, 9) < 0);
+    assert_null(prism_model_chat_template(model, NULL));
     assert_int_equal(atomic_load(&allocations) - before, 0);
     free(logits);
     free(scratch);
@@ -210,6 +212,38 @@ static enum prism_status tokenize(struct prism_error *err)
     return prism_tokenize(model, text, sizeof text - 1, PRISM_ADD_SPECIAL | PRISM_PARSE_SPECIAL, ids, 64, &n, err);
 }
 
+/* Messages that do not fit into one piece of a rendering's memory. */
+static enum prism_status chat(struct prism_error *err)
+{
+    static const struct prism_chat_params p = {
+        .template_text = "{% macro turn(m) %}<|{{ m.role }}|>{{ m.content|trim }}{% endmacro %}{% set ns = namespace(n=0) %}"
+                         "{% for m in messages %}{{ turn(m) }}{% set ns.n = ns.n + m.content.split('a')|length %}{% endfor %}{{ ns.n }}"
+    };
+    static char text[200000];
+    struct prism_message messages[2] = { { "user", text, sizeof text }, { "assistant", "<|im_end|>", 10 } };
+    size_t n;
+
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = "a few words "[i % 12];
+    return prism_chat_tokenize(model, messages, 2, &p, NULL, 0, &n, err);
+}
+
+static enum prism_status render(struct prism_error *err)
+{
+    static const struct prism_message hello = { "user", "Hello", 5 };
+    static const struct prism_chat_params p = { .template_text = "chatml" };
+    size_t n;
+
+    return prism_chat_render(model, &hello, 1, &p, NULL, 0, &n, err);
+}
+
+static void test_chat_without_memory(void **state)
+{
+    (void)state;
+    assert_true(sweep(chat) > 10);
+    assert_true(sweep(render) > 2);
+}
+
 static void test_load_without_memory(void **state)
 {
     struct tiny_model kinds[3] = { tiny_llama(), tiny_qwen2(), tiny_llama() };
@@ -220,6 +254,12 @@ static void test_load_without_memory(void **state)
         path = tiny_write(&kinds[i], "memory.gguf");
         assert_true(sweep(load) > 10);
     }
+    struct gb *g = tiny_build(&kinds[0]);
+    gb_str(g, "tokenizer.chat_template", "default");
+    gb_str(g, "tokenizer.chat_template.tool_use", "another");
+    path = gb_write(g, "memory.gguf");
+    assert_true(sweep(load) > 10);
+    gb_free(g);
 }
 
 static void test_tokenize_without_memory(void **state)
@@ -282,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_bound),            cmocka_unit_test(test_threads_and_peak),
         cmocka_unit_test(test_small_functions),  cmocka_unit_test(test_load_without_memory),
         cmocka_unit_test(test_tokenize_without_memory), cmocka_unit_test(test_sessions_without_memory),
+        cmocka_unit_test(test_chat_without_memory),
     };
     return cmocka_run_group_tests_name("memory", tests, set_up, contract_tear_down);
 }

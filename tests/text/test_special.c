@@ -159,7 +159,7 @@ static uint64_t steps_of(const struct prism_vocab *v, const char *text, size_t l
 {
     struct prism_fragment *f;
     uint64_t steps;
-    assert_int_equal(prism_special_split_counted(v, text, len, true, &f, n, &steps, NULL), PRISM_OK);
+    assert_int_equal(prism_special_split_counted(v, text, NULL, len, true, &f, n, &steps, NULL), PRISM_OK);
     free(f);
     return steps;
 }

@@ -205,6 +205,24 @@ static void print_model(const struct prism_model_info *m)
     print_special("eos", m->eos, m->add_eos);
 }
 
+/* The default template and the names of others. */
+static void print_templates(const prism_model *model)
+{
+    const char *text = prism_model_chat_template(model, NULL);
+    char names[256] = "";
+
+    prism_model_meta(model, "tokenizer.chat_templates", names, sizeof names);
+    printf("  %-18s ", "chat template");
+    if (text)
+        printf("tokenizer.chat_template, %zu bytes%s", strlen(text), *names ? ", further ones: " : "\n");
+    else
+        printf("none%s", *names ? ", but ones named " : "\n");
+    for (const char *p = names; *p; p++)
+        putchar((unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p);
+    if (*names)
+        putchar('\n');
+}
+
 static const char *kv_type_name(enum prism_kv_type t)
 {
     static const char *const names[] = { "default", "f16", "bf16", "f32" };
@@ -339,10 +357,12 @@ int engine_show_info(const struct engine_options *o, uint32_t n_ctx, bool json)
             struct json j = { .out = stdout };
             json_object(&j, NULL);
             engine_json_model(&j, &info);
+            json_text(&j, "chat_template", prism_model_chat_template(model, NULL));
             engine_json_plan(&j, &plan);
             json_close(&j);
         } else {
             print_model(&info);
+            print_templates(model);
             print_plan(&plan);
         }
         status = process_flush_stdout();

@@ -3,13 +3,14 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tools/common/engine.h"
 #include "tools/common/process.h"
 
 enum { PIECE = 4096 }; /* bytes that stream.text has room for */
 
-const char *const generate_stop_names[] = { "length", "end of text", "context full", "interrupted" };
+const char *const generate_stop_names[] = { "length", "end of text", "context full", "interrupted", "stop text" };
 
 int stream_bytes(struct stream *s, const char *bytes, size_t len, bool end)
 {
@@ -24,22 +25,84 @@ int stream_bytes(struct stream *s, const char *bytes, size_t len, bool end)
     return PROCESS_OK;
 }
 
-static int stream_token(struct stream *s, const struct generation *g, int32_t token)
+/* ---- the text of the answer ---- */
+
+/* What has been printed of g->text, and how much of it there is room for. */
+struct printed {
+    struct stream stream;
+    size_t n, cap;
+};
+
+/* Appends the bytes of a token to g->text: nothing bounds how many. */
+static bool append_token(struct generation *g, struct printed *p, int32_t token)
 {
     bool first = g->from_nothing && g->n_tokens == 1;
-    char bytes[256], *all = bytes;
-    size_t n = prism_token_bytes(g->model, token, false, first, bytes, sizeof bytes);
+    size_t n = prism_token_bytes(g->model, token, false, first, NULL, 0);
 
-    if (n > sizeof bytes) { /* nothing bounds the text of a token */
-        all = malloc(n);
-        if (!all)
-            return process_error("out of memory");
-        prism_token_bytes(g->model, token, false, first, all, n);
+    if (g->n_text + n + 1 > p->cap) {
+        size_t cap = 2 * (g->n_text + n) + 256;
+        char *wider = realloc(g->text, cap);
+        if (!wider)
+            return false;
+        g->text = wider;
+        p->cap = cap;
     }
-    int status = stream_bytes(s, all, n, false);
-    if (all != bytes)
-        free(all);
-    return status;
+    prism_token_bytes(g->model, token, false, first, g->text + g->n_text, n);
+    g->n_text += n;
+    g->text[g->n_text] = 0;
+    return true;
+}
+
+/* The earliest stop text that ends behind byte `from`; its beginning, or SIZE_MAX. */
+static size_t find_stop(const struct generation *g, size_t from)
+{
+    size_t best = SIZE_MAX;
+
+    for (size_t i = 0; i < g->n_stops; i++) {
+        size_t n = strlen(g->stops[i]), begin = from >= n ? from - n + 1 : 0;
+        const char *at = begin < g->n_text ? memmem(g->text + begin, g->n_text - begin, g->stops[i], n) : NULL;
+        if (at && (size_t)(at - g->text) < best)
+            best = (size_t)(at - g->text);
+    }
+    return best;
+}
+
+/* Bytes at the end of the text that may become a stop text. */
+static size_t held_back(const struct generation *g)
+{
+    size_t most = 0;
+
+    for (size_t i = 0; i < g->n_stops; i++)
+        for (size_t n = strlen(g->stops[i]) - 1; n > most; n--)
+            if (n <= g->n_text && !memcmp(g->text + g->n_text - n, g->stops[i], n))
+                most = n;
+    return most;
+}
+
+static int print_text(struct generation *g, struct printed *p, size_t end)
+{
+    size_t from = p->n;
+
+    if (end <= from)
+        return PROCESS_OK;
+    p->n = end;
+    return stream_bytes(&p->stream, g->text + from, end - from, false);
+}
+
+/* Prints what the token adds. A stop text that is complete now is cut off, and g->stop says so. */
+static int take_token(struct generation *g, struct printed *p, int32_t token)
+{
+    size_t before = g->n_text;
+
+    if (!append_token(g, p, token))
+        return process_error("out of memory");
+    size_t stop = find_stop(g, before);
+    if (stop == SIZE_MAX)
+        return print_text(g, p, g->n_text - held_back(g));
+    g->n_text = stop;
+    g->text[stop] = 0;
+    g->stop = GENERATE_TEXT;
+    return print_text(g, p, stop);
 }
 
 /* Draws tokens, from its own copy of the logits where --ignore-eos changes them. */
@@ -95,7 +158,7 @@ static int broken_off(const struct generation *g, const struct prism_error *err)
 }
 
 /* The loop proper, for at most `limit` tokens. */
-static int run_loop(struct generation *g, size_t limit, struct sampler *sampler, struct stream *stream)
+static int run_loop(struct generation *g, size_t limit, struct sampler *sampler, struct printed *p)
 {
     struct prism_error err = { 0 };
 
@@ -108,9 +171,11 @@ static int run_loop(struct generation *g, size_t limit, struct sampler *sampler,
             break;
         }
         g->tokens[g->n_tokens++] = token;
-        int status = stream_token(stream, g, token);
+        int status = take_token(g, p, token);
         if (status != PROCESS_OK)
             return status;
+        if (g->stop == GENERATE_TEXT)
+            break;
         if (process_interrupted()) {
             g->stop = GENERATE_INTERRUPT;
             break;
@@ -118,13 +183,14 @@ static int run_loop(struct generation *g, size_t limit, struct sampler *sampler,
         if (g->n_tokens < limit && prism_decode(g->ctx, token, &err) != PRISM_OK)
             return broken_off(g, &err);
     }
-    return stream_bytes(stream, "", 0, true);
+    int status = print_text(g, p, g->n_text);
+    return status == PROCESS_OK ? stream_bytes(&p->stream, "", 0, true) : status;
 }
 
 int generate(struct generation *g)
 {
     size_t limit = g->plan->n_ctx - prism_length(g->ctx) + 1; /* the last token need not enter the context */
-    struct stream stream = { .out = g->out };
+    struct printed printed = { .stream.out = g->out };
     struct sampler sampler;
     double start = process_now_ms();
     int status;
@@ -136,9 +202,10 @@ int generate(struct generation *g)
     }
     g->tokens = malloc((limit + 1) * sizeof *g->tokens);
     if (sampler_init(&sampler, g) && g->tokens)
-        status = run_loop(g, limit, &sampler, &stream);
+        status = run_loop(g, limit, &sampler, &printed);
     else
         status = process_error("out of memory");
+    g->sampling.state = sampler.params.state;
     sampler_free(&sampler);
     g->ms = process_now_ms() - start;
     return status;

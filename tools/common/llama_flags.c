@@ -19,7 +19,7 @@ static const char no_draft[] = "speculative decoding is not supported";
 static const char no_adapter[] = "adapters and control vectors are not supported";
 static const char no_rope[] = "RoPE is set by the model's metadata and cannot be changed";
 static const char no_media[] = "only text is read";
-static const char no_chat[] = "chat is not supported yet: -p or -f give the whole prompt, special tokens included";
+static const char no_chat[] = "a message is what -p, -f and the terminal give, and the chat template says what goes around it";
 static const char no_grammar[] = "constrained output is not supported";
 static const char no_sampler[] = "this sampler is not supported: --top-k, --top-p, --min-p and --temp are";
 static const char no_task[] = "only the perplexity of a text is measured";
@@ -89,7 +89,6 @@ const struct cli_option llama_common_flags[] = {
 };
 
 const struct cli_option llama_run_flags[] = {
-    SWITCH("-no-cnv, --no-conversation"),
     SWITCH("--jinja, --no-jinja"),
     SWITCH("--no-context-shift"),
     SWITCH("--simple-io"),
@@ -101,7 +100,6 @@ const struct cli_option llama_run_flags[] = {
     ANYTHING("--reasoning-effort"),
     ANYTHING("--reasoning-budget-message"),
     NUMBER("--reasoning-budget", COUNT),
-    WORD("-rea, --reasoning", ON_OFF_AUTO),
     SWITCH("--reasoning-preserve, --no-reasoning-preserve"),
     NUMBER("-cram, --cache-ram", COUNT),
     NUMBER("-ctxcp, --ctx-checkpoints, --swa-checkpoints", COUNT),
@@ -130,10 +128,9 @@ const struct cli_option llama_run_flags[] = {
     OFF("-gan, --grp-attn-n", 1, 1, "group attention is not supported"),
     OFF("-ptc, --print-token-count", -COUNT, 0, "tokens are counted at the end, or by --json"),
 
-    REFUSED("-cnv, --conversation, -st, --single-turn, -i, --interactive, -if, --interactive-first", no_chat),
-    REFUSED("-sys, --system-prompt, -sysf, --system-prompt-file, --in-prefix, --in-prefix-bos, --in-suffix", no_chat),
-    REFUSED("--chat-template, --chat-template-file, --chat-template-kwargs", no_chat),
-    REFUSED("-r, --reverse-prompt", "texts that end generation are not supported"),
+    REFUSED("-i, --interactive, -if, --interactive-first", "-cnv holds a conversation"),
+    REFUSED("--in-prefix, --in-prefix-bos, --in-suffix", no_chat),
+    REFUSED("--chat-template-kwargs", "of a template's variables only --reasoning can be set"),
     REFUSED("-sp, --special", "special tokens are not printed; --json has all token ids"),
     REFUSED("--grammar, --grammar-file, -j, --json-schema, -jf, --json-schema-file", no_grammar),
     REFUSED("-l, --logit-bias", "logits cannot be biased; --ignore-eos is supported"),

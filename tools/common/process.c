@@ -68,15 +68,26 @@ static void reserve_standard_streams(void)
             _exit(PROCESS_ERROR); /* no /dev/null, and nothing that could be told to anybody */
 }
 
-void process_start(void)
+static void catch_interrupt(void)
 {
     /* SA_RESETHAND: the second Ctrl-C meets the default action. No SA_RESTART: a read of the terminal ends with EINTR. */
     struct sigaction on_int = { .sa_handler = note_interrupt, .sa_flags = (int)SA_RESETHAND }, before;
 
-    reserve_standard_streams();
     if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
         sigaction(SIGINT, &on_int, NULL);
+}
+
+void process_start(void)
+{
+    reserve_standard_streams();
+    catch_interrupt();
     signal(SIGPIPE, SIG_IGN);
+}
+
+void process_forget_interrupt(void)
+{
+    interrupted = 0;
+    catch_interrupt();
 }
 
 bool process_interrupted(void) { return interrupted != 0; }

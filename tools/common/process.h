@@ -22,6 +22,9 @@ void process_warning(const char *format, ...) __attribute__((format(printf, 1, 2
 void process_start(void);
 bool process_interrupted(void);
 
+/* Forgets a Ctrl-C: the next one is the first again. */
+void process_forget_interrupt(void);
+
 /* Prints "<tool>: interrupted <where>" and returns PROCESS_INTERRUPTED. */
 int process_report_interrupt(const char *where);
 

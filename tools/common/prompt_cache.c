@@ -65,18 +65,7 @@ void prompt_cache_load(struct prompt_cache *p, const struct prompt_cache_options
         process_warning("%s: the prompt is computed anew, and the file %s", err.text, o->read_only ? "left as it is" : "replaced");
 }
 
-enum prism_status prompt_cache_prefill(struct prompt_cache *p, prism_context *ctx, const int32_t *tokens, size_t n, size_t n_document,
-                                       const struct prism_prefill_params *params, struct prism_error *err)
-{
-    struct prism_prefill_params with_cuts = *params;
-
-    if (!p->opt->file)
-        return prism_prefill(ctx, tokens, n, params, err);
-    with_cuts.reuse = p->opt->all ? PRISM_REUSE_ALL : PRISM_REUSE_EXACT;
-    with_cuts.cut = n_document ? n_document : n;
-    with_cuts.cut_every = n_document ? 0 : CUT_EVERY;
-    return prism_prefill_to(ctx, tokens, n, &with_cuts, &p->reused, err);
-}
+size_t prompt_cache_cut_every(const struct prompt_cache *p) { return p->opt->file ? CUT_EVERY : 0; }
 
 static bool save(const struct prompt_cache *p, prism_context *ctx)
 {
@@ -88,17 +77,17 @@ static bool save(const struct prompt_cache *p, prism_context *ctx)
     return false;
 }
 
-void prompt_cache_report(const struct prompt_cache *p, prism_context *ctx, size_t n)
+void prompt_cache_report(const struct prompt_cache *p, prism_context *ctx, size_t reused, size_t n)
 {
     const struct prompt_cache_options *o = p->opt;
     struct prism_session_info info = { 0 };
 
     if (!o->file)
         return;
-    bool due = !o->read_only && !o->all && (!p->usable || p->reused < (n + 1) / 2);
+    bool due = !o->read_only && !o->all && (!p->usable || reused < (n + 1) / 2);
     if (due && save(p, ctx))
         prism_session_info(o->file, &info, NULL);
-    fprintf(stderr, "cache     reused %zu of %zu tokens", p->reused, n);
+    fprintf(stderr, "cache     reused %zu of %zu tokens", reused, n);
     if (info.file_bytes)
         fprintf(stderr, ", wrote %.1f MiB", (double)info.file_bytes / (1 << 20));
     fputc('\n', stderr);

@@ -20,7 +20,6 @@ extern const struct cli_option prompt_cache_rows[]; /* for a CLI_ROWS row */
 struct prompt_cache {
     const struct prompt_cache_options *opt;
     bool usable;         /* the file was loaded */
-    size_t reused;       /* tokens of the prompt that were in it */
 };
 
 /* Whether the flags go together, and the file may be written. PROCESS_ERROR after one line. */
@@ -32,13 +31,11 @@ size_t prompt_cache_tokens(const struct prompt_cache_options *o);
 /* Loads the file into the context, which is empty; one line when it cannot be used. */
 void prompt_cache_load(struct prompt_cache *p, const struct prompt_cache_options *o, prism_context *ctx);
 
-/* The prompt, of which the first n_document tokens may be common with others (0: unknown), into the context. Without a file it is
- * prism_prefill. */
-enum prism_status prompt_cache_prefill(struct prompt_cache *p, prism_context *ctx, const int32_t *tokens, size_t n, size_t n_document,
-                                       const struct prism_prefill_params *params, struct prism_error *err);
+/* cut_every for prism_prefill_to of a prompt of which nobody knows what others will have in common with it. */
+size_t prompt_cache_cut_every(const struct prompt_cache *p);
 
-/* After that succeeded: writes the file if that is due, and says on stderr what was reused. */
-void prompt_cache_report(const struct prompt_cache *p, prism_context *ctx, size_t n);
+/* After a prefill of n tokens, of which the context had `reused`: writes the file if that is due, and says on stderr what was reused. */
+void prompt_cache_report(const struct prompt_cache *p, prism_context *ctx, size_t reused, size_t n);
 
 /* At the end, for --prompt-cache-all. */
 void prompt_cache_finish(const struct prompt_cache *p, prism_context *ctx);

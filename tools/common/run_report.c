@@ -28,26 +28,22 @@ static void print_phase(const char *name, double ms, uint64_t n, bool with_speed
     fputc('\n', stderr);
 }
 
-/* Tokens and time of generation alone. */
-static void decode_stats(const struct run *r, uint64_t *n, double *ms)
+void run_print_answer(const struct run *r, double prefill_ms, uint64_t n_decoded, double decode_ms)
 {
-    struct prism_stats s;
-
-    prism_get_stats(r->ctx, &s);
-    *n = s.decode_tokens - r->after_prefill.decode_tokens;
-    *ms = s.decode_ms - r->after_prefill.decode_ms;
+    fprintf(stderr, "answer    %zu of %zu tokens were in the context; prefill %.1f ms, decode %llu tokens in %.1f ms\n", r->n_reused, r->n_tokens,
+            prefill_ms, (unsigned long long)n_decoded, decode_ms);
 }
 
 void run_print_summary(const struct run *r)
 {
-    uint64_t n_decoded;
-    double decode_ms;
+    size_t n = 0;
 
-    decode_stats(r, &n_decoded, &decode_ms);
+    for (size_t i = 0; i < r->n_questions; i++)
+        n += r->questions[i].n_tokens;
     print_phase("load", r->load_ms, 0, false);
-    print_phase("tokenize", r->tokenize_ms, r->n_tokens, false);
-    print_phase("prefill", r->prefill_ms, r->n_tokens - r->cache.reused, true);
-    print_phase("decode", decode_ms, n_decoded, true);
+    print_phase("tokenize", r->tokenize_ms, n, false);
+    print_phase("prefill", r->prefill_ms, r->n_prefilled, true);
+    print_phase("decode", r->decode_ms, r->n_decoded, true);
     if (r->opt->stats)
         attention_print_stats(r->ctx, &r->info, &r->plan, &r->after_prefill);
 }
@@ -56,17 +52,15 @@ void run_print_json(const struct run *r, const char *text, size_t len)
 {
     struct json j = { .out = stdout };
     struct prism_stats s;
-    uint64_t n_decoded;
-    double decode_ms;
 
     prism_get_stats(r->ctx, &s);
-    decode_stats(r, &n_decoded, &decode_ms);
     json_object(&j, NULL);
     json_text(&j, "version", prism_version());
     json_bytes(&j, "text", text, len);
+    json_bool(&j, "chat", r->dialog.chat);
     json_text(&j, "stop", generate_stop_names[r->gen.stop]);
     json_int(&j, "n_prompt", (int64_t)r->n_tokens);
-    json_int(&j, "n_reused", (int64_t)r->cache.reused); /* of them, from --prompt-cache */
+    json_int(&j, "n_reused", (int64_t)r->n_reused); /* of them, from --prompt-cache */
     json_int(&j, "n_generated", (int64_t)r->gen.n_tokens);
     json_array(&j, "tokens"); /* generated */
     for (size_t i = 0; i < r->gen.n_tokens; i++)
@@ -77,9 +71,9 @@ void run_print_json(const struct run *r, const char *text, size_t len)
     json_real(&j, "load_ms", r->load_ms);
     json_real(&j, "tokenize_ms", r->tokenize_ms);
     json_real(&j, "prefill_ms", r->prefill_ms);
-    json_real(&j, "prefill_tokens_per_s", (double)(r->n_tokens - r->cache.reused) / r->prefill_ms * 1e3);
-    json_real(&j, "decode_ms", decode_ms);
-    json_real(&j, "decode_tokens_per_s", (double)n_decoded / decode_ms * 1e3); /* null when nothing was decoded */
+    json_real(&j, "prefill_tokens_per_s", (double)r->n_prefilled / r->prefill_ms * 1e3);
+    json_real(&j, "decode_ms", r->decode_ms);
+    json_real(&j, "decode_tokens_per_s", (double)r->n_decoded / r->decode_ms * 1e3); /* null when nothing was decoded */
     json_real(&j, "generate_ms", r->gen.ms);
     json_close(&j);
     engine_json_stats(&j, &s);

@@ -1,0 +1,446 @@
+/* prism-run as a chat: the prompt becomes a message where there is a template, documents and questions, stop texts, what --info tells, and a
+ * conversation on a terminal. The model is tiny and random: what it says is compared with what it says when asked in another way. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "prism/prism.h"
+#include "tests/support/data.h"
+#include "tests/support/screen.h"
+#include "tests/support/tiny_model.h"
+#include "tests/support/tool_check.h"
+
+static const char turns[] = "{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}{{ '[assistant]' if add_generation_prompt }}"
+                            "{{ 'think' ~ enable_thinking if enable_thinking is defined }}";
+static char model[512], raw_model[512]; /* with that template, and without one */
+static const char announced[] = "chat      with the template of the model; -no-cnv continues the raw text\n";
+
+/* Everything but the model, so that answers can be told apart. */
+#define ASK(child, ...) RUN(child, "prism-run", "-m", model, "-n", "8", "--temp", "0", "-t", "1", "--ignore-eos", __VA_ARGS__)
+#define ASK_RAW(child, path, ...) RUN(child, "prism-run", "-m", path, "-n", "8", "--temp", "0", "-t", "1", "--ignore-eos", __VA_ARGS__)
+
+static void same_answer(struct child *a, struct child *b)
+{
+    assert_worked(a);
+    assert_worked(b);
+    if (a->n_out != b->n_out || memcmp(a->out, b->out, a->n_out) != 0)
+        fail_msg("\"%s\"\nand \"%s\"", a->out, b->out);
+    child_free(a);
+    child_free(b);
+}
+
+static void other_answer(struct child *a, struct child *b)
+{
+    assert_worked(a);
+    assert_worked(b);
+    assert_string_not_equal(a->out, b->out);
+    child_free(a);
+    child_free(b);
+}
+
+/* ---- chat or not ---- */
+
+static void the_template_makes_the_prompt(void **state)
+{
+    struct child chat, raw;
+
+    (void)state;
+    ASK(&chat, "-p", "Hello");
+    assert_non_null(strstr(chat.err, announced));
+    assert_int_equal(child_error_lines(&chat), 1 + 4); /* and the summary */
+    ASK_RAW(&raw, raw_model, "-p", "[user]Hello\\n[assistant]");
+    assert_null(strstr(raw.err, "chat"));
+    same_answer(&chat, &raw);
+    ASK(&chat, "-p", "Hello", "-no-cnv");
+    assert_null(strstr(chat.err, "chat"));
+    ASK_RAW(&raw, raw_model, "-p", "Hello");
+    same_answer(&chat, &raw);
+    ASK(&chat, "-p", "Hello");
+    ASK(&raw, "-p", "Hello", "-no-cnv");
+    other_answer(&chat, &raw);
+    child_run(&chat, (const char *const[]){ "prism-run", "-m", model, "-n", "8", "--temp", "0", "-t", "1", "--ignore-eos", NULL }, "Hello\n", 6);
+    ASK(&raw, "-p", "Hello");
+    same_answer(&chat, &raw);
+}
+
+static void system_messages(void **state)
+{
+    struct child a, b;
+    const char *file = gb_write_bytes("system.txt", "Be\nbrief\n", 9);
+
+    (void)state;
+    ASK(&a, "-p", "Hello", "-sys", "Be\\nbrief");
+    ASK_RAW(&b, raw_model, "-p", "[system]Be\\nbrief\\n[user]Hello\\n[assistant]");
+    same_answer(&a, &b);
+    ASK(&a, "-p", "Hello", "-sysf", file);
+    ASK(&b, "-p", "Hello", "-sys", "Be\\nbrief");
+    same_answer(&a, &b);
+}
+
+static void templates_of_the_flags(void **state)
+{
+    struct child a, b;
+    const char *file = gb_write_bytes("t.jinja", "<{{ messages[0].content }}>\n", 28);
+
+    (void)state;
+    ASK_RAW(&a, raw_model, "-p", "Hello", "--chat-template", "<{{ messages[0].content }}>");
+    assert_non_null(strstr(a.err, "chat      with the template of --chat-template; -no-cnv"));
+    ASK_RAW(&b, raw_model, "-p", "<Hello>");
+    same_answer(&a, &b);
+    ASK(&a, "-p", "Hello", "--chat-template-file", file);
+    assert_non_null(strstr(a.err, "chat      with the template of --chat-template-file; -no-cnv"));
+    ASK_RAW(&b, raw_model, "-p", "<Hello>");
+    same_answer(&a, &b);
+    ASK(&a, "-p", "Hello", "--chat-template", "chatml");
+    ASK_RAW(&b, raw_model, "-p", "<|im_start|>user\\nHello<|im_end|>\\n<|im_start|>assistant\\n");
+    same_answer(&a, &b);
+}
+
+static void thinking(void **state)
+{
+    static const char *const words[] = { "on", "off" }, *const values[] = { "True", "False" };
+    struct child a, b;
+    char prompt[128];
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        ASK(&a, "-p", "Hello", "--reasoning", words[i]);
+        assert_null(strstr(a.err, "warning"));
+        snprintf(prompt, sizeof prompt, "[user]Hello\\n[assistant]think%s", values[i]);
+        ASK_RAW(&b, raw_model, "-p", prompt);
+        same_answer(&a, &b);
+    }
+    ASK(&a, "-p", "Hello", "--reasoning", "auto");
+    ASK(&b, "-p", "Hello");
+    same_answer(&a, &b);
+    ASK(&a, "-p", "Hello", "--reasoning", "off", "--chat-template", "chatml");
+    assert_worked(&a);
+    assert_non_null(strstr(a.err, "prism-run: warning: --reasoning off: the chat template takes no notice of it\n"));
+    child_free(&a);
+}
+
+/* ---- documents and questions ---- */
+
+static void a_document_and_a_question(void **state)
+{
+    struct child a, b;
+    const char *file = gb_write_bytes("doc.txt", "One line.\nTwo \\n lines.\n", 23), *open = gb_write_bytes("open.txt", "One line.\n\n", 11);
+
+    (void)state;
+    ASK(&a, "-f", file, "-p", "What?");
+    ASK(&b, "--no-escape", "-p", "One line.\nTwo \\n lines.\n\nWhat?");
+    same_answer(&a, &b);
+    ASK(&a, "-f", file, "-p", "What?", "-no-cnv");
+    ASK_RAW(&b, raw_model, "--no-escape", "-p", "One line.\nTwo \\n lines.\n\nWhat?");
+    same_answer(&a, &b);
+    ASK(&a, "-f", open, "-p", "What?");
+    ASK(&b, "-p", "One line.\\n\\nWhat?");
+    same_answer(&a, &b);
+    ASK(&a, "-bf", open, "-p", "What?");
+    ASK(&b, "-p", "One line.\\n\\n\\nWhat?");
+    same_answer(&a, &b);
+}
+
+static void several_questions(void **state)
+{
+    static const char *const questions[] = { "What is it?", "Who was that?", "Why?" };
+    struct child all, one;
+    char joined[4096] = "";
+    const char *file = gb_write_bytes("doc.txt", "A document of some length, that all questions are about.\n", 57);
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        ASK(&one, "-f", file, "-p", questions[i]);
+        assert_worked(&one);
+        snprintf(joined + strlen(joined), sizeof joined - strlen(joined), "%s%s", i ? "\n" : "", one.out);
+        child_free(&one);
+    }
+    ASK(&all, "-f", file, "-p", questions[0], "-p", questions[1], "-p", questions[2]);
+    assert_worked(&all);
+    assert_string_equal(all.out, joined);
+    size_t reused, total, answers = 0;
+    for (const char *at = all.err; (at = strstr(at, "answer    ")); at++, answers++) {
+        assert_int_equal(sscanf(at, "answer    %zu of %zu tokens were in the context", &reused, &total), 2);
+        if (answers ? 2 * reused < total || reused >= total : reused != 0)
+            fail_msg("answer %zu: %zu of %zu tokens reused", answers, reused, total);
+    }
+    assert_int_equal(answers, 3);
+    child_free(&all);
+}
+
+/* ---- ends of answers ---- */
+
+#define LONG_ANSWER "-n", "480", "--temp", "1", "-s", "3", "-t", "1", "--ignore-eos", "-p", "Hello"
+
+static bool is_letter(char c) { return c > ' ' && c < 0x7f; }
+
+/* A random model's text has bytes of all kinds: the stop text is cut out of what it says without one. */
+static void stop_texts(void **state)
+{
+    struct child free_answer, stopped;
+    char stop[8] = "", expected[4096];
+
+    (void)state;
+    RUN(&free_answer, "prism-run", "-m", model, LONG_ANSWER);
+    assert_worked(&free_answer);
+    size_t at = 0;
+    for (const char *p = free_answer.out + 4; p[1] && p[2] && !*stop; p++) /* three letters, of several tokens, first seen there */
+        if (is_letter(p[0]) && is_letter(p[1]) && is_letter(p[2])) {
+            snprintf(stop, sizeof stop, "%.3s", p);
+            at = (size_t)(strstr(free_answer.out, stop) - free_answer.out);
+        }
+    if (!*stop)
+        fail_msg("no three letters in \"%s\"", free_answer.out);
+    snprintf(expected, sizeof expected, "%.*s\n", (int)at, free_answer.out);
+    RUN(&stopped, "prism-run", "-m", model, LONG_ANSWER, "-r", "never said", "-r", stop);
+    assert_worked(&stopped);
+    if (strcmp(stopped.out, expected))
+        fail_msg("-r \"%s\" of \"%s\": \"%s\"", stop, free_answer.out, stopped.out);
+    child_free(&stopped);
+    RUN(&stopped, "prism-run", "-m", model, LONG_ANSWER, "-r", stop, "--json");
+    assert_worked(&stopped);
+    assert_json(stopped.out);
+    assert_non_null(strstr(stopped.out, "\"stop\": \"stop text\""));
+    assert_non_null(strstr(stopped.out, "\"chat\": true"));
+    child_free(&stopped);
+    RUN(&stopped, "prism-run", "-m", model, LONG_ANSWER, "-r", "never said");
+    same_answer(&stopped, &free_answer); /* what was held back is printed in the end */
+}
+
+/* ---- facts ---- */
+
+static void info_names_the_template(void **state)
+{
+    struct child c;
+    char expected[128];
+
+    (void)state;
+    RUN(&c, "prism-run", "-m", model, "--info");
+    assert_worked(&c);
+    snprintf(expected, sizeof expected, "  chat template      tokenizer.chat_template, %zu bytes, further ones: [\"tool?use\", \"rag\"]\n", sizeof turns - 1);
+    if (!strstr(c.out, expected))
+        fail_msg("%s", c.out);
+    child_free(&c);
+    RUN(&c, "prism-run", "-m", raw_model, "--info");
+    assert_worked(&c);
+    assert_non_null(strstr(c.out, "  chat template      none\n"));
+    child_free(&c);
+    RUN(&c, "prism-run", "-m", model, "--info", "--json");
+    assert_worked(&c);
+    assert_json(c.out);
+    assert_non_null(strstr(c.out, "\"chat_template\": \"{% for m in messages %}"));
+    child_free(&c);
+}
+
+/* ---- conversations ---- */
+
+/* Standard input is a pipe that nobody closes: nothing is read from it. */
+static void no_terminal_no_waiting(void **state)
+{
+    struct child a, b;
+
+    (void)state;
+    ASK(&a, "-p", "Hello", "-cnv");
+    ASK(&b, "-p", "Hello");
+    same_answer(&a, &b);
+}
+
+#define CONVERSE(s, ...) \
+    screen_start(s, (const char *const[]){ "prism-run", "-m", model, "--temp", "0", "-t", "1", "--ignore-eos", "-cnv", __VA_ARGS__, NULL })
+
+static void type(struct screen *s, const char *text)
+{
+    assert_int_equal(write(s->master, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+/* How often it is in the screen's text. */
+static size_t count(const struct screen *s, const char *text)
+{
+    size_t n = 0;
+    for (const char *at = s->text; (at = strstr(at, text)); at++)
+        n++;
+    return n;
+}
+
+/* More of what is on the screen; a random model also writes NULs, which would hide the rest. */
+static void read_more(struct screen *s, const char *wanted)
+{
+    ssize_t n = s->len + 1 < sizeof s->text ? read(s->master, s->text + s->len, sizeof s->text - 1 - s->len) : 0;
+
+    if (n <= 0)
+        fail_msg("\"%s\" not on the screen:\n%s", wanted, s->text);
+    for (ssize_t i = 0; i < n; i++, s->len++)
+        s->text[s->len] = s->text[s->len] ? s->text[s->len] : '?';
+    s->text[s->len] = 0;
+}
+
+/* Reads on until `text` appears behind what was awaited before. */
+static size_t seen;
+static void await(struct screen *s, const char *text)
+{
+    const char *at;
+
+    while (!(at = strstr(s->text + seen, text)))
+        read_more(s, text);
+    seen = (size_t)(at - s->text) + strlen(text);
+}
+
+/* Reads on until there are n bytes behind what was awaited. */
+static void await_more(struct screen *s, size_t n)
+{
+    while (s->len < seen + n)
+        read_more(s, "more");
+}
+
+static int finish(struct screen *s, pid_t pid)
+{
+    screen_read(s, NULL);
+    close(s->master);
+    return child_wait(pid);
+}
+
+static void commands(void **state)
+{
+    static struct screen s;
+
+    (void)state;
+    pid_t pid = CONVERSE(&s, "-n", "3", "-v");
+    seen = 0;
+    await(&s, "> ");
+    type(&s, "Hello\n");
+    await(&s, "answer    0 of ");
+    await(&s, "> ");
+    type(&s, "And now?\n");
+    await(&s, "answer    ");
+    await(&s, "> ");
+    type(&s, "/regen\n");
+    await(&s, "answer    ");
+    await(&s, "> ");
+    type(&s, "/clear\n");
+    await(&s, "the conversation begins anew");
+    type(&s, "/regen\n");
+    await(&s, "there is no message yet");
+    type(&s, "/read /absent/file\n");
+    await(&s, "cannot open /absent/file");
+    type(&s, "/nonsense\n");
+    await(&s, "Ctrl-D ends, /clear");
+    type(&s, "/exit\n");
+    assert_int_equal(finish(&s, pid), 0);
+    assert_int_equal(count(&s, "answer    "), 3);
+}
+
+/* A file and a message are one message, as -f and -p are. */
+static void files(void **state)
+{
+    static struct screen s;
+    struct child c;
+    char line[600];
+    const char *file = gb_write_bytes("doc.txt", "One line.\nTwo lines.\n", 21);
+    size_t n_typed, n_given;
+
+    (void)state;
+    pid_t pid = CONVERSE(&s, "-n", "3", "-v");
+    seen = 0;
+    await(&s, "> ");
+    snprintf(line, sizeof line, "/read %s\n", file);
+    type(&s, line);
+    await(&s, "20 bytes of ");
+    await(&s, "> ");
+    type(&s, "What?\n");
+    await(&s, "answer    0 of ");
+    await(&s, " tokens were");
+    n_typed = strtoul(strstr(s.text, "answer    0 of ") + 15, NULL, 10);
+    await(&s, "> ");
+    type(&s, "What?\n");
+    await(&s, "answer    ");
+    await(&s, "> ");
+    type(&s, "/exit\n");
+    assert_int_equal(finish(&s, pid), 0);
+    ASK(&c, "-f", file, "-p", "What?", "--json");
+    assert_worked(&c);
+    n_given = strtoul(strstr(c.out, "\"n_prompt\": ") + 12, NULL, 10);
+    assert_int_equal(n_typed, n_given);
+    child_free(&c);
+}
+
+static void end_of_input_ends(void **state)
+{
+    static struct screen s;
+
+    (void)state;
+    pid_t pid = CONVERSE(&s, "-n", "3", "-p", "Hello");
+    seen = 0;
+    await(&s, "\n> ");
+    type(&s, "\004");
+    assert_int_equal(finish(&s, pid), 0);
+    assert_non_null(strstr(s.text, "decode")); /* the summary */
+}
+
+/* Ctrl-C stops the answer, and one at the prompt drops what was typed; the program goes on, and the terminal is as it was. */
+static void interrupts(void **state)
+{
+    static struct screen s;
+    struct termios before, after;
+
+    (void)state;
+    pid_t pid = screen_start(&s, (const char *const[]){ "prism-run", "-m", model, "-t", "1", "--ignore-eos", "-cnv", "-n", "-1", "-c", "16384", "-v",
+                                                        "--cpu-level", "generic", "--compute", "f32", NULL });
+    seen = 0;
+    assert_int_equal(tcgetattr(s.master, &before), 0);
+    for (int round = 0; round < 3; round++) {
+        await(&s, "> ");
+        type(&s, "Hello\n");
+        await(&s, "prefill ");
+        await_more(&s, 1000); /* more than bars: it speaks */
+        kill(pid, SIGINT);
+        await(&s, "answer    ");
+        await(&s, "decode ");
+        await(&s, " tokens");
+        assert_true(strtoul(strstr(s.text + seen - 20, "decode ") + 7, NULL, 10) < 16000);
+    }
+    await(&s, "> ");
+    type(&s, "half a li");
+    await(&s, "half a li");
+    kill(pid, SIGINT);
+    await(&s, "> ");
+    type(&s, "/exit\n");
+    assert_int_equal(tcgetattr(s.master, &after), 0);
+    assert_int_equal(finish(&s, pid), 0);
+    assert_int_equal(before.c_lflag & (ICANON | ECHO), ICANON | ECHO);
+    assert_null(strstr(s.text, "unknown"));
+}
+
+static int set_up(void **state)
+{
+    struct tiny_model t = tiny_llama();
+    struct gb *g = tiny_build(&t);
+
+    (void)state;
+    snprintf(raw_model, sizeof raw_model, "%s", gb_write(g, "raw.gguf"));
+    gb_str(g, "tokenizer.chat_template", turns);
+    gb_strings(g, "tokenizer.chat_templates", (const char *const[]){ "tool\033use", "rag" }, 2);
+    snprintf(model, sizeof model, "%s", gb_write(g, "chat.gguf"));
+    gb_free(g);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_template_makes_the_prompt), cmocka_unit_test(system_messages),         cmocka_unit_test(templates_of_the_flags),
+        cmocka_unit_test(thinking),                      cmocka_unit_test(a_document_and_a_question), cmocka_unit_test(several_questions),
+        cmocka_unit_test(stop_texts),                    cmocka_unit_test(info_names_the_template), cmocka_unit_test(no_terminal_no_waiting),
+        cmocka_unit_test(commands),                      cmocka_unit_test(files),                   cmocka_unit_test(end_of_input_ends),
+        cmocka_unit_test(interrupts),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}

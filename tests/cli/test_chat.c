@@ -155,7 +155,10 @@ static void several_questions(void **state)
     static const char *const questions[] = { "What is it?", "Who was that?", "Why?" };
     struct child all, one;
     char joined[4096] = "";
-    const char *file = gb_write_bytes("doc.txt", "A document of some length, that all questions are about.\n", 57);
+    char document[9 * 57 + 1] = ""; /* longer than a few blocks */
+    for (int i = 0; i < 9; i++)
+        strcat(document, "A document of some length, that all questions are about.\n");
+    const char *file = gb_write_bytes("doc.txt", document, strlen(document));
 
     (void)state;
     for (int i = 0; i < 3; i++) {

@@ -65,7 +65,15 @@ void prompt_cache_load(struct prompt_cache *p, const struct prompt_cache_options
         process_warning("%s: the prompt is computed anew, and the file %s", err.text, o->read_only ? "left as it is" : "replaced");
 }
 
-size_t prompt_cache_cut_every(const struct prompt_cache *p) { return p->opt->file ? CUT_EVERY : 0; }
+void prompt_cache_cuts(const struct prompt_cache *p, size_t n_document, size_t n, struct prism_prefill_params *params)
+{
+    if (n_document > 0 && n_document <= n) {
+        params->cut = n_document;
+    } else if (p->opt->file) {
+        params->cut = n;
+        params->cut_every = CUT_EVERY;
+    }
+}
 
 static bool save(const struct prompt_cache *p, prism_context *ctx)
 {

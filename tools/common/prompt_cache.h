@@ -31,8 +31,8 @@ size_t prompt_cache_tokens(const struct prompt_cache_options *o);
 /* Loads the file into the context, which is empty; one line when it cannot be used. */
 void prompt_cache_load(struct prompt_cache *p, const struct prompt_cache_options *o, prism_context *ctx);
 
-/* cut_every for prism_prefill_to of a prompt of which nobody knows what others will have in common with it. */
-size_t prompt_cache_cut_every(const struct prompt_cache *p);
+/* Where prism_prefill_to of a prompt of n tokens is to make ends, of which the first n_document are common with others (0: nobody knows). */
+void prompt_cache_cuts(const struct prompt_cache *p, size_t n_document, size_t n, struct prism_prefill_params *params);
 
 /* After a prefill of n tokens, of which the context had `reused`: writes the file if that is due, and says on stderr what was reused. */
 void prompt_cache_report(const struct prompt_cache *p, prism_context *ctx, size_t reused, size_t n);

@@ -134,8 +134,7 @@ static int prefill(struct run *r, const int32_t *tokens, size_t n)
         params.mask = attn_map_collect;
     progress_draw(&bar, "prefill", 0, 0, n, 0);
     params.reuse = r->opt->conversation || r->opt->cache.all ? PRISM_REUSE_ALL : PRISM_REUSE_EXACT;
-    params.cut = r->map || r->n_document > n ? 0 : r->n_document; /* a map is that of one call */
-    params.cut_every = params.cut ? 0 : prompt_cache_cut_every(&r->cache);
+    prompt_cache_cuts(&r->cache, r->map ? 0 : r->n_document, n, &params); /* a map is that of one call */
     enum prism_status status = prism_prefill_to(r->ctx, tokens, n, &params, &r->n_reused, &err);
 
     progress_erase(&bar);

@@ -215,7 +215,7 @@ typedef struct prism_context prism_context;
  * Counts of tokens (but for dense_tail), columns and diagonals: at most PRISM_MAX_TOKENS. NaN is in no range. */
 #define PRISM_NO_TAIL UINT32_MAX
 struct prism_attention_params {
-    const char *selector;          /* a name of prism_selector_name, "dense", or NULL / "auto": Prism from 8192 tokens on. Read during the call */
+    const char *selector;          /* a name of prism_selector_name, "dense", or NULL / "auto": prism-rows from 8192 tokens on. Read during the call */
     uint32_t block;                /* tokens per block: 32, 64 (default), 128 or 256 */
     float p_high, p_low;           /* top-p of the high and the low frequency band, (0, 1]; default 0.95 */
     uint32_t high_dim, low_dim;    /* dims per band, even, at most n_rot and head_dim; default: n_rot / 2 and 3/4 n_rot plus the unrotated dims */

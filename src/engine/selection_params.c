@@ -6,8 +6,8 @@
 
 #include "src/base/size.h"
 
-/* "auto" selects from here on. Below, dense attention is half of a prefill or less and the choice costs most in perplexity: 38M model, blocks
- * of 64, p 0.95: +1.7 % at 4096 tokens, +1.4 % at 8192, +1.0 % at 32768. */
+/* "auto" is prism-rows from here on. Below, dense attention is half of a prefill or less and the choice costs most in perplexity: 38M model,
+ * dense tail off: +1.2 % at 8192 tokens, density .127; +0.3 % at 32768, density .082. */
 static const size_t auto_min_tokens = 8192;
 
 /* sparse-prefill 2.7: bands from the attenuation lambda_j = |sin(B theta/2) / (B sin(theta/2))| of each pair under pooling; low starts after
@@ -82,7 +82,7 @@ enum prism_status prism_selection_set_up(struct prism_context *c, const struct p
     float gamma = g->gamma != 0 ? g->gamma : 0.95f, threshold = g->threshold != 0 ? g->threshold : 0.9f;
 
     for (size_t i = 0; i < prism_n_selectors; i++)
-        if (!strcmp(prism_selectors[i]->name, automatic ? "prism" : name))
+        if (!strcmp(prism_selectors[i]->name, automatic ? "prism-rows" : name))
             s->selector = prism_selectors[i];
     if (!s->selector && strcmp(name, "dense"))
         return prism_fail(err, PRISM_E_ARG, "attention: unknown selector \"%s\"", name);

@@ -5,7 +5,7 @@
 enum { LANES = 16, MAX_ROWS = 4, VALUE_SUMS = 16 };
 typedef __m512 vf;
 
-PRISM_INLINE vf kv_load(const char *p, enum prism_kv_format format, size_t n) { return vec_load_stored(p, format, n); }
+PRISM_INLINE vf kv_load(const char *p, enum prism_kv_format format, size_t i, size_t n) { return vec_load_stored(p, format, i, n); }
 PRISM_INLINE vf f_load(const float *p, size_t n) { return _mm512_maskz_loadu_ps(vec_mask(n), p); }
 PRISM_INLINE void f_store(float *p, vf x, size_t n) { _mm512_mask_storeu_ps(p, vec_mask(n), x); }
 PRISM_INLINE vf f_first(vf x, size_t n) { return _mm512_maskz_mov_ps(vec_mask(n), x); }
@@ -31,4 +31,4 @@ PRISM_INLINE __m128 f_sum_4(vf a, vf b, vf c, vf d)
 
 #include "arch/avx2/attn_row_body.h"
 
-void prism_attn_row_f32_avx512(const struct prism_attn_row *a) { attend_any_format(a); }
+void prism_attn_row_f32_avx512(const struct prism_attn_row *a) { attend(a); }

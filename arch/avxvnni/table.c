@@ -61,6 +61,7 @@ const struct prism_kernels prism_kernels_avxvnni = {
     .f32_to_bf16 = prism_f32_to_bf16_avx2,
     .f16_to_f32 = prism_f16_to_f32_avx2,
     .bf16_to_f32 = prism_bf16_to_f32_avx2,
+    .f32_to_q8_0 = prism_f32_to_q8_0_avx2,
 
     .attention_f32 = &prism_attention_f32_avx2,
     .attention_auto = &prism_attention_i16_avxvnni,

@@ -47,6 +47,7 @@ const struct prism_kernels prism_kernels_generic = {
     .f32_to_bf16 = prism_f32_to_bf16_generic,
     .f16_to_f32 = prism_f16_to_f32_generic,
     .bf16_to_f32 = prism_bf16_to_f32_generic,
+    .f32_to_q8_0 = prism_f32_to_q8_0_generic,
 
     .attention_f32 = &prism_attention_f32_generic,
     .attention_auto = &prism_attention_f32_generic,

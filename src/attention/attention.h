@@ -25,9 +25,9 @@ struct prism_attention_call {
     size_t n_head, n_head_kv, d;
     float scale;
 
-    const uint8_t *k, *v;      /* cache of the layer: [n_head_kv] of [kv_len][d], heads kv_head_bytes apart */
-    size_t kv_head_bytes;
-    enum prism_kv_format format;
+    const uint8_t *k, *v;      /* cache of the layer: [n_head_kv] of kv_len rows, heads k_head_bytes (v_head_bytes) apart */
+    size_t k_head_bytes, v_head_bytes;
+    enum prism_kv_format k_format, v_format;
 
     size_t block;              /* keys per packed block */
     const uint32_t *blocks;    /* 0, 1, 2, ...: block list of dense attention, at least ceil(kv_len / block) */

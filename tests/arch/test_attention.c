@@ -43,6 +43,9 @@ static const struct shape shapes[] = {
     { 128, 256, 0, 200, 0, ALL_BLOCKS, PRISM_KVF_F32, "block larger than the prompt" },
     { 256, 256, 3, 500, 9, ALL_BLOCKS, PRISM_KVF_F16, "largest head" },
     { 256, 64, 0, 64, 0, ALL_BLOCKS, PRISM_KVF_BF16, "largest head, full tile" },
+    { 96, 64, 9, 200, 21, EVERY_THIRD, PRISM_KVF_Q8_0, "head 96 of Q8_0, off the grid" },
+    { 128, 128, 0, 384, 0, ALL_BLOCKS, PRISM_KVF_Q8_0, "head 128 of Q8_0" },
+    { 32, 32, 5, 27, 3, ALL_BLOCKS, PRISM_KVF_Q8_0, "a head of one block" },
 };
 
 /* One tile: the operands as a caller has them and as doubles. */
@@ -54,18 +57,11 @@ struct scene {
     uint32_t *blocks;
 };
 
-static size_t format_bytes(enum prism_kv_format f) { return f == PRISM_KVF_F32 ? 4 : 2; }
-
 /* Rounds x[0..n) to the format, and returns it as stored. */
 static void *store(float *x, size_t n, enum prism_kv_format f)
 {
-    void *p = kt_alloc(n * format_bytes(f), format_bytes(f));
-    if (f == PRISM_KVF_F32) {
-        memcpy(p, x, n * sizeof *x);
-    } else {
-        (f == PRISM_KVF_F16 ? prism_f32_to_f16_generic : prism_f32_to_bf16_generic)(p, x, n);
-        (f == PRISM_KVF_F16 ? prism_f16_to_f32_generic : prism_bf16_to_f32_generic)(x, p, n);
-    }
+    void *p = kt_alloc(prism_kv_row_bytes(f, n), f == PRISM_KVF_F32 ? 4 : f == PRISM_KVF_Q8_0 ? 1 : 2);
+    kt_store_kv(p, x, n, f);
     kt_freeze(p);
     return p;
 }
@@ -142,7 +138,7 @@ static void make(struct scene *s, const struct prism_attention *a, const struct 
     assert_int_equal(k_bytes % 64 + v_bytes % 64, 0);
     char *packed_k = kt_alloc(n_blocks * k_bytes, 64), *packed_v = kt_alloc(n_blocks * v_bytes, 64);
     for (size_t b = 0; b < n_blocks; b++) {
-        size_t n = kv_len - b * block < block ? kv_len - b * block : block, row_bytes = d * format_bytes(shape->format);
+        size_t n = kv_len - b * block < block ? kv_len - b * block : block, row_bytes = prism_kv_row_bytes(shape->format, d);
         if (!listed(s, b * block))
             continue; /* stays the NaN pattern: reading it shows */
         a->pack_k(packed_k + b * k_bytes, k + b * block * row_bytes, shape->format, n, d, block);
@@ -193,7 +189,7 @@ static double step_error(const struct scene *s, const struct rounding *e, const 
 /* Row r in double, and how far each element may be off. delta is the error of a logit, k and q rounded as above and
  * d products summed in fp32: d * FLT_EPSILON of scale * sum|q k|, twice the fp32 worst case. Every probability is then off
  * by a factor of exp(delta) at most, the normalisation by as much, the exponential, maxima and n sums by a few FLT_EPSILON each.
- * All of it relative to sum(p |v|) / sum(p). */
+ * All of it relative to sum(p |v|) / sum(p); and a family may drop what lies 2^-50 below a row's maximum. */
 static void exact_row(const struct scene *s, size_t r, double *o, double *bound, double *low, double *high)
 {
     const size_t d = s->t.d, n = s->t.q_pos + r + 1;
@@ -234,7 +230,7 @@ static void exact_row(const struct scene *s, size_t r, double *o, double *bound,
             low[i] = fmin(low[i], v);
             high[i] = fmax(high[i], v);
         }
-        bound[i] = relative * weighted + FLT_MIN + exp(2 * delta) * step_error(s, &e, p, n, sum, i);
+        bound[i] = relative * weighted + n_listed * 0x1p-50 * fmax(-low[i], high[i]) + FLT_MIN + exp(2 * delta) * step_error(s, &e, p, n, sum, i);
     }
 }
 
@@ -392,13 +388,14 @@ static void attend_rows(const struct prism_kernels *k, const struct scene *s, co
     }
     memset(o, 0, n * d * sizeof *o);
     for (size_t key = 0; key < s->t.q_pos + first + n; key += piece) {
-        size_t left = s->t.q_pos + first + n - key, n_keys = left < piece ? left : piece, at = key * d * format_bytes(format);
+        size_t left = s->t.q_pos + first + n - key, n_keys = left < piece ? left : piece, at = key * prism_kv_row_bytes(format, d);
         for (size_t r = 0; r < n; r++) {
             size_t limit = s->t.q_pos + first + r + 1;
             seen[r] = limit < key ? 0 : limit - key < n_keys ? limit - key : n_keys;
         }
         k->attn_row(&(struct prism_attn_row){ .q = s->q + first * d, .n_q = n, .d = d, .k = (const char *)stored_k + at,
-                                              .v = (const char *)stored_v + at, .format = format, .n_keys = n_keys, .seen = seen,
+                                              .v = (const char *)stored_v + at, .k_format = format, .v_format = format,
+                                              .n_keys = n_keys, .seen = seen,
                                               .scale = s->t.scale, .o = o, .max = max, .sum = sum, .scores = scores });
     }
     for (size_t r = 0; r < n; r++)
@@ -436,9 +433,11 @@ static void check_row_shape(const struct prism_kernels *k, const struct row_shap
 static void check_row(const struct prism_kernels *k)
 {
     for (size_t i = 0; i < sizeof row_shapes / sizeof *row_shapes; i++)
-        for (int f = 0; f <= PRISM_KVF_F32; f++)
+        for (int f = 0; f < PRISM_N_KV_FORMATS; f++)
             for (int l = 0; l < N_LOGITS; l++) {
                 const struct row_shape *s = &row_shapes[i];
+                if (f == PRISM_KVF_Q8_0 && s->d % 32)
+                    continue;
                 kt_context("%s attn_row d %zu kv_len %zu rows %zu piece %zu format %d logits %d", k->name, s->d, s->kv_len, s->rows, s->piece,
                            f, l);
                 check_row_shape(k, s, (enum prism_kv_format)f, (enum logits)l);

@@ -165,6 +165,7 @@ static void test_truncate(void **state)
     prism_model *m = trace_tiny_model("truncate.gguf", 3);
     for (int causal = 0; causal < 2; causal++) {
         check_truncate(m, 160, PRISM_KV_F16, causal, 0);
+        check_truncate(m, 160, PRISM_KV_Q8_0, causal, 0);
         check_truncate(m, 150, PRISM_KV_F32, causal, 0);
         check_truncate(m, 129, PRISM_KV_F32, causal, 200); /* what stays was dense */
         check_truncate(m, 10, PRISM_KV_F32, causal, 0);    /* likewise: few tokens */

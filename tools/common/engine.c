@@ -96,9 +96,9 @@ int engine_load(const struct engine_options *o, bool vocab_only, prism_model **m
 /* What the library advises, as a flag. */
 int engine_error(const struct prism_error *err)
 {
-    bool narrow = err->status == PRISM_E_NUMERIC && strstr(err->text, "F32 cache");
+    bool narrow = err->status == PRISM_E_NUMERIC && strstr(err->text, "F32 cache"), values = strstr(err->text, ": values of");
 
-    return process_error("%s%s", err->text, narrow ? " (-ctk bf16 or -ctk f32)" : "");
+    return process_error("%s%s", err->text, !narrow ? "" : values ? " (-ctv bf16 or -ctv f32)" : " (-ctk bf16 or -ctk f32)");
 }
 
 bool engine_logits_finite(const float *logits, size_t n_vocab, struct prism_error *err)

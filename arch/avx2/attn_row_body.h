@@ -60,11 +60,13 @@ PRISM_INLINE void logits(const struct prism_attn_row *a, size_t row, int rows, e
 #pragma GCC unroll 4
         for (int r = 0; r < rows; r++)
             s[r][0] = s[r][1] = s[r][2] = s[r][3] = f_zero();
-        stream_ahead(k0, KEYS_AT_ONCE * prism_kv_row_bytes(format, d));
-        for (; q + width <= end; q += width, k0 += step, k1 += step, k2 += step, k3 += step)
+        const char *ahead = k0; /* a part of the next keys with each step: all at once would wait for each other */
+        for (; q + width <= end; q += width, k0 += step, k1 += step, k2 += step, k3 += step, ahead += KEYS_AT_ONCE * step) {
+            stream_ahead(ahead, KEYS_AT_ONCE * step);
 #pragma GCC unroll 4
             for (size_t at = 0; at < width; at += LANES)
                 add_products(s, rows, q, d, k0, k1, k2, k3, format, at, LANES);
+        }
         if (q < end)
             add_products(s, rows, q, d, k0, k1, k2, k3, format, 0, (size_t)(end - q));
 #pragma GCC unroll 4
@@ -118,8 +120,7 @@ PRISM_INLINE void add_tile(const struct prism_attn_row *a, size_t row, int rows,
             s[r][c] = f_load(o + (size_t)r * d + (size_t)c * LANES, in);
     for (size_t i = 0; i < n; i++, v = element(v, d, format)) {
         vf pr[MAX_ROWS];
-        if (j == 0)
-            stream_ahead(v, (size_t)(element(v, d, format) - v));
+        stream_ahead(v, vectors > 1 || j % 32 == 0 ? prism_kv_row_bytes(format, (size_t)vectors * LANES > 32 ? (size_t)vectors * LANES : 32) : 0);
 #pragma GCC unroll 4
         for (int r = 0; r < rows; r++)
             pr[r] = f_set1(p[(size_t)r * PRISM_ATTN_ROW_KEYS + i]);

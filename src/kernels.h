@@ -206,6 +206,9 @@ struct prism_attn_row {
 #define PRISM_ATTN_ROW_KEYS 512 /* of a piece at most: rows beyond the first few find it in the second-level cache */
 typedef void prism_attn_row_fn(const struct prism_attn_row *a);
 
+/* Integers of a query, against keys in Q8_0: each value of 32 is off by this part of the largest of them at most, the rest is exact or fp32. */
+#define PRISM_ATTN_ROW_STEP (0.5f / 16256)
+
 /* ---- selection of key blocks (src/attention/prism.c) ---- */
 
 /* Dot products of q with each of n pooled keys ([n][d], contiguous), split at b1 <= b2 <= d: before[j] over [0, b1), inside[j] over
@@ -264,7 +267,8 @@ struct prism_kernels {
 
     const struct prism_attention *attention_f32;       /* --compute f32 */
     const struct prism_attention *attention_auto;
-    prism_attn_row_fn *attn_row;
+    prism_attn_row_fn *attn_row;                       /* in fp32: --compute f32 */
+    prism_attn_row_fn *attn_row_auto;                  /* --compute auto: of keys in Q8_0 it may multiply integers, PRISM_ATTN_ROW_STEP */
 
     prism_band_dots_fn *band_dots;
     prism_softmax_q30_fn *softmax_q30;

@@ -7,6 +7,7 @@
  *     kv_load(p, format, i, n)    n <= LANES values of a cache from number i behind p on (where a block starts), zeros behind, as floats; n < LANES
  *                                 at the end of a head only, and not of Q8_0
  *     f_load(p, n), f_store(p, x, n), f_first(x, n)     the same of floats; x with zeros from lane n on
+ *     i8_load(p)                  LANES signed bytes at p as floats; f16_load(p) LANES halves, 64-byte aligned
  *     f_zero(), f_set1(x), f_add, f_sub, f_mul, f_fma(x, y, sum), f_exp2(x) for x <= 0, exactly 0 for -infinity
  *     f_lane_0(x), f_sum(x), f_largest(p, n)            of lanes; of n >= 1 floats
  *     f_sum_4(a, b, c, d)         the sums of four vectors, as __m128
@@ -14,6 +15,7 @@
  * Bound by memory for a few rows. Sums in fp32, in an order that depends on d and the piece of keys only. */
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "arch/avx2/stream.h"
 #include "src/kernels.h"
@@ -107,8 +109,8 @@ static void probabilities(const struct prism_attn_row *a, size_t row)
 PRISM_INLINE void add_tile(const struct prism_attn_row *a, size_t row, int rows, enum prism_kv_format format, size_t i0, size_t n, size_t j,
                            int vectors, size_t in)
 {
-    const size_t d = a->d, at = format == PRISM_KVF_Q8_0 && vectors == 1 ? j % 32 : 0; /* inside a block */
-    const char *v = element(a->v, i0 * d + j - at, format);
+    const size_t d = a->d;
+    const char *v = element(a->v, i0 * d + j, format);
     const float *p = a->scores + row * PRISM_ATTN_ROW_KEYS + i0;
     float *o = a->o + row * d + j;
     vf s[MAX_ROWS][8];
@@ -120,13 +122,13 @@ PRISM_INLINE void add_tile(const struct prism_attn_row *a, size_t row, int rows,
             s[r][c] = f_load(o + (size_t)r * d + (size_t)c * LANES, in);
     for (size_t i = 0; i < n; i++, v = element(v, d, format)) {
         vf pr[MAX_ROWS];
-        stream_ahead(v, vectors > 1 || j % 32 == 0 ? prism_kv_row_bytes(format, (size_t)vectors * LANES > 32 ? (size_t)vectors * LANES : 32) : 0);
+        stream_ahead(v, prism_kv_row_bytes(format, (size_t)vectors * LANES));
 #pragma GCC unroll 4
         for (int r = 0; r < rows; r++)
             pr[r] = f_set1(p[(size_t)r * PRISM_ATTN_ROW_KEYS + i]);
 #pragma GCC unroll 8
         for (int c = 0; c < vectors; c++) {
-            const vf x = kv_load(v, format, at + (size_t)c * LANES, in);
+            const vf x = kv_load(v, format, (size_t)c * LANES, in);
 #pragma GCC unroll 4
             for (int r = 0; r < rows; r++)
                 s[r][c] = f_fma(pr[r], x, s[r][c]);
@@ -155,6 +157,86 @@ PRISM_INLINE void add_values(const struct prism_attn_row *a, size_t row, int row
     }
 }
 
+/* ---- values of Q8_0: the scales go to the probabilities, which are fewer ---- */
+
+enum { MAX_BLOCKS = PRISM_MAX_HEAD_DIM / 32 };
+
+/* What the values of each block of a row are multiplied by: probability times scale, of up to VALUES_AT_ONCE keys. */
+struct weights {
+    _Alignas(64) uint16_t half[MAX_BLOCKS][VALUES_AT_ONCE];
+    _Alignas(64) float w[MAX_BLOCKS][4][VALUES_AT_ONCE];
+};
+
+/* Of values i0 .. i0 + n - 1. */
+PRISM_INLINE void make_weights(struct weights *to, const struct prism_attn_row *a, size_t row, int rows, size_t i0, size_t n)
+{
+    const size_t row_bytes = prism_kv_row_bytes(PRISM_KVF_Q8_0, a->d);
+    const char *v = (const char *)a->v + i0 * row_bytes;
+
+    for (size_t i = 0; i < n; i++, v += row_bytes)
+        for (size_t b = 0; b < a->d / 32; b++)
+            __builtin_memcpy(&to->half[b][i], v + b * 34, sizeof(uint16_t));
+    for (size_t b = 0; b < a->d / 32; b++)
+        for (size_t i = 0; i < n; i += LANES) {
+            const vf scale = f16_load(to->half[b] + i);
+#pragma GCC unroll 4
+            for (int r = 0; r < rows; r++)
+                f_store(to->w[b][r] + i, f_mul(scale, f_load(a->scores + (row + (size_t)r) * PRISM_ATTN_ROW_KEYS + i0 + i, LANES)), LANES);
+        }
+}
+
+/* o[r][j ..) += sum of w[r][i] * v[i][j ..) over n values from number i0 on: `blocks` blocks of 32. */
+PRISM_INLINE void add_q8_0_tile(const struct prism_attn_row *a, const struct weights *w, size_t row, int rows, size_t i0, size_t n, size_t j, int blocks)
+{
+    const size_t d = a->d, row_bytes = prism_kv_row_bytes(PRISM_KVF_Q8_0, d);
+    const int vectors = 32 / LANES;
+    const char *v = element(a->v, i0 * d + j, PRISM_KVF_Q8_0);
+    float *o = a->o + row * d + j;
+    vf s[MAX_ROWS][8];
+
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int c = 0; c < blocks * vectors; c++)
+            s[r][c] = f_load(o + (size_t)r * d + (size_t)c * LANES, LANES);
+    for (size_t i = 0; i < n; i++, v += row_bytes) {
+        stream_ahead(v, (size_t)blocks * 34);
+#pragma GCC unroll 4
+        for (int b = 0; b < blocks; b++)
+#pragma GCC unroll 4
+            for (int c = 0; c < vectors; c++) {
+                const vf x = i8_load(v + b * 34 + 2 + c * LANES);
+#pragma GCC unroll 4
+                for (int r = 0; r < rows; r++)
+                    s[r][b * vectors + c] = f_fma(f_set1(w->w[j / 32 + (size_t)b][r][i]), x, s[r][b * vectors + c]);
+            }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int c = 0; c < blocks * vectors; c++)
+            f_store(o + (size_t)r * d + (size_t)c * LANES, s[r][c], LANES);
+}
+
+PRISM_INLINE void add_q8_0_values(const struct prism_attn_row *a, size_t row, int rows)
+{
+    const int most = at_most((size_t)(VALUE_SUMS / rows), 8) * LANES / 32;
+    const size_t d = a->d;
+    struct weights w;
+    memset(w.half, 0, sizeof w.half); /* what is behind the last key */
+    for (size_t i = 0; i < a->n_keys; i += VALUES_AT_ONCE) {
+        const size_t n = at_most(a->n_keys - i, VALUES_AT_ONCE);
+        size_t j = 0;
+        make_weights(&w, a, row, rows, i, n);
+        for (; j + (size_t)most * 32 <= d; j += (size_t)most * 32)
+            add_q8_0_tile(a, &w, row, rows, i, n, j, most);
+        for (; j < d; j += 32)
+            add_q8_0_tile(a, &w, row, rows, i, n, j, 1);
+    }
+}
+
+/* ---- by format ---- */
+
 /* rows: 1, 2 or 4, a constant. */
 PRISM_INLINE void logits_any_format(const struct prism_attn_row *a, size_t row, int rows)
 {
@@ -173,28 +255,39 @@ PRISM_INLINE void add_values_any_format(const struct prism_attn_row *a, size_t r
     case PRISM_KVF_F16: add_values(a, row, rows, PRISM_KVF_F16); break;
     case PRISM_KVF_BF16: add_values(a, row, rows, PRISM_KVF_BF16); break;
     case PRISM_KVF_F32: add_values(a, row, rows, PRISM_KVF_F32); break;
-    default: add_values(a, row, rows, PRISM_KVF_Q8_0);
+    default: add_q8_0_values(a, row, rows);
     }
 }
 
-PRISM_INLINE void attend_some(const struct prism_attn_row *a, size_t row, int rows)
+PRISM_INLINE void logits_all(const struct prism_attn_row *a)
 {
-    logits_any_format(a, row, rows);
-    for (int r = 0; r < rows; r++)
-        probabilities(a, row + (size_t)r);
-    add_values_any_format(a, row, rows);
+    size_t row = 0;
+    for (; MAX_ROWS == 4 && row + 4 <= a->n_q; row += 4)
+        logits_any_format(a, row, 4);
+    for (; row + 2 <= a->n_q; row += 2)
+        logits_any_format(a, row, 2);
+    if (row < a->n_q)
+        logits_any_format(a, row, 1);
+}
+
+PRISM_INLINE void add_values_all(const struct prism_attn_row *a)
+{
+    size_t row = 0;
+    for (; MAX_ROWS == 4 && row + 4 <= a->n_q; row += 4)
+        add_values_any_format(a, row, 4);
+    for (; row + 2 <= a->n_q; row += 2)
+        add_values_any_format(a, row, 2);
+    if (row < a->n_q)
+        add_values_any_format(a, row, 1);
 }
 
 PRISM_INLINE void attend(const struct prism_attn_row *a)
 {
-    size_t row = 0;
     assert(a->n_q >= 1 && a->n_q <= PRISM_ATTN_ROW_Q && a->n_keys >= 1 && a->n_keys <= PRISM_ATTN_ROW_KEYS);
     assert(a->d % 8 == 0 && a->d <= PRISM_MAX_HEAD_DIM && (uintptr_t)a->scores % 64 == 0);
     assert(a->d % 32 == 0 || (a->k_format != PRISM_KVF_Q8_0 && a->v_format != PRISM_KVF_Q8_0));
-    for (; MAX_ROWS == 4 && row + 4 <= a->n_q; row += 4)
-        attend_some(a, row, 4);
-    for (; row + 2 <= a->n_q; row += 2)
-        attend_some(a, row, 2);
-    if (row < a->n_q)
-        attend_some(a, row, 1);
+    logits_all(a);
+    for (size_t r = 0; r < a->n_q; r++)
+        probabilities(a, r);
+    add_values_all(a);
 }

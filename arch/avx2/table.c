@@ -67,6 +67,7 @@ const struct prism_kernels prism_kernels_avx2 = {
     .attention_f32 = &prism_attention_f32_avx2,
     .attention_auto = &prism_attention_i16_avx2,
     .attn_row = prism_attn_row_f32_avx2,
+    .attn_row_auto = prism_attn_row_f32_avx2,
 
     .band_dots = prism_band_dots_avx2,
     .softmax_q30 = prism_softmax_q30_avx2,

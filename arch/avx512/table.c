@@ -66,6 +66,7 @@ const struct prism_kernels prism_kernels_avx512 = {
     .attention_f32 = &prism_attention_f32_avx512,
     .attention_auto = &prism_attention_f32_avx512,
     .attn_row = prism_attn_row_f32_avx512,
+    .attn_row_auto = prism_attn_row_f32_avx512,
 
     .band_dots = prism_band_dots_avx2,
     .softmax_q30 = prism_softmax_q30_avx512,

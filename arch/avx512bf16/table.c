@@ -76,6 +76,7 @@ const struct prism_kernels prism_kernels_avx512bf16 = {
     .attention_f32 = &prism_attention_f32_avx512,
     .attention_auto = &prism_attention_i16_avx512vnni,
     .attn_row = prism_attn_row_f32_avx512,
+    .attn_row_auto = prism_attn_row_i16_avx512vnni,
 
     .band_dots = prism_band_dots_avx2,
     .softmax_q30 = prism_softmax_q30_avx512,

@@ -8,6 +8,7 @@ extern const struct prism_linear prism_linear_i8_avx512vnni, prism_linear_i8sym_
     prism_linear_i16_avx512vnni;
 prism_sketch_tile_fn prism_sketch_tile_avx512vnni;
 extern const struct prism_attention prism_attention_i16_avx512vnni;
+prism_attn_row_fn prism_attn_row_i16_avx512vnni;
 extern const struct prism_gemv prism_gemv_i16_avx512vnni; /* Q8_0, Q4_0, Q4_K, Q6_K */
 prism_peak_fn prism_peak_i8_avx512vnni, prism_peak_i16_avx512vnni;
 

@@ -52,6 +52,7 @@ const struct prism_kernels prism_kernels_generic = {
     .attention_f32 = &prism_attention_f32_generic,
     .attention_auto = &prism_attention_f32_generic,
     .attn_row = prism_attn_row_f32_generic,
+    .attn_row_auto = prism_attn_row_f32_generic,
 
     .band_dots = prism_band_dots_generic,
     .softmax_q30 = prism_softmax_q30_generic,

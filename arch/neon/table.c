@@ -54,6 +54,7 @@ const struct prism_kernels prism_kernels_neon = {
     .attention_f32 = &prism_attention_f32_neon,
     .attention_auto = &prism_attention_f32_neon,
     .attn_row = prism_attn_row_f32_neon,
+    .attn_row_auto = prism_attn_row_f32_neon,
 
     .band_dots = prism_band_dots_neon,
     .softmax_q30 = prism_softmax_q30_neon,

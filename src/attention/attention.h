@@ -17,7 +17,8 @@ struct prism_mask; /* select.h */
 
 struct prism_attention_call {
     const struct prism_kernels *kernels;
-    const struct prism_attention *family;
+    const struct prism_attention *family; /* for tiles */
+    prism_attn_row_fn *attn_row;          /* for rows */
     struct prism_runner runner;
 
     float *q;                  /* [n_rows][n_head][d], rotated, unscaled; replaced by the attention output */

@@ -54,7 +54,7 @@ static void span_job(void *arg, size_t job, uint32_t thread)
             size_t limit = a->q_pos + (first + i) / j->group + 1;
             seen[i] = limit < key ? 0 : min_size(limit - key, n_keys);
         }
-        a->kernels->attn_row(&(struct prism_attn_row){
+        a->attn_row(&(struct prism_attn_row){
             .q = q, .n_q = n, .d = d, .k = k, .v = v, .k_format = a->k_format, .v_format = a->v_format, .n_keys = n_keys, .seen = seen,
             .scale = a->scale, .o = o, .max = max, .sum = sum, .scores = (float *)(void *)(a->scratch + (size_t)thread * a->scratch_bytes),
         });

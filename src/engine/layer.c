@@ -138,7 +138,8 @@ static bool select_and_attend(struct prism_context *c, size_t index, struct pris
     const struct prism_hparams *hp = &c->model->hp;
     struct prism_mask mask;
     struct prism_attention_call a = {
-        .kernels = c->kernels, .family = c->attention, .runner = { run_attention_phase, c },
+        .kernels = c->kernels, .family = c->attention,
+        .attn_row = c->compute == PRISM_COMPUTE_F32 ? c->kernels->attn_row : c->kernels->attn_row_auto, .runner = { run_attention_phase, c },
         .q = c->q + first * hp->n_head * hp->head_dim, .n_rows = span.n - first, .q_pos = span.pos + first,
         .n_head = hp->n_head, .n_head_kv = hp->n_head_kv, .d = hp->head_dim, .scale = hp->attn_scale,
         .k = prism_kv_at(c, c->k_cache, index, 0, 0), .v = prism_kv_at(c, c->v_cache, index, 0, 0),

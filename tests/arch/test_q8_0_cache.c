@@ -1,5 +1,5 @@
 /* test_q8_0_cache.c - keys and values cached as Q8_0: what is stored of a row (every level the same bits, errors by the definition, every scale
- * there is, what is not finite), and what the kernels of attention read of it: the same bits as from the floats that the blocks mean. */
+ * there is, what is not finite), and what the kernels of attention read of it: what they read from the floats that the blocks mean. */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -204,13 +204,17 @@ static void check_row(const struct prism_kernels *k, const struct shape *s, size
     kt_freeze(q);
     attend(k, k->attn_row, &(struct cache){ keys, values, PRISM_KVF_F32, PRISM_KVF_F32 }, q, n_q, s, want);
     kt_finite(want, n_q * s->d);
+    double most = 0;
+    for (size_t i = 0; i < s->n * s->d; i++)
+        most = fmax(most, fabs((double)values[i]));
     for (int which = 1; which < 4; which++) {
         const struct cache c = { which & 1 ? (void *)k_rows : keys, which & 2 ? (void *)v_rows : values, which & 1 ? PRISM_KVF_Q8_0 : PRISM_KVF_F32,
                                  which & 2 ? PRISM_KVF_Q8_0 : PRISM_KVF_F32 };
         kt_context("%s attn_row, %s of Q8_0, d %zu, %zu keys, %zu queries", k->name, which == 1 ? "keys" : which == 2 ? "values" : "both", s->d, s->n,
                    n_q);
         attend(k, k->attn_row, &c, q, n_q, s, got);
-        kt_same_floats(got, want, n_q * s->d);
+        for (size_t i = 0; i < n_q * s->d; i++) /* scales of values go to the probabilities: a rounding more for each product */
+            kt_near((double)got[i], (double)want[i], which & 2 ? (double)FLT_EPSILON * most : 0, i / s->d, i % s->d);
     }
     kt_release();
 }

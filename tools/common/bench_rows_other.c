@@ -151,7 +151,7 @@ static void run_attn_row(struct bench_job *j)
     }
     memset(j->y, 0, n_q * d * sizeof(float));
     for (size_t key = 0; key < keys; key += PRISM_ATTN_ROW_KEYS)
-        j->k->attn_row(&(struct prism_attn_row){
+        j->k->attn_row_auto(&(struct prism_attn_row){
             .q = j->x, .n_q = n_q, .d = d, .k = kv + key * row_bytes, .v = kv + bytes + key * row_bytes,
             .k_format = format, .v_format = format, .n_keys = PRISM_ATTN_ROW_KEYS, .seen = seen, .scale = 0.1f, .o = j->y, .max = max, .sum = sum, .scores = j->w,
         });

@@ -73,12 +73,15 @@ PRISM_INLINE __m512 two_blocks(const char *low, const char *high)
     return _mm512_castsi512_ps(_mm512_xor_si512(both, _mm512_set1_epi8((char)0x80)));
 }
 
-/* s += scale * step * the products of a query block and of 16 keys, whose groups of four bytes are k[0..8). */
-PRISM_INLINE __m512 add_block(__m512 s, const struct query_block *q, const __m512 k[8], __m512 scale)
+/* s += scale * step * the products of a query block and of 16 keys, whose groups of four bytes are k[0..8). Meanwhile `bytes`, a constant, from
+ * `ahead` on are fetched: all at once would wait for each other. */
+PRISM_INLINE __m512 add_block(__m512 s, const struct query_block *q, const __m512 k[8], __m512 scale, const char *ahead, size_t bytes)
 {
     __m512i high[2] = { _mm512_setzero_si512(), _mm512_setzero_si512() }, low[2] = { _mm512_set1_epi32(q->bias), _mm512_setzero_si512() };
 #pragma GCC unroll 8
-    for (int g = 0; g < 8; g++) { /* two short chains of each: a long one waits for itself */
+    for (size_t g = 0; g < 8; g++) { /* two short chains of each: a long one waits for itself */
+        for (size_t line = (g * bytes + 511) / 512; line * 64 < (g + 1) * bytes / 8; line++)
+            _mm_prefetch(ahead + line * 64, _MM_HINT_T0);
         high[g & 1] = _mm512_dpbusd_epi32(high[g & 1], _mm512_castps_si512(k[g]), _mm512_set1_epi32(q->high[g]));
         low[g & 1] = _mm512_dpbusd_epi32(low[g & 1], _mm512_castps_si512(k[g]), _mm512_set1_epi32(q->low[g]));
     }
@@ -91,7 +94,8 @@ PRISM_INLINE __m512 add_block(__m512 s, const struct query_block *q, const __m51
 PRISM_INLINE void logits_of_16(const struct prism_attn_row *a, struct query_block (*q)[MAX_BLOCKS], size_t i, size_t row, int rows)
 {
     const size_t blocks = a->d / 32, row_bytes = prism_kv_row_bytes(PRISM_KVF_Q8_0, a->d), last = a->n_keys - 1;
-    const char *keys = (const char *)a->k + i * row_bytes;
+    const char *keys = (const char *)a->k + i * row_bytes, *ahead = keys + STREAM_AHEAD;
+    const size_t part = AT_ONCE * 34 / (size_t)rows; /* of what is fetched ahead */
     __m512 s[4];
 
 #pragma GCC unroll 4
@@ -103,19 +107,18 @@ PRISM_INLINE void logits_of_16(const struct prism_attn_row *a, struct query_bloc
 #pragma GCC unroll 16
         for (size_t j = 0; j < 16; j++) {
             const char *at = keys + at_most(j, last - i) * row_bytes + b * 34 + 2;
-            stream_ahead(at, 64);
             k[j] = two_blocks(at, pair ? at + 34 : NULL);
         }
         vec_transpose_16(k);
         const __m512 scale = scales_of(keys + b * 34, row_bytes, a->n_keys - i);
 #pragma GCC unroll 4
-        for (int r = 0; r < rows; r++)
-            s[r] = add_block(s[r], &q[row + (size_t)r][b], k, scale);
+        for (int r = 0; r < rows; r++, ahead += part)
+            s[r] = add_block(s[r], &q[row + (size_t)r][b], k, scale, ahead, part);
         if (pair) {
             const __m512 next = scales_of(keys + b * 34 + 34, row_bytes, a->n_keys - i);
 #pragma GCC unroll 4
-            for (int r = 0; r < rows; r++)
-                s[r] = add_block(s[r], &q[row + (size_t)r][b + 1], k + 8, next);
+            for (int r = 0; r < rows; r++, ahead += part)
+                s[r] = add_block(s[r], &q[row + (size_t)r][b + 1], k + 8, next, ahead, part);
         }
     }
 #pragma GCC unroll 4

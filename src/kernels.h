@@ -206,8 +206,12 @@ struct prism_attn_row {
 #define PRISM_ATTN_ROW_KEYS 512 /* of a piece at most: rows beyond the first few find it in the second-level cache */
 typedef void prism_attn_row_fn(const struct prism_attn_row *a);
 
-/* Integers of a query, against keys in Q8_0: each value of 32 is off by this part of the largest of them at most, the rest is exact or fp32. */
-#define PRISM_ATTN_ROW_STEP (0.5f / 16256)
+/* What --compute auto may round where keys or values are Q8_0; the rest is exact or fp32. Against keys: each value of a query by this part of the
+ * largest of its block of 32. Of values: the products of probability and scale by this part of the largest that a row has of a block of columns
+ * in PRISM_ATTN_ROW_CHUNK keys. */
+#define PRISM_ATTN_ROW_Q_STEP (0.5 / 16256)
+#define PRISM_ATTN_ROW_P_STEP (0.5 / 32767)
+#define PRISM_ATTN_ROW_CHUNK 128
 
 /* ---- selection of key blocks (src/attention/prism.c) ---- */
 
@@ -268,7 +272,7 @@ struct prism_kernels {
     const struct prism_attention *attention_f32;       /* --compute f32 */
     const struct prism_attention *attention_auto;
     prism_attn_row_fn *attn_row;                       /* in fp32: --compute f32 */
-    prism_attn_row_fn *attn_row_auto;                  /* --compute auto: of keys in Q8_0 it may multiply integers, PRISM_ATTN_ROW_STEP */
+    prism_attn_row_fn *attn_row_auto;                  /* --compute auto: of Q8_0 it may multiply integers, PRISM_ATTN_ROW_Q_STEP */
 
     prism_band_dots_fn *band_dots;
     prism_softmax_q30_fn *softmax_q30;

@@ -14,7 +14,7 @@
 #include "arch/avx512/attn_row.h"
 #include "arch/avx512vnni/avx512vnni.h"
 
-enum { AT_ONCE = 16, UNIT = 16256, CHUNK = 128, CHUNK_VECTORS = CHUNK / 16, WEIGHT_UNIT = 32767 };
+enum { AT_ONCE = 16, UNIT = 16256, CHUNK = PRISM_ATTN_ROW_CHUNK, CHUNK_VECTORS = CHUNK / 16, WEIGHT_UNIT = 32767 };
 
 /* The scales of a block of up to 16 rows, the first at p; 0 behind the last. */
 PRISM_INLINE __m512 scales_of(const char *p, size_t row_bytes, size_t n)

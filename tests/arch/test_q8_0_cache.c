@@ -246,14 +246,84 @@ static void check_poison(const struct prism_kernels *k, prism_attn_row_fn *fn, s
     kt_release();
 }
 
+/* Scales that only memory errors make: negative ones count as what they are; those that are not finite beside bytes of any kind make NaN. */
+static void check_scales(prism_attn_row_fn *fn)
+{
+    static const struct shape s = { 32, 32, 40 };
+    float *x = kt_floats(s.n * s.d), *q = kt_floats(s.d), *o = kt_floats(s.d);
+    uint8_t *rows = kt_alloc(s.n * BYTES, 1);
+    const struct cache c = { rows, rows, PRISM_KVF_Q8_0, PRISM_KVF_Q8_0 };
+    static const uint16_t bad[] = { 0x7c00, 0xfc00, 0x7e01 };
+    double p[40], sum = 0, most = 0;
+
+    kt_fill(x, s.n * s.d, KT_NORMAL);
+    kt_fill(q, s.d, KT_NORMAL);
+    kt_store_kv(rows, x, s.n * s.d, PRISM_KVF_Q8_0);
+    for (size_t i = 0; i < s.n; i += 2)
+        rows[i * BYTES + 1] ^= 0x80;
+    prism_to_f32_q8_0_generic(x, rows, s.n * s.d);
+    for (size_t j = 0; j < s.n; j++) {
+        double dot = 0;
+        for (size_t i = 0; i < s.d; i++)
+            dot += (double)q[i] * (double)x[j * s.d + i];
+        sum += p[j] = exp(0.1 * dot);
+    }
+    attend(NULL, fn, &c, q, 1, &s, o);
+    for (size_t i = 0; i < s.d; i++) {
+        double exact = 0;
+        for (size_t j = 0; j < s.n; j++)
+            exact += p[j] / sum * (double)x[j * s.d + i], most = fmax(most, fabs((double)x[j * s.d + i]));
+        kt_near((double)o[i], exact, 3e-3 * most, i, 0); /* what test_attention.c allows integers; a sign is a hundred times that */
+    }
+    for (size_t i = 0; i < 3; i++)
+        for (size_t key = 0; key < s.n; key += 13) {
+            const uint16_t was = scale_of(rows + key * BYTES);
+            memcpy(rows + key * BYTES, &bad[i], sizeof bad[i]);
+            attend(NULL, fn, &c, q, 1, &s, o);
+            memcpy(rows + key * BYTES, &was, sizeof was);
+            kt_nonfinite(o, s.d);
+        }
+    kt_release();
+}
+
+/* Queries that are not finite, or zeros. */
+static void check_queries(const struct prism_kernels *k, prism_attn_row_fn *fn)
+{
+    static const struct shape s = { 96, 32, 35 };
+    enum { Q = 3 };
+
+    for (size_t at = 0; at < s.d; at += 7) {
+        float *x = kt_floats(s.n * s.d), *q = kt_floats(Q * s.d), *o = kt_floats(Q * s.d);
+        uint8_t *rows = make_rows(x, s.n, s.d, false);
+        kt_context("%s attn_row of Q8_0, poison in dimension %zu of a query", k->name, at);
+        kt_fill(q, Q * s.d, KT_NORMAL);
+        q[s.d + at] = kt_poison[at % KT_N_POISONS];
+        memset(q + 2 * s.d, 0, s.d * sizeof *q);
+        attend(k, fn, &(struct cache){ rows, rows, PRISM_KVF_Q8_0, PRISM_KVF_Q8_0 }, q, Q, &s, o);
+        kt_finite(o, s.d);
+        kt_nonfinite(o + s.d, s.d);
+        for (size_t i = 0; i < s.d; i++) { /* zeros: the mean of what it sees */
+            double mean = 0, most = 0;
+            for (size_t j = 0; j < s.n - 2; j++)
+                mean += (double)x[j * s.d + i] / (double)(s.n - 2), most = fmax(most, fabs((double)x[j * s.d + i]));
+            kt_near((double)o[2 * s.d + i], mean, 3e-3 * most, i, at);
+        }
+        kt_release();
+    }
+}
+
 static void check_rows(const struct prism_kernels *k)
 {
+    check_queries(k, k->attn_row);
+    check_queries(k, k->attn_row_auto);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (size_t n_q = 1; n_q <= PRISM_ATTN_ROW_Q; n_q++)
             check_row(k, &shapes[i], n_q);
     for (size_t at = 0; at < 45 * 64; at += 29)
         for (int of_values = 0; of_values < 2; of_values++)
-            check_poison(k, k->attn_row, at, of_values);
+            check_poison(k, at / 29 % 2 ? k->attn_row : k->attn_row_auto, at, of_values);
+    check_scales(k->attn_row);
+    check_scales(k->attn_row_auto);
 }
 
 static void test_store(void **state) { (void)state, kt_levels(check_store); }

@@ -134,7 +134,8 @@ static void check_truncate(const prism_model *m, size_t keep, enum prism_kv_type
     struct trace *t[2] = { trace_new(m), trace_new(m) };
     struct prism_error err;
 
-    p.kv_type = kv, p.attention.causal_energy = causal, p.attention.min_tokens = min_tokens;
+    p.kv_type = kv, p.v_type = kv == PRISM_KV_F32 ? PRISM_KV_Q8_0 : kv; /* which rows are keys is known to the end */
+    p.attention.causal_energy = causal, p.attention.min_tokens = min_tokens;
     for (int truncated = 0; truncated < 2; truncated++) {
         prism_context *c = make_context(m, &p);
         if (truncated) {

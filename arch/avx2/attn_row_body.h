@@ -186,7 +186,8 @@ PRISM_INLINE void make_weights(struct weights *to, const struct prism_attn_row *
 }
 
 /* o[r][j ..) += sum of w[r][i] * v[i][j ..) over n values from number i0 on: `blocks` blocks of 32. */
-PRISM_INLINE void add_q8_0_tile(const struct prism_attn_row *a, const struct weights *w, size_t row, int rows, size_t i0, size_t n, size_t j, int blocks)
+PRISM_INLINE void add_q8_0_tile(const struct prism_attn_row *a, const struct weights *w, size_t row, int rows, size_t i0, size_t n, size_t j,
+                                int blocks)
 {
     const size_t d = a->d, row_bytes = prism_kv_row_bytes(PRISM_KVF_Q8_0, d);
     const int vectors = 32 / LANES;

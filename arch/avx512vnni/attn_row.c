@@ -3,9 +3,9 @@
  * longer than memory does.
  *
  * Keys (vpdpbusd) are taken 16 at a time, one in each lane: two blocks of 32 of each are transposed so that a vector holds four neighbouring
- * values of 16 keys, which serves all rows. A query block becomes integers n of 15 bits, n = round(x * 16256 / max|x|) = 128 high + low, -127 <= high <= 127,
- * -64 <= low <= 63; a key's byte k is taken as k + 128, without a sign, and the sum of 128 n is subtracted. A sum of 32 products is 128
- * times that of high plus that of low: below 2^28, exact. It is multiplied by both scales in fp32.
+ * values of 16 keys, which serves all rows. A query block becomes integers n of 15 bits, n = round(x * 16256 / max|x|) = 128 high + low with
+ * -127 <= high <= 127, -64 <= low <= 63; a key's byte k is taken as k + 128, without a sign, and the sum of 128 n is subtracted. A sum of 32
+ * products is 128 times that of high plus that of low: below 2^28, exact. It is multiplied by both scales in fp32.
  *
  * Values (vpdpwssd) are taken two at a time, a column in each lane. What a block of a value is multiplied by, probability times scale, becomes an
  * integer up to 32767, with one step for each row and block of CHUNK keys: sums of CHUNK products with bytes are exact as well. */
@@ -51,7 +51,8 @@ static void make_query_block(struct query_block *to, const float *x, float facto
     const bool normal = most >= 0x1p-100f && most < INFINITY; /* below: nothing that counts against keys up to 2^23 */
     const __m512 inverse = _mm512_set1_ps(normal ? UNIT / most : 0);
     const __mmask16 some = normal ? 0xffff : 0;
-    const __m512i n0 = _mm512_maskz_cvtps_epi32(some, _mm512_mul_ps(x0, inverse)), n1 = _mm512_maskz_cvtps_epi32(some, _mm512_mul_ps(x1, inverse));
+    const __m512i n0 = _mm512_maskz_cvtps_epi32(some, _mm512_mul_ps(x0, inverse));
+    const __m512i n1 = _mm512_maskz_cvtps_epi32(some, _mm512_mul_ps(x1, inverse));
     const __m512i half = _mm512_set1_epi32(64);
     const __m512i h0 = _mm512_srai_epi32(_mm512_add_epi32(n0, half), 7), h1 = _mm512_srai_epi32(_mm512_add_epi32(n1, half), 7);
     const __m512i l0 = _mm512_sub_epi32(n0, _mm512_slli_epi32(h0, 7)), l1 = _mm512_sub_epi32(n1, _mm512_slli_epi32(h1, 7));
@@ -181,7 +182,8 @@ PRISM_INLINE void add_columns(float *o, __m512i low, __m512i high, float step)
     const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
     const __m512i second = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
     const __m512 s = _mm512_set1_ps(step);
-    const __m512 x = _mm512_cvtepi32_ps(_mm512_permutex2var_epi32(low, first, high)), y = _mm512_cvtepi32_ps(_mm512_permutex2var_epi32(low, second, high));
+    const __m512 x = _mm512_cvtepi32_ps(_mm512_permutex2var_epi32(low, first, high));
+    const __m512 y = _mm512_cvtepi32_ps(_mm512_permutex2var_epi32(low, second, high));
     _mm512_storeu_ps(o, _mm512_fmadd_ps(x, s, _mm512_loadu_ps(o)));
     _mm512_storeu_ps(o + 16, _mm512_fmadd_ps(y, s, _mm512_loadu_ps(o + 16)));
 }
@@ -227,7 +229,8 @@ static void add_values_q8_0(const struct prism_attn_row *a)
     for (size_t i = 0; i < a->n_keys; i += CHUNK) {
         const size_t n = at_most(a->n_keys - i, CHUNK);
         for (size_t b = 0; b < d / 32; b++) {
-            const char *v = (const char *)a->v + i * row_bytes + b * 34, *ahead = (const char *)a->v + (i + CHUNK) * row_bytes + b * CHUNK * 34;
+            const char *v = (const char *)a->v + i * row_bytes + b * 34;
+            const char *ahead = (const char *)a->v + (i + CHUNK) * row_bytes + b * CHUNK * 34;
             float *o = a->o + b * 32;
             __m512 scale[CHUNK_VECTORS];
             size_t r = 0;

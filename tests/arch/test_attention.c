@@ -262,7 +262,8 @@ static void exact_row(const struct scene *s, size_t r, double *o, double *bound,
             low[i] = fmin(low[i], v);
             high[i] = fmax(high[i], v);
         }
-        bound[i] = relative * weighted + n_listed * 0x1p-50 * fmax(-low[i], high[i]) + FLT_MIN + exp(2 * delta) * (step_error(s, &e, p, n, sum, i) + weight_error(s, &e, p, n, sum, i));
+        bound[i] = relative * weighted + n_listed * 0x1p-50 * fmax(-low[i], high[i]) + FLT_MIN;
+        bound[i] += exp(2 * delta) * (step_error(s, &e, p, n, sum, i) + weight_error(s, &e, p, n, sum, i));
     }
 }
 
@@ -462,8 +463,8 @@ static void check_row_kernel(const struct prism_kernels *k, prism_attn_row_fn *f
                 const struct row_shape *s = &row_shapes[i];
                 if (f == PRISM_KVF_Q8_0 && s->d % 32)
                     continue;
-                kt_context("%s attn_row%s d %zu kv_len %zu rows %zu piece %zu format %d logits %d", k->name, rounds ? "_auto" : "", s->d, s->kv_len, s->rows,
-                           s->piece, f, l);
+                kt_context("%s attn_row%s d %zu kv_len %zu rows %zu piece %zu format %d logits %d", k->name, rounds ? "_auto" : "", s->d,
+                           s->kv_len, s->rows, s->piece, f, l);
                 check_row_shape(fn, rounds, s, (enum prism_kv_format)f, (enum logits)l);
                 kt_release();
             }

@@ -126,7 +126,9 @@ static void check_store(const struct prism_kernels *k)
 
 static const struct shape {
     size_t d, block, n;
-} shapes[] = { { 32, 32, 32 }, { 64, 64, 64 }, { 64, 64, 37 }, { 96, 32, 31 }, { 96, 128, 1 }, { 128, 128, 100 }, { 160, 64, 50 }, { 256, 256, 201 } };
+} shapes[] = {
+    { 32, 32, 32 }, { 64, 64, 64 }, { 64, 64, 37 }, { 96, 32, 31 }, { 96, 128, 1 }, { 128, 128, 100 }, { 160, 64, 50 }, { 256, 256, 201 },
+};
 
 /* n rows of Q8_0, with blocks that are not finite where `poisoned`, and as floats what they mean. */
 static uint8_t *make_rows(float *x, size_t n, size_t d, bool poisoned)
@@ -181,13 +183,12 @@ struct cache {
     enum prism_kv_format k_format, v_format;
 };
 
-static void attend(const struct prism_kernels *k, prism_attn_row_fn *fn, const struct cache *c, const float *q, size_t n_q, const struct shape *s, float *o)
+static void attend(prism_attn_row_fn *fn, const struct cache *c, const float *q, size_t n_q, const struct shape *s, float *o)
 {
     float max[PRISM_ATTN_ROW_Q], sum[PRISM_ATTN_ROW_Q] = { 0 };
     size_t seen[PRISM_ATTN_ROW_Q];
     float *scores = kt_alloc(n_q * PRISM_ATTN_ROW_KEYS * sizeof *scores, 64);
 
-    (void)k;
     for (size_t r = 0; r < n_q; r++) {
         max[r] = -INFINITY;
         seen[r] = s->n - (r < s->n ? r : s->n - 1);
@@ -209,7 +210,7 @@ static void check_row(const struct prism_kernels *k, const struct shape *s, size
 
     kt_fill(q, n_q * s->d, KT_NORMAL);
     kt_freeze(q);
-    attend(k, k->attn_row, &(struct cache){ keys, values, PRISM_KVF_F32, PRISM_KVF_F32 }, q, n_q, s, want);
+    attend(k->attn_row, &(struct cache){ keys, values, PRISM_KVF_F32, PRISM_KVF_F32 }, q, n_q, s, want);
     kt_finite(want, n_q * s->d);
     const double most = largest(values, s->n * s->d);
     for (int which = 1; which < 4; which++) {
@@ -217,7 +218,7 @@ static void check_row(const struct prism_kernels *k, const struct shape *s, size
                                  which & 2 ? PRISM_KVF_Q8_0 : PRISM_KVF_F32 };
         kt_context("%s attn_row, %s of Q8_0, d %zu, %zu keys, %zu queries", k->name, which == 1 ? "keys" : which == 2 ? "values" : "both", s->d, s->n,
                    n_q);
-        attend(k, k->attn_row, &c, q, n_q, s, got);
+        attend(k->attn_row, &c, q, n_q, s, got);
         for (size_t i = 0; i < n_q * s->d; i++) /* scales of values go to the probabilities: a rounding more for each product */
             kt_near((double)got[i], (double)want[i], which & 2 ? (double)FLT_EPSILON * most : 0, i / s->d, i % s->d);
     }
@@ -240,7 +241,7 @@ static void check_poison(const struct prism_kernels *k, prism_attn_row_fn *fn, s
     uint8_t *k_rows = kt_alloc(s.n * s.d / B * BYTES, 1), *v_rows = kt_alloc(s.n * s.d / B * BYTES, 1);
     kt_store_kv(k_rows, keys, s.n * s.d, PRISM_KVF_Q8_0);
     kt_store_kv(v_rows, values, s.n * s.d, PRISM_KVF_Q8_0);
-    attend(k, fn, &(struct cache){ k_rows, v_rows, PRISM_KVF_Q8_0, PRISM_KVF_Q8_0 }, q, Q, &s, o);
+    attend(fn, &(struct cache){ k_rows, v_rows, PRISM_KVF_Q8_0, PRISM_KVF_Q8_0 }, q, Q, &s, o);
     for (size_t r = 0; r < Q; r++)
         for (size_t i = 0; i < s.d; i += B) {
             if (key < s.n - r && (!of_values || i / B == block))
@@ -273,7 +274,7 @@ static void check_scales(prism_attn_row_fn *fn)
             dot += (double)q[i] * (double)x[j * s.d + i];
         sum += p[j] = exp(0.1 * dot);
     }
-    attend(NULL, fn, &c, q, 1, &s, o);
+    attend(fn, &c, q, 1, &s, o);
     for (size_t i = 0; i < s.d; i++) {
         double exact = 0;
         for (size_t j = 0; j < s.n; j++)
@@ -284,7 +285,7 @@ static void check_scales(prism_attn_row_fn *fn)
         for (size_t key = 0; key < s.n; key += 13) {
             const uint16_t was = scale_of(rows + key * BYTES);
             memcpy(rows + key * BYTES, &bad[i], sizeof bad[i]);
-            attend(NULL, fn, &c, q, 1, &s, o);
+            attend(fn, &c, q, 1, &s, o);
             memcpy(rows + key * BYTES, &was, sizeof was);
             kt_nonfinite(o, s.d);
         }
@@ -304,7 +305,7 @@ static void check_queries(const struct prism_kernels *k, prism_attn_row_fn *fn)
         kt_fill(q, Q * s.d, KT_NORMAL);
         q[s.d + at] = kt_poison[at % KT_N_POISONS];
         memset(q + 2 * s.d, 0, s.d * sizeof *q);
-        attend(k, fn, &(struct cache){ rows, rows, PRISM_KVF_Q8_0, PRISM_KVF_Q8_0 }, q, Q, &s, o);
+        attend(fn, &(struct cache){ rows, rows, PRISM_KVF_Q8_0, PRISM_KVF_Q8_0 }, q, Q, &s, o);
         kt_finite(o, s.d);
         kt_nonfinite(o + s.d, s.d);
         for (size_t i = 0; i < s.d; i++) { /* zeros: the mean of what it sees */

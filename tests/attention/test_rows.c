@@ -57,7 +57,8 @@ static struct scene scene_open(const struct prism_kernels *k, const struct shape
     struct scene c = { .kv_len = kv_len, .q = normal(s->n_rows * s->n_head * s->d), .k = normal(n_kv), .v = normal(n_kv) };
 
     c.a = (struct prism_attention_call){
-        .kernels = k, .family = k->attention_f32, .attn_row = k->attn_row, .n_rows = s->n_rows, .q_pos = s->q_pos, .n_head = s->n_head, .n_head_kv = s->n_head_kv,
+        .kernels = k, .family = k->attention_f32, .attn_row = k->attn_row,
+        .n_rows = s->n_rows, .q_pos = s->q_pos, .n_head = s->n_head, .n_head_kv = s->n_head_kv,
         .d = s->d, .scale = (float)(1 / sqrt((double)s->d)), .k = store(c.k, n_kv, s->format), .v = store(c.v, n_kv, s->format),
         .k_head_bytes = prism_kv_row_bytes(s->format, kv_len * s->d), .v_head_bytes = prism_kv_row_bytes(s->format, kv_len * s->d),
         .k_format = s->format, .v_format = s->format,

@@ -348,8 +348,8 @@ static void divergence(struct child *c, const char *type, const char *base, doub
     assert_worked(c);
     const char *line = strstr(c->out, "\nKL divergence");
     assert_non_null(line);
-    assert_int_equal(sscanf(line, "\nKL divergence to a cache of %15[a-z0-9_]: mean %lf +/- %lf, largest %lf; the first token is the same in %lf %%", found, mean,
-                            &error, &most, same), 5);
+    assert_int_equal(sscanf(line, "\nKL divergence to a cache of %15[a-z0-9_]: mean %lf +/- %lf, largest %lf; the first token is the same in %lf %%",
+                            found, mean, &error, &most, same), 5);
     assert_string_equal(found, base);
     assert_true(*mean >= 0 && error >= 0 && most >= *mean && *same <= 100);
     child_free(c);

@@ -131,9 +131,27 @@ typedef void prism_add_fn(float *y, const float *x, size_t n); /* y += x */
 typedef void prism_to_16_fn(uint16_t *y, const float *x, size_t n);
 typedef void prism_from_16_fn(float *y, const uint16_t *x, size_t n);
 
+/* fp32 to blocks of Q8_0, n % 32 == 0; y of any alignment. The scale s is max|x| / 127 as the nearest half or, where that lies so far below
+ * (subnormal halves) that a byte would not reach, the next; a byte is x * (1 / s) rounded half to even: off by s / 2 and a rounding of fp32 at
+ * most. A block with a NaN, an infinity, or more than 127 * 65519 becomes a scale that is not finite and bytes 0: all NaN when it is read.
+ * The same bits at every level, but for the payload of a NaN. */
+typedef void prism_to_q8_0_fn(void *y, const float *x, size_t n);
+
 /* ---- attention --------------------------------------------------------------------------------------------------------- */
 
-enum prism_kv_format { PRISM_KVF_F16, PRISM_KVF_BF16, PRISM_KVF_F32 };
+/* How a cache stores the d values of a token's kv head, one row after the other: as a row of a tensor of this type. Q8_0 needs d % 32 == 0. */
+enum prism_kv_format { PRISM_KVF_F16, PRISM_KVF_BF16, PRISM_KVF_F32, PRISM_KVF_Q8_0, PRISM_N_KV_FORMATS };
+
+static inline enum prism_type prism_kv_stored(enum prism_kv_format f)
+{
+    return f == PRISM_KVF_F16 ? PRISM_F16 : f == PRISM_KVF_BF16 ? PRISM_BF16 : f == PRISM_KVF_F32 ? PRISM_F32 : PRISM_Q8_0;
+}
+
+/* Bytes of a row of d values. */
+static inline size_t prism_kv_row_bytes(enum prism_kv_format f, size_t d)
+{
+    return f == PRISM_KVF_F32 ? d * 4 : f == PRISM_KVF_Q8_0 ? d / 32 * 34 : d * 2;
+}
 
 /* One query tile of one head against a list of key blocks, exact softmax (online), causal by absolute position:
  * row r (position q_pos + r) sees keys 0..q_pos + r of the listed blocks. A key that is not finite, or an infinite logit, makes a row that sees it
@@ -163,7 +181,7 @@ struct prism_attention {
     size_t (*k_block_bytes)(size_t d, size_t block); /* multiples of 64 */
     size_t (*v_block_bytes)(size_t d, size_t block);
     size_t (*tile_scratch)(size_t d, size_t block);
-    /* Pack n <= block keys (values) of one kv head, [n][d] contiguous rows of `format`; missing keys are packed as zeros. */
+    /* Pack n <= block keys (values) of one kv head, rows of `format`; missing keys are packed as zeros. */
     void (*pack_k)(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block);
     void (*pack_v)(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block);
     void (*tile)(const struct prism_attn_tile *t);
@@ -177,8 +195,8 @@ struct prism_attention {
 struct prism_attn_row {
     const float *q;          /* [n_q][d], after RoPE, not scaled */
     size_t n_q, d;           /* 1..PRISM_ATTN_ROW_Q; a multiple of 8, 8..PRISM_MAX_HEAD_DIM */
-    const void *k, *v;       /* [n_keys][d], contiguous, of `format` */
-    enum prism_kv_format format;
+    const void *k, *v;       /* [n_keys] rows of k_format and of v_format */
+    enum prism_kv_format k_format, v_format;
     size_t n_keys;           /* 1..PRISM_ATTN_ROW_KEYS */
     const size_t *seen;      /* [n_q]: row r sees keys 0..seen[r] - 1 of the piece, seen[r] <= n_keys; the others are finite */
     float scale;             /* logits = scale * q.k */
@@ -187,6 +205,13 @@ struct prism_attn_row {
 };
 #define PRISM_ATTN_ROW_KEYS 512 /* of a piece at most: rows beyond the first few find it in the second-level cache */
 typedef void prism_attn_row_fn(const struct prism_attn_row *a);
+
+/* What --compute auto may round where keys or values are Q8_0; the rest is exact or fp32. Against keys: each value of a query by this part of the
+ * largest of its block of 32. Of values: the products of probability and scale by this part of the largest that a row has of a block of columns
+ * in PRISM_ATTN_ROW_CHUNK keys. */
+#define PRISM_ATTN_ROW_Q_STEP (0.5 / 16256)
+#define PRISM_ATTN_ROW_P_STEP (0.5 / 32767)
+#define PRISM_ATTN_ROW_CHUNK 128
 
 /* ---- selection of key blocks (src/attention/prism.c) ---- */
 
@@ -279,10 +304,12 @@ struct prism_kernels {
     prism_add_fn *add;
     prism_to_16_fn *f32_to_f16, *f32_to_bf16;
     prism_from_16_fn *f16_to_f32, *bf16_to_f32;
+    prism_to_q8_0_fn *f32_to_q8_0;
 
     const struct prism_attention *attention_f32;       /* --compute f32 */
     const struct prism_attention *attention_auto;
-    prism_attn_row_fn *attn_row;
+    prism_attn_row_fn *attn_row;                       /* in fp32: --compute f32 */
+    prism_attn_row_fn *attn_row_auto;                  /* --compute auto: of Q8_0 it may multiply integers, PRISM_ATTN_ROW_Q_STEP */
 
     prism_band_dots_fn *band_dots;
     prism_softmax_q30_fn *softmax_q30;

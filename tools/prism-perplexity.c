@@ -6,10 +6,12 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "prism/prism.h"
 #include "tools/common/cli.h"
+#include "tools/common/divergence.h"
 #include "tools/common/engine.h"
 #include "tools/common/json.h"
 #include "tools/common/llama_flags.h"
@@ -21,6 +23,7 @@ struct options {
     struct engine_options engine;
     const char *file, *binary_file;
     int64_t n_ctx, n_chunks;
+    int kl;            /* index in "f16 bf16 f32 q8_0", -1: not given */
     bool json, stats;
 };
 
@@ -36,6 +39,9 @@ static const struct cli_option rows[] = {
       .help = "tokens in a chunk; a text needs two chunks or more" },
     { .kind = CLI_INT, .names = "--chunks", .arg = "N", .offset = AT(n_chunks), .min = -1, .max = INT32_MAX,
       .help = "read only the first N chunks; -1: all" },
+
+    { .kind = CLI_CHOICE, .names = "--kl", .arg = "TYPE", .offset = AT(kl), .choices = "f16 bf16 f32 q8_0", .initial = "",
+      .help = "also read each chunk with keys and values cached as\nTYPE, and print how far the distributions are from\nthose: Kullback-Leibler divergence in nats a token.\nKeeps the logits of half a chunk" },
 
     { .kind = CLI_HEADING, .help = "Engine" },
     { .kind = CLI_ROWS, .rows = engine_rows, .offset = AT(engine) },
@@ -71,6 +77,14 @@ struct evaluation {
     size_t chunk;      /* being read */
     double sum, sum_sq;
     size_t count;
+
+    /* --kl */
+    prism_context *base;
+    float *base_logits; /* [c - c / 2][n_vocab] of the present chunk */
+    double *kl;        /* [c]: of each row of the present chunk */
+    bool *same_first;  /* [c] */
+    double kl_sum, kl_sum_sq, kl_most;
+    size_t n_same;
     struct progress bar;
     bool draw_bar;
     double start_ms;
@@ -86,6 +100,16 @@ static void on_logits(void *user, size_t row, size_t n_rows, const float *logits
 
     for (size_t i = 0; i < n_rows && row + i + 1 < e->c; i++)
         e->nll[row + i] = -prism_log_prob(logits + i * e->info.n_vocab, e->info.n_vocab, next[row + i]);
+    for (size_t i = 0; e->base && i < n_rows; i++)
+        e->kl[row + i] = divergence_of(e->base_logits + (row + i - e->c / 2) * e->info.n_vocab, logits + i * e->info.n_vocab, e->info.n_vocab,
+                                       &e->same_first[row + i]);
+}
+
+static void on_base_logits(void *user, size_t row, size_t n_rows, const float *logits)
+{
+    struct evaluation *e = user;
+
+    memcpy(e->base_logits + (row - e->c / 2) * e->info.n_vocab, logits, n_rows * e->info.n_vocab * sizeof *logits);
 }
 
 static int on_progress(void *user, const struct prism_progress *p)
@@ -118,6 +142,12 @@ static int score(struct evaluation *e, size_t first)
         e->sum += e->nll[row];
         e->sum_sq += e->nll[row] * e->nll[row];
         e->count++;
+        if (e->base) {
+            e->kl_sum += e->kl[row];
+            e->kl_sum_sq += e->kl[row] * e->kl[row];
+            e->kl_most = fmax(e->kl_most, e->kl[row]);
+            e->n_same += e->same_first[row];
+        }
     }
     e->estimate[e->chunk] = perplexity(e);
     if (isfinite(e->estimate[e->chunk]))
@@ -138,7 +168,16 @@ static int read_chunk(struct evaluation *e)
 
     if (e->info.add_bos && e->info.bos >= 0)
         tokens[0] = e->info.bos;
-    enum prism_status status = prism_prefill(e->ctx, tokens, e->c, &params, &err);
+    enum prism_status status = PRISM_OK;
+    if (e->base) {
+        struct prism_prefill_params base = params;
+        base.logits = on_base_logits;
+        status = prism_prefill(e->base, tokens, e->c, &base, &err);
+        if (status == PRISM_OK)
+            status = prism_truncate(e->base, 0, &err);
+    }
+    if (status == PRISM_OK)
+        status = prism_prefill(e->ctx, tokens, e->c, &params, &err);
     tokens[0] = original;
     if (status == PRISM_OK)
         status = prism_truncate(e->ctx, 0, &err);
@@ -201,6 +240,18 @@ static int prepare(struct evaluation *e)
         process_warning("-c %zu is more than the %u tokens that the model was trained for", e->c, e->info.n_ctx_train);
     params.n_ctx = (uint32_t)e->c;
     params.logits_rows = LOGITS_BYTES / (e->info.n_vocab * sizeof(float));
+    if (e->opt->kl >= 0) {
+        struct prism_context_params base = params;
+        base.kv_type = base.v_type = (enum prism_kv_type)(PRISM_KV_F16 + e->opt->kl);
+        e->base_logits = calloc(e->c - e->c / 2, e->info.n_vocab * sizeof *e->base_logits);
+        e->kl = calloc(e->c, sizeof *e->kl);
+        e->same_first = calloc(e->c, sizeof *e->same_first);
+        if (!e->base_logits || !e->kl || !e->same_first)
+            return process_error("--kl: out of memory");
+        status = engine_open_context(e->model, &base, &e->plan, &e->base);
+        if (status != PROCESS_OK)
+            return status;
+    }
     return engine_open_context(e->model, &params, &e->plan, &e->ctx);
 }
 
@@ -249,6 +300,14 @@ static int evaluate(struct evaluation *e)
     return status;
 }
 
+/* Standard error of the mean divergence. */
+static double kl_error(const struct evaluation *e)
+{
+    double n = (double)e->count, mean = e->kl_sum / n, variance = e->kl_sum_sq / n - mean * mean;
+
+    return e->count > 1 && variance > 0 ? sqrt(variance / (n - 1)) : 0;
+}
+
 static int report(struct evaluation *e)
 {
     struct json j = { .out = stdout };
@@ -259,12 +318,25 @@ static int report(struct evaluation *e)
         attention_print_stats(e->ctx, &e->info, &e->plan, &stats);
     if (!e->opt->json) {
         printf("Final estimate: PPL = %.4f +/- %.5f\n", perplexity(e), standard_error(e));
+        if (e->base)
+            printf("KL divergence to a cache of %s: mean %.3e +/- %.1e, largest %.3e; the first token is the same in %.3f %%\n",
+                   engine_kv_type_name((enum prism_kv_type)(PRISM_KV_F16 + e->opt->kl)), e->kl_sum / (double)e->count, kl_error(e), e->kl_most,
+                   100 * (double)e->n_same / (double)e->count);
         return process_flush_stdout();
     }
     json_object(&j, NULL);
     json_text(&j, "version", prism_version());
     json_real(&j, "perplexity", perplexity(e));
     json_real(&j, "standard_error", standard_error(e));
+    if (e->base) {
+        json_object(&j, "kl");
+        json_text(&j, "type", engine_kv_type_name((enum prism_kv_type)(PRISM_KV_F16 + e->opt->kl)));
+        json_real(&j, "mean", e->kl_sum / (double)e->count);
+        json_real(&j, "standard_error", kl_error(e));
+        json_real(&j, "largest", e->kl_most);
+        json_real(&j, "same_first", (double)e->n_same / (double)e->count);
+        json_close(&j);
+    }
     json_int(&j, "n_scored", (int64_t)e->count);
     json_int(&j, "n_tokens", (int64_t)e->n_tokens);
     json_int(&j, "n_ctx", (int64_t)e->c);
@@ -284,7 +356,7 @@ static int report(struct evaluation *e)
 
 int main(int argc, char **argv)
 {
-    struct options opt = { .engine = engine_defaults, .n_ctx = 512, .n_chunks = -1 };
+    struct options opt = { .engine = engine_defaults, .n_ctx = 512, .n_chunks = -1, .kl = -1 };
     struct evaluation e = { .opt = &opt };
 
     opt.engine.attention.selector = "dense"; /* what the figure is compared with, unless a flag says otherwise */
@@ -298,7 +370,11 @@ int main(int argc, char **argv)
     if (status == PROCESS_OK)
         status = report(&e);
     prism_context_free(e.ctx);
+    prism_context_free(e.base);
     prism_model_free(e.model);
+    free(e.base_logits);
+    free(e.kl);
+    free(e.same_first);
     free(e.tokens);
     free(e.nll);
     free(e.estimate);

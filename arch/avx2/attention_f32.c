@@ -13,16 +13,11 @@ static size_t v_block_bytes(size_t d, size_t block)
     return pad16(d) * block * sizeof(float);
 }
 
-static enum prism_type stored_type(enum prism_kv_format format)
-{
-    return format == PRISM_KVF_F16 ? PRISM_F16 : format == PRISM_KVF_BF16 ? PRISM_BF16 : PRISM_F32;
-}
-
 static void pack_k(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
     assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0);
-    const enum prism_type type = stored_type(format);
-    const size_t row_bytes = prism_row_bytes(type, d);
+    const enum prism_type type = prism_kv_stored(format);
+    const size_t row_bytes = prism_kv_row_bytes(format, d);
     for (size_t i = 0; i < block; i += 16) {
         uint32_t *panel = (uint32_t *)dst + i * d;
         if (i < n)
@@ -36,8 +31,8 @@ static void pack_k(void *dst, const void *src, enum prism_kv_format format, size
 static void pack_v(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
     assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM);
-    const enum prism_type type = stored_type(format);
-    const size_t row_bytes = prism_row_bytes(type, d);
+    const enum prism_type type = prism_kv_stored(format);
+    const size_t row_bytes = prism_kv_row_bytes(format, d);
     float row[PRISM_MAX_HEAD_DIM];
     memset(row, 0, sizeof row);
     for (size_t i = 0; i < block; i++) {

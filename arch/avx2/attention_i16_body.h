@@ -39,27 +39,19 @@ static size_t v_block_bytes(size_t d, size_t block)
 
 /* ---- packing ---- */
 
-static size_t value_bytes(enum prism_kv_format format) { return format == PRISM_KVF_F32 ? 4 : 2; }
-
-/* 8 values from index i of the row at p on. */
-PRISM_INLINE __m256 load_stored(const char *p, enum prism_kv_format format, size_t i)
-{
-    const void *x = p + i * value_bytes(format);
-    return format == PRISM_KVF_F32 ? _mm256_loadu_ps(x) : format == PRISM_KVF_F16 ? vec_load_f16(x) : vec_load_bf16(x);
-}
 
 /* d values to integers of norm NORM, and zeros up to a multiple of 16; returns the step. */
 static float quantize(int32_t *words, const char *x, enum prism_kv_format format, size_t d)
 {
     __m256 sum = _mm256_setzero_ps();
     for (size_t i = 0; i < d; i += 8) {
-        const __m256 v = load_stored(x, format, i);
+        const __m256 v = vec_load_stored(x, format, i);
         sum = _mm256_fmadd_ps(v, v, sum);
     }
     float step;
     const __m256 factor = _mm256_set1_ps(norm_factor(vec_sum(sum), &step));
     for (size_t i = 0; i < d; i += 16) {
-        const __m256 v0 = load_stored(x, format, i), v1 = i + 8 < d ? load_stored(x, format, i + 8) : _mm256_setzero_ps();
+        const __m256 v0 = vec_load_stored(x, format, i), v1 = i + 8 < d ? vec_load_stored(x, format, i + 8) : _mm256_setzero_ps();
         const __m256i q = vec_pack_16(_mm256_cvtps_epi32(_mm256_mul_ps(v0, factor)), _mm256_cvtps_epi32(_mm256_mul_ps(v1, factor)));
         _mm256_store_si256((__m256i *)(void *)(words + i / PER_WORD), q);
     }
@@ -84,7 +76,7 @@ static void pack_k(void *dst, const void *src, enum prism_kv_format format, size
         if (n < key + TILE_COLS)
             memset(words, 0, sizeof words);
         for (size_t j = key; j < n && j < key + TILE_COLS; j++)
-            step[j] = quantize(words[j - key], (const char *)src + j * d * value_bytes(format), format, d);
+            step[j] = quantize(words[j - key], (const char *)src + j * prism_kv_row_bytes(format, d), format, d);
         for (size_t i = 0; i < d / PER_WORD; i += 8)
             put_lines(panel + i * TILE_COLS * sizeof(float), TILE_COLS * sizeof(float), words[0] + i, sizeof words[0],
                       d / PER_WORD - i < 8 ? d / PER_WORD - i : 8);
@@ -96,10 +88,10 @@ static void pack_k(void *dst, const void *src, enum prism_kv_format format, size
 static void pack_columns(float *out, float *step, const char *p, enum prism_kv_format format, size_t c, size_t n, size_t d, size_t chunk)
 {
     const __m256 abs = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)), inf = _mm256_set1_ps(INFINITY), zero = _mm256_setzero_ps();
-    const size_t row_bytes = d * value_bytes(format);
+    const size_t row_bytes = prism_kv_row_bytes(format, d);
     __m256 max = zero, bad = zero;
     for (size_t key = 0; key < n; key++) {
-        const __m256 v = _mm256_and_ps(abs, load_stored(p + key * row_bytes, format, c));
+        const __m256 v = _mm256_and_ps(abs, vec_load_stored(p + key * row_bytes, format, c));
         max = _mm256_max_ps(max, v);
         bad = _mm256_or_ps(bad, _mm256_cmp_ps(v, inf, _CMP_NLT_UQ));
     }
@@ -107,8 +99,8 @@ static void pack_columns(float *out, float *step, const char *p, enum prism_kv_f
     const __m256 inverse = _mm256_and_ps(normal, _mm256_div_ps(top, max));
     _mm256_store_ps(step, _mm256_or_ps(bad, _mm256_and_ps(normal, _mm256_div_ps(max, top)))); /* all bits set are a NaN */
     for (size_t key = 0; key < chunk; key += 2, out += TILE_COLS) {
-        const __m256 v0 = key < n ? load_stored(p + key * row_bytes, format, c) : zero;
-        const __m256 v1 = key + 1 < n ? load_stored(p + (key + 1) * row_bytes, format, c) : zero;
+        const __m256 v0 = key < n ? vec_load_stored(p + key * row_bytes, format, c) : zero;
+        const __m256 v1 = key + 1 < n ? vec_load_stored(p + (key + 1) * row_bytes, format, c) : zero;
         const __m256i q0 = _mm256_cvtps_epi32(_mm256_mul_ps(v0, inverse)), q1 = _mm256_cvtps_epi32(_mm256_mul_ps(v1, inverse));
         _mm256_store_si256((__m256i *)(void *)out, _mm256_blend_epi16(q0, _mm256_slli_epi32(q1, 16), 0xaa));
     }
@@ -123,7 +115,7 @@ static void pack_v(void *dst, const void *src, enum prism_kv_format format, size
         for (size_t c = 0; c < padded; c += 8) {
             float *out = (float *)dst + (c / TILE_COLS * block + key) / PER_WORD * TILE_COLS + c % TILE_COLS;
             const size_t there = c >= d || key >= n ? 0 : n - key < chunk ? n - key : chunk;
-            const char *p = (const char *)src + (there ? key * d * value_bytes(format) : 0);
+            const char *p = (const char *)src + (there ? key * prism_kv_row_bytes(format, d) : 0);
             pack_columns(out, steps + key / chunk * padded + c, p, format, c, there, d, chunk);
         }
 }

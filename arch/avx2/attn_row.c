@@ -6,14 +6,9 @@ enum { LANES = 8, MAX_ROWS = 2, VALUE_SUMS = 8 };
 typedef __m256 vf;
 
 /* Head sizes are multiples of 8: vectors are whole but in f_first. */
-PRISM_INLINE vf kv_load(const char *p, enum prism_kv_format format, size_t n)
-{
-    (void)n;
-    return format == PRISM_KVF_F32   ? _mm256_loadu_ps((const float *)(const void *)p)
-           : format == PRISM_KVF_F16 ? vec_load_f16((const uint16_t *)(const void *)p)
-                                     : vec_load_bf16((const uint16_t *)(const void *)p);
-}
-
+PRISM_INLINE vf kv_load(const char *p, enum prism_kv_format format, size_t i, size_t n) { return (void)n, vec_load_stored(p, format, i); }
+PRISM_INLINE vf i8_load(const char *p) { return vec_i8_to_f32(_mm_loadl_epi64((const __m128i *)(const void *)p)); }
+PRISM_INLINE vf f16_load(const uint16_t *p) { return vec_load_f16(p); }
 PRISM_INLINE vf f_load(const float *p, size_t n) { return (void)n, _mm256_loadu_ps(p); }
 PRISM_INLINE void f_store(float *p, vf x, size_t n) { (void)n, _mm256_storeu_ps(p, x); }
 PRISM_INLINE vf f_first(vf x, size_t n) { return n < 8 ? _mm256_and_ps(x, _mm256_castsi256_ps(vec_mask(n))) : x; }
@@ -31,4 +26,4 @@ PRISM_INLINE __m128 f_sum_4(vf a, vf b, vf c, vf d) { return vec_sum_4(a, b, c, 
 
 #include "arch/avx2/attn_row_body.h"
 
-void prism_attn_row_f32_avx2(const struct prism_attn_row *a) { attend_any_format(a); }
+void prism_attn_row_f32_avx2(const struct prism_attn_row *a) { attend(a); }

@@ -33,6 +33,7 @@ prism_swiglu_fn prism_swiglu_f32_avx2;
 prism_add_fn prism_add_f32_avx2;
 prism_to_16_fn prism_f32_to_f16_avx2, prism_f32_to_bf16_avx2;
 prism_from_16_fn prism_f16_to_f32_avx2, prism_bf16_to_f32_avx2;
+prism_to_q8_0_fn prism_f32_to_q8_0_avx2;
 
 prism_to_f32_fn prism_to_f32_f16_avx2, prism_to_f32_bf16_avx2, prism_to_f32_q4_0_avx2, prism_to_f32_q4_1_avx2,
     prism_to_f32_q5_0_avx2, prism_to_f32_q5_1_avx2, prism_to_f32_q8_0_avx2, prism_to_f32_q2_k_avx2, prism_to_f32_q3_k_avx2,

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "src/kernels.h"
+
 #define PRISM_INLINE static inline __attribute__((always_inline))
 
 /* Holds a loaded vector in its register, so that gcc 12 does not fold the load into each instruction that uses it. */
@@ -156,6 +158,20 @@ PRISM_INLINE float vec_half(const void *p)
     uint16_t h;
     __builtin_memcpy(&h, p, sizeof h);
     return _cvtsh_ss(h);
+}
+
+/* Values i .. i + 7 of the row of a cache at p; i % 8 == 0. */
+PRISM_INLINE __m256 vec_load_stored(const char *p, enum prism_kv_format format, size_t i)
+{
+    if (format == PRISM_KVF_F32)
+        return _mm256_loadu_ps((const float *)(const void *)p + i);
+    if (format == PRISM_KVF_F16)
+        return vec_load_f16((const uint16_t *)(const void *)p + i);
+    if (format == PRISM_KVF_BF16)
+        return vec_load_bf16((const uint16_t *)(const void *)p + i);
+    const char *block = p + i / 32 * 34;
+    const __m256i q = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(block + 2 + i % 32)));
+    return _mm256_mul_ps(_mm256_set1_ps(vec_half(block)), _mm256_cvtepi32_ps(q));
 }
 
 /* Two vectors of 8 integers as 16 of two bytes, in order. */

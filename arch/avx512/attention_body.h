@@ -97,17 +97,12 @@ static struct state state_at(void *scratch, size_t d, size_t block)
 
 /* ---- packing ---- */
 
-static size_t value_bytes(enum prism_kv_format format)
-{
-    return format == PRISM_KVF_F32 ? 4 : 2;
-}
-
 /* Of d values at x: what the factors of queries and keys are made of. */
 static float sum_of_squares(const char *x, enum prism_kv_format format, size_t d)
 {
     __m512 sum = _mm512_setzero_ps();
     for (size_t i = 0; i < d; i += 16) {
-        const __m512 v = vec_load_stored(x + i * value_bytes(format), format, d - i < 16 ? d - i : 16);
+        const __m512 v = vec_load_stored(x, format, i, d - i < 16 ? d - i : 16);
         sum = _mm512_fmadd_ps(v, v, sum);
     }
     return _mm512_reduce_add_ps(sum);
@@ -121,8 +116,8 @@ PRISM_INLINE void transposed_words(__m512 r[16], const char *src, size_t row_byt
         _Alignas(64) float x[16 * PER_WORD];
         for (size_t l = 0, at = i * PER_WORD; l < 16 * PER_WORD; l += 16, at += 16) {
             const size_t n = j >= rows || at >= d ? 0 : d - at < 16 ? d - at : 16;
-            const char *p = n ? src + j * row_bytes + at * value_bytes(format) : src;
-            _mm512_store_ps(x + l, _mm512_mul_ps(vec_load_stored(p, format, n), _mm512_set1_ps(factor[j])));
+            const char *row = n ? src + j * row_bytes : src;
+            _mm512_store_ps(x + l, _mm512_mul_ps(vec_load_stored(row, format, n ? at : 0, n), _mm512_set1_ps(factor[j])));
         }
         r[j] = words_from_floats(x);
     }
@@ -131,7 +126,7 @@ PRISM_INLINE void transposed_words(__m512 r[16], const char *src, size_t row_byt
 
 static void pack_k(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
-    const size_t words = d / PER_WORD, row_bytes = d * value_bytes(format);
+    const size_t words = d / PER_WORD, row_bytes = prism_kv_row_bytes(format, d);
     assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM);
     for (size_t key = 0; key < block; key += 2 * KEYS) {
         const char *rows = (const char *)src + (key < n ? key : 0) * row_bytes;

@@ -34,14 +34,14 @@ static float key_factor(float *numbers, size_t key, const char *x, enum prism_kv
 
 static void pack_v(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
-    const size_t row_bytes = d * value_bytes(format), padded = pad_16(d);
+    const size_t row_bytes = prism_kv_row_bytes(format, d), padded = pad_16(d);
     assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM);
     for (size_t key = 0; key < block; key += 2)
         for (size_t c = 0; c < padded; c += 16) {
             const size_t width = padded - c / PANEL * PANEL < PANEL ? 16 : PANEL, in = d - c < 16 ? d - c : 16;
-            const char *p = (const char *)src + key * row_bytes + c * value_bytes(format);
+            const char *p = (const char *)src + key * row_bytes;
             float *out = (float *)dst + (c / PANEL * PANEL * block + key * width) / PER_WORD + c % PANEL;
-            join(out, width, vec_load_stored(p, format, key < n ? in : 0), vec_load_stored(p + row_bytes, format, key + 1 < n ? in : 0));
+            join(out, width, vec_load_stored(p, format, c, key < n ? in : 0), vec_load_stored(p + row_bytes, format, c, key + 1 < n ? in : 0));
         }
 }
 

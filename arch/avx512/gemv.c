@@ -19,9 +19,9 @@ struct sums {
 /* n <= 32 values of one weight row; rows and n are constants, n not in tails. */
 PRISM_INLINE void add_32(struct sums *s, int rows, const float *x, size_t ldx, const uint8_t *w, enum prism_kv_format format, size_t n)
 {
-    const size_t first = n < 16 ? n : 16, bytes = format == PRISM_KVF_F32 ? 4 : 2;
+    const size_t first = n < 16 ? n : 16;
     const __mmask16 in0 = vec_mask(first), in1 = vec_mask(n - first);
-    const __m512 w0 = vec_load_stored(w, format, first), w1 = vec_load_stored(w + 16 * bytes, format, n - first);
+    const __m512 w0 = vec_load_stored(w, format, 0, first), w1 = vec_load_stored(w, format, 16, n - first);
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
         const float *xr = x + (size_t)r * ldx;

@@ -197,6 +197,26 @@ static inline int simde_reduce_add_epi32(__m512i v)
     return sum;
 }
 
+static inline uint32_t simde_reduce_max_epu32(__m512i v)
+{
+    uint32_t x[16], most = 0;
+    _mm512_storeu_si512(x, v);
+    for (int i = 0; i < 16; i++)
+        most = x[i] > most ? x[i] : most;
+    return most;
+}
+
+static inline __m512i simde_mask_gather_bytes(__m512i src, __mmask16 k, __m512i at, const void *p)
+{
+    int32_t x[16], i[16];
+    _mm512_storeu_si512(x, src);
+    _mm512_storeu_si512(i, at);
+    for (int lane = 0; lane < 16; lane++)
+        if (k >> lane & 1)
+            memcpy(x + lane, (const char *)p + i[lane], sizeof *x);
+    return _mm512_loadu_si512(x);
+}
+
 static inline float simde_reduce_max_ps(__m512 v)
 {
     float x[16], max = -INFINITY;
@@ -255,6 +275,15 @@ static inline __m512 simde_shuffle_f32x4(__m512 a, __m512 b, int imm)
 #define _mm512_reduce_add_epi32(v)       simde_reduce_add_epi32(v)
 #define _mm512_reduce_add_pd(v)          simde_reduce_add_pd(v)
 #define _mm512_reduce_max_ps(v)          simde_reduce_max_ps(v)
+#undef _mm512_mask_i32gather_epi32
+#define _mm512_mask_i32gather_epi32(src, k, at, p, scale) simde_mask_gather_bytes(src, k, at, p) /* a scale of 1, the only one in use */
+#define _mm512_reduce_max_epu32(v)       simde_reduce_max_epu32(v)
+#undef _mm512_zextsi256_si512
+#define _mm512_zextsi256_si512(x)        simde_join_si256(x, _mm256_setzero_si256())
+#undef _mm512_srai_epi32
+#define _mm512_srai_epi32(x, n) \
+    simde_join_si256(_mm256_srai_epi32(_mm512_castsi512_si256(x), n), _mm256_srai_epi32(_mm512_extracti64x4_epi64(x, 1), n))
+#define _mm512_maskz_cvtps_epi32(k, x)   _mm512_maskz_mov_epi32(k, simde_cvtps_epi32(x))
 #define _mm512_shuffle_f32x4(a, b, imm)  simde_shuffle_f32x4(a, b, imm)
 #define _mm512_extractf32x8_ps(x, half)  ((half) ? simde_high_ps(x) : simde_low_ps(x))
 /* In 128-bit lanes: two halves. */

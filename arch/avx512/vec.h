@@ -52,12 +52,27 @@ PRISM_INLINE __m512 vec_load_bf16(const void *p)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
 }
 
-/* The first n <= 16 values at p, stored as `format`, zeros behind; reads nothing past them. */
-PRISM_INLINE __m512 vec_load_stored(const void *p, enum prism_kv_format format, size_t n)
+/* One half at any address. */
+PRISM_INLINE float vec_half(const void *p)
+{
+    uint16_t h;
+    __builtin_memcpy(&h, p, sizeof h);
+    return _cvtsh_ss(h);
+}
+
+/* The n <= 16 values from number i on (i % 16 == 0) of the row of a cache at `row`, zeros behind; reads nothing past them. */
+PRISM_INLINE __m512 vec_load_stored(const void *row, enum prism_kv_format format, size_t i, size_t n)
 {
     if (format == PRISM_KVF_F32)
-        return _mm512_maskz_loadu_ps(vec_mask(n), p);
-    const __m256i x = _mm256_maskz_loadu_epi16(vec_mask(n), p);
+        return _mm512_maskz_loadu_ps(vec_mask(n), (const float *)row + i);
+    if (format == PRISM_KVF_Q8_0) {
+        if (n == 0)
+            return _mm512_setzero_ps();
+        const char *block = (const char *)row + i / 32 * 34;
+        const __m128i q = _mm_loadu_si128((const __m128i *)(const void *)(block + 2 + i % 32));
+        return _mm512_mul_ps(_mm512_set1_ps(vec_half(block)), _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q)));
+    }
+    const __m256i x = _mm256_maskz_loadu_epi16(vec_mask(n), (const uint16_t *)row + i);
     return format == PRISM_KVF_F16 ? _mm512_cvtph_ps(x) : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
 }
 

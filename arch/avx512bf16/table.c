@@ -71,10 +71,12 @@ const struct prism_kernels prism_kernels_avx512bf16 = {
     .f32_to_bf16 = prism_f32_to_bf16_avx512,
     .f16_to_f32 = prism_f16_to_f32_avx512,
     .bf16_to_f32 = prism_bf16_to_f32_avx512,
+    .f32_to_q8_0 = prism_f32_to_q8_0_avx2,
 
     .attention_f32 = &prism_attention_f32_avx512,
     .attention_auto = &prism_attention_i16_avx512vnni,
     .attn_row = prism_attn_row_f32_avx512,
+    .attn_row_auto = prism_attn_row_i16_avx512vnni,
 
     .band_dots = prism_band_dots_avx2,
     .softmax_q30 = prism_softmax_q30_avx512,

@@ -42,14 +42,14 @@ static void pack_keys(void *dst, const void *src, enum prism_kv_format format, s
     spread_nan(step, n, block);
 }
 
-/* Keys [first, first + chunk) of the 16 columns at p, of which `in` exist, to words `width` apart. n: keys of the block that exist. */
-static void pack_columns(float *out, float *step, size_t width, const char *p, size_t row_bytes, enum prism_kv_format format, size_t in, size_t n,
-                         size_t chunk)
+/* `chunk` keys from the row at p on, of the 16 columns from c on, of which `in` exist, to words `width` apart. n: keys of the block that exist. */
+static void pack_columns(float *out, float *step, size_t width, const char *p, size_t row_bytes, enum prism_kv_format format, size_t c, size_t in,
+                         size_t n, size_t chunk)
 {
     __m512 max = _mm512_setzero_ps();
     __mmask16 nan = 0;
     for (size_t key = 0; key < chunk && key < n; key++) {
-        const __m512 v = vec_load_stored(p + key * row_bytes, format, in);
+        const __m512 v = vec_load_stored(p + key * row_bytes, format, c, in);
         max = _mm512_max_ps(max, _mm512_abs_ps(v));
         nan |= _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
     }
@@ -58,8 +58,8 @@ static void pack_columns(float *out, float *step, size_t width, const char *p, s
     const __m512 step_or_0 = _mm512_maskz_div_ps(normal, max, _mm512_set1_ps(V_MAX));
     _mm512_store_ps(step, _mm512_mask_mov_ps(step_or_0, nan, _mm512_set1_ps(NAN)));
     for (size_t key = 0; key < chunk; key += 2, out += width) {
-        const __m512 v0 = vec_load_stored(p + key * row_bytes, format, key < n ? in : 0);
-        const __m512 v1 = vec_load_stored(p + (key + 1) * row_bytes, format, key + 1 < n ? in : 0);
+        const __m512 v0 = vec_load_stored(p + key * row_bytes, format, c, key < n ? in : 0);
+        const __m512 v1 = vec_load_stored(p + (key + 1) * row_bytes, format, c, key + 1 < n ? in : 0);
         const __m512i q0 = _mm512_cvtps_epi32(_mm512_mul_ps(v0, inverse)), q1 = _mm512_cvtps_epi32(_mm512_mul_ps(v1, inverse));
         _mm512_store_si512(out, join(_mm512_and_si512(q0, _mm512_set1_epi32(0xffff)), q1));
     }
@@ -67,15 +67,16 @@ static void pack_columns(float *out, float *step, size_t width, const char *p, s
 
 static void pack_v(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
-    const size_t row_bytes = d * value_bytes(format), padded = pad_16(d), chunk = chunk_keys(block);
+    const size_t row_bytes = prism_kv_row_bytes(format, d), padded = pad_16(d), chunk = chunk_keys(block);
     float *steps = (float *)dst + v_words(d, block);
     assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM);
     for (size_t key = 0; key < block; key += chunk)
         for (size_t c = 0; c < padded; c += 16) {
             const size_t width = padded - c / PANEL * PANEL < PANEL ? 16 : PANEL;
             float *out = (float *)dst + (c / PANEL * PANEL * block + key * width) / PER_WORD + c % PANEL;
-            const char *p = (const char *)src + (key < n ? key * row_bytes : 0) + c * value_bytes(format);
-            pack_columns(out, steps + key / chunk * padded + c, width, p, row_bytes, format, d - c < 16 ? d - c : 16, key < n ? n - key : 0, chunk);
+            const char *p = (const char *)src + (key < n ? key * row_bytes : 0);
+            pack_columns(out, steps + key / chunk * padded + c, width, p, row_bytes, format, c, d - c < 16 ? d - c : 16,
+                         key < n ? n - key : 0, chunk);
         }
 }
 

@@ -44,20 +44,15 @@ static struct parts scratch_parts(void *scratch, size_t d, size_t block)
     return s;
 }
 
-static enum prism_type stored_type(enum prism_kv_format format)
-{
-    return format == PRISM_KVF_F32 ? PRISM_F32 : format == PRISM_KVF_F16 ? PRISM_F16 : PRISM_BF16;
-}
-
 static void pack_k(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
-    size_t row_bytes = prism_row_bytes(stored_type(format), d);
+    size_t row_bytes = prism_kv_row_bytes(format, d);
 
     assert(n <= block && linear->nr == NR);
     for (size_t j = 0; j < block; j += NR) {
         char *panel = (char *)dst + j / NR * linear->w_bytes(d);
         if (j < n)
-            linear->pack_w(panel, (const char *)src + j * row_bytes, row_bytes, stored_type(format), n - j < NR ? n - j : NR, d);
+            linear->pack_w(panel, (const char *)src + j * row_bytes, row_bytes, prism_kv_stored(format), n - j < NR ? n - j : NR, d);
         else
             memset(panel, 0, linear->w_bytes(d));
     }
@@ -65,19 +60,22 @@ static void pack_k(void *dst, const void *src, enum prism_kv_format format, size
 
 static void pack_v(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
-    enum prism_type type = stored_type(format);
-    float columns[NR][MAX_BLOCK]; /* NR dims of all keys: rows of the layer block -> d */
+    enum { COLUMNS = 32 }; /* dims at a time: a block of Q8_0 */
+    enum prism_type type = prism_kv_stored(format);
+    float columns[COLUMNS][MAX_BLOCK]; /* of all keys: rows of the layer block -> d */
 
     assert(n <= block && block <= MAX_BLOCK && d % NR == 0);
     memset(columns, 0, sizeof columns);
-    for (size_t c = 0; c < d; c += NR) {
+    for (size_t c = 0; c < d; c += COLUMNS) {
+        const size_t width = d - c < COLUMNS ? d - c : COLUMNS;
         for (size_t i = 0; i < n; i++) {
-            float row[NR];
-            prism_kernels_generic.to_f32[type](row, (const char *)src + prism_row_bytes(type, i * d + c), NR);
-            for (size_t j = 0; j < NR; j++)
+            float row[COLUMNS];
+            prism_kernels_generic.to_f32[type](row, (const char *)src + i * prism_kv_row_bytes(format, d) + prism_kv_row_bytes(format, c), width);
+            for (size_t j = 0; j < width; j++)
                 columns[j][i] = row[j];
         }
-        linear->pack_w((char *)dst + c / NR * linear->w_bytes(block), columns, sizeof columns[0], PRISM_F32, NR, block);
+        for (size_t j = 0; j < width; j += NR)
+            linear->pack_w((char *)dst + (c + j) / NR * linear->w_bytes(block), columns[j], sizeof columns[0], PRISM_F32, NR, block);
     }
 }
 

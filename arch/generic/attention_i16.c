@@ -38,8 +38,7 @@ static size_t tile_scratch(size_t d, size_t block)
 
 static void load_row(float *x, const void *src, enum prism_kv_format format, size_t row, size_t d)
 {
-    const enum prism_type type = format == PRISM_KVF_F32 ? PRISM_F32 : format == PRISM_KVF_F16 ? PRISM_F16 : PRISM_BF16;
-    prism_kernels_generic.to_f32[type](x, (const char *)src + prism_row_bytes(type, row * d), d);
+    prism_kernels_generic.to_f32[prism_kv_stored(format)](x, (const char *)src + row * prism_kv_row_bytes(format, d), d);
 }
 
 /* d values to integers of norm NORM; returns the step. */

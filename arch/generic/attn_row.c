@@ -13,11 +13,7 @@ static const float *cache_row(float *buf, const void *cache, enum prism_kv_forma
 {
     if (format == PRISM_KVF_F32)
         return (const float *)cache + i * d;
-    const uint16_t *row = (const uint16_t *)cache + i * d;
-    if (format == PRISM_KVF_F16)
-        prism_f16_to_f32_generic(buf, row, d);
-    else
-        prism_bf16_to_f32_generic(buf, row, d);
+    prism_kernels_generic.to_f32[prism_kv_stored(format)](buf, (const char *)cache + i * prism_kv_row_bytes(format, d), d);
     return buf;
 }
 
@@ -36,7 +32,7 @@ static void attend(const struct prism_attn_row *a, size_t r)
     float buf[PRISM_MAX_HEAD_DIM], *o = a->o + r * d, *scores = a->scores + r * PRISM_ATTN_ROW_KEYS, max = a->max[r];
 
     for (size_t i = 0; i < seen; i++) {
-        scores[i] = a->scale * 0x1.715476p0f * dot(a->q + r * d, cache_row(buf, a->k, a->format, i, d), d); /* log2(e) */
+        scores[i] = a->scale * 0x1.715476p0f * dot(a->q + r * d, cache_row(buf, a->k, a->k_format, i, d), d); /* log2(e) */
         scores[i] += 0 * scores[i]; /* infinity to NaN: -infinity would have no weight */
         max = scores[i] > max ? scores[i] : max;
     }
@@ -47,7 +43,7 @@ static void attend(const struct prism_attn_row *a, size_t r)
         o[j] *= old;
     for (size_t i = 0; i < seen; i++) {
         float p = Sleef_exp2f_u10(scores[i] - max);
-        const float *row = cache_row(buf, a->v, a->format, i, d);
+        const float *row = cache_row(buf, a->v, a->v_format, i, d);
         a->sum[r] += p;
         for (size_t j = 0; j < d; j++)
             o[j] += p * row[j];

@@ -34,6 +34,7 @@ prism_swiglu_fn prism_swiglu_f32_generic;
 prism_add_fn prism_add_f32_generic;
 prism_to_16_fn prism_f32_to_f16_generic, prism_f32_to_bf16_generic;
 prism_from_16_fn prism_f16_to_f32_generic, prism_bf16_to_f32_generic;
+prism_to_q8_0_fn prism_f32_to_q8_0_generic;
 
 /* attention.c; attention_i16.c: q, k, v and the unnormalised probabilities as integers with steps, sums in int32. */
 extern const struct prism_attention prism_attention_f32_generic, prism_attention_i16_generic;

@@ -47,10 +47,12 @@ const struct prism_kernels prism_kernels_generic = {
     .f32_to_bf16 = prism_f32_to_bf16_generic,
     .f16_to_f32 = prism_f16_to_f32_generic,
     .bf16_to_f32 = prism_bf16_to_f32_generic,
+    .f32_to_q8_0 = prism_f32_to_q8_0_generic,
 
     .attention_f32 = &prism_attention_f32_generic,
     .attention_auto = &prism_attention_f32_generic,
     .attn_row = prism_attn_row_f32_generic,
+    .attn_row_auto = prism_attn_row_f32_generic,
 
     .band_dots = prism_band_dots_generic,
     .softmax_q30 = prism_softmax_q30_generic,

@@ -68,7 +68,7 @@ static void pack_k(void *dst, const void *src, enum prism_kv_format format, size
 /* [d / 8][key][8] */
 static void pack_v(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
-    size_t row_bytes = d * (format == PRISM_KVF_F32 ? 4 : 2);
+    size_t row_bytes = prism_kv_row_bytes(format, d);
     float x[PRISM_MAX_HEAD_DIM];
 
     assert(n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM && (uintptr_t)dst % 64 == 0);

@@ -59,18 +59,13 @@ static inline struct prism_attn_scratch prism_attn_divide(void *memory, size_t d
 /* n stored numbers as floats. */
 static inline void prism_attn_floats(float *y, const void *x, enum prism_kv_format format, size_t n)
 {
-    if (format == PRISM_KVF_F32)
-        memcpy(y, x, n * sizeof *y);
-    else if (format == PRISM_KVF_F16)
-        prism_f16_to_f32_neon(y, x, n);
-    else
-        prism_bf16_to_f32_neon(y, x, n);
+    prism_kernels_neon.to_f32[prism_kv_stored(format)](y, x, n);
 }
 
 /* Keys (or queries: one row of each panel) to panels of 8. */
 static inline void prism_attn_pack_k(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
-    size_t row_bytes = d * (format == PRISM_KVF_F32 ? 4 : 2);
+    size_t row_bytes = prism_kv_row_bytes(format, d);
     uint32_t row[4][PRISM_PACK_PIECE];
     float x[PRISM_MAX_HEAD_DIM];
 

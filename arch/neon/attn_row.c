@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <math.h>
 
+#include "arch/generic/bits.h"
 #include "arch/neon/neon.h"
 
 enum { KEYS = 64 };
@@ -26,6 +27,15 @@ static float32x4x2_t load8_bf16(const void *cache, size_t i)
 {
     uint16x8_t b = vld1q_u16((const uint16_t *)cache + i);
     return (float32x4x2_t){ { vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(b), 16)), vreinterpretq_f32_u32(vshll_high_n_u16(b, 16)) } };
+}
+
+static float32x4x2_t load8_q8_0(const void *cache, size_t i)
+{
+    const char *block = (const char *)cache + i / 32 * 34;
+    const int16x8_t q = vmovl_s8(vld1_s8((const int8_t *)block + 2 + i % 32));
+    float16x4_t h = vreinterpret_f16_u16(vdup_n_u16(prism_load_u16((const uint8_t *)block)));
+    const float32x4_t scale = vcvt_f32_f16(h);
+    return (float32x4x2_t){ { vmulq_f32(scale, vcvtq_f32_s32(vmovl_s16(vget_low_s16(q)))), vmulq_f32(scale, vcvtq_f32_s32(vmovl_high_s16(q))) } };
 }
 
 static inline __attribute__((always_inline)) float dot(const float *q, const void *k, size_t first, size_t d, load8_fn *load8)
@@ -101,48 +111,71 @@ static inline __attribute__((always_inline)) void add_64(float *o, const float *
     STORE_8(0) STORE_8(1) STORE_8(2) STORE_8(3) STORE_8(4) STORE_8(5) STORE_8(6) STORE_8(7)
 }
 
-/* One row, which sees n > 0 keys. */
-static inline __attribute__((always_inline)) void attend_row(const struct prism_attn_row *a, size_t r, size_t n, load8_fn *load8)
+/* Logits of one row and n > 0 keys. */
+static inline __attribute__((always_inline)) void logits(const struct prism_attn_row *a, size_t r, size_t n, load8_fn *load8)
 {
-    const size_t d = a->d;
-    float *scores = a->scores + r * PRISM_ATTN_ROW_KEYS, *o = a->o + r * d;
+    float *scores = a->scores + r * PRISM_ATTN_ROW_KEYS;
 
     for (size_t j = 0; j < n; j++) {
-        scores[j] = a->scale * 1.44269504f * dot(a->q + r * d, a->k, j * d, d, load8); /* log2(e) */
+        scores[j] = a->scale * 1.44269504f * dot(a->q + r * a->d, a->k, j * a->d, a->d, load8); /* log2(e) */
         scores[j] += 0 * scores[j]; /* infinity to NaN: -infinity would have no weight */
     }
+}
+
+static inline __attribute__((always_inline)) void add_values(const struct prism_attn_row *a, size_t r, size_t n, load8_fn *load8)
+{
+    const size_t d = a->d;
+    const float *p = a->scores + r * PRISM_ATTN_ROW_KEYS;
+    float *o = a->o + r * d;
+
+    for (size_t j = 0; j < n; j += KEYS) {
+        size_t keys = n - j < KEYS ? n - j : KEYS, c = 0;
+        for (; c + 64 <= d; c += 64)
+            add_64(o + c, p + j, a->v, j * d + c, keys, d, load8);
+        for (; c < d; c += 8)
+            add_8(o + c, p + j, a->v, j * d + c, keys, d, load8);
+    }
+}
+
+typedef void pass_fn(const struct prism_attn_row *a, size_t r, size_t n);
+
+static void logits_f32(const struct prism_attn_row *a, size_t r, size_t n) { logits(a, r, n, load8_f32); }
+static void logits_f16(const struct prism_attn_row *a, size_t r, size_t n) { logits(a, r, n, load8_f16); }
+static void logits_bf16(const struct prism_attn_row *a, size_t r, size_t n) { logits(a, r, n, load8_bf16); }
+static void logits_q8_0(const struct prism_attn_row *a, size_t r, size_t n) { logits(a, r, n, load8_q8_0); }
+static void add_values_f32(const struct prism_attn_row *a, size_t r, size_t n) { add_values(a, r, n, load8_f32); }
+static void add_values_f16(const struct prism_attn_row *a, size_t r, size_t n) { add_values(a, r, n, load8_f16); }
+static void add_values_bf16(const struct prism_attn_row *a, size_t r, size_t n) { add_values(a, r, n, load8_bf16); }
+static void add_values_q8_0(const struct prism_attn_row *a, size_t r, size_t n) { add_values(a, r, n, load8_q8_0); }
+
+/* One row, which sees n > 0 keys. */
+static void attend_row(const struct prism_attn_row *a, size_t r, size_t n)
+{
+    static pass_fn *const logits_of[PRISM_N_KV_FORMATS] = {
+        [PRISM_KVF_F16] = logits_f16, [PRISM_KVF_BF16] = logits_bf16, [PRISM_KVF_F32] = logits_f32, [PRISM_KVF_Q8_0] = logits_q8_0,
+    };
+    static pass_fn *const add_values_of[PRISM_N_KV_FORMATS] = {
+        [PRISM_KVF_F16] = add_values_f16, [PRISM_KVF_BF16] = add_values_bf16, [PRISM_KVF_F32] = add_values_f32,
+        [PRISM_KVF_Q8_0] = add_values_q8_0,
+    };
+    float *scores = a->scores + r * PRISM_ATTN_ROW_KEYS, *o = a->o + r * a->d;
+
+    logits_of[a->k_format](a, r, n);
     const float here = prism_max_neon(scores, n), max = here > a->max[r] ? here : a->max[r];
     const float old = vgetq_lane_f32(prism_exp2_neon(vdupq_n_f32(a->max[r] - max)), 0);
     a->sum[r] = a->sum[r] * old + softmax(scores, n, max);
     a->max[r] = max;
-    for (size_t c = 0; c < d; c++)
+    for (size_t c = 0; c < a->d; c++)
         o[c] *= old;
-    for (size_t j = 0; j < n; j += KEYS) {
-        size_t keys = n - j < KEYS ? n - j : KEYS, c = 0;
-        for (; c + 64 <= d; c += 64)
-            add_64(o + c, scores + j, a->v, j * d + c, keys, d, load8);
-        for (; c < d; c += 8)
-            add_8(o + c, scores + j, a->v, j * d + c, keys, d, load8);
-    }
+    add_values_of[a->v_format](a, r, n);
 }
-
-static inline __attribute__((always_inline)) void attend(const struct prism_attn_row *a, load8_fn *load8)
-{
-    for (size_t r = 0; r < a->n_q; r++)
-        if (a->seen[r] > 0)
-            attend_row(a, r, a->seen[r], load8);
-}
-
-static void attend_f32(const struct prism_attn_row *a) { attend(a, load8_f32); }
-static void attend_f16(const struct prism_attn_row *a) { attend(a, load8_f16); }
-static void attend_bf16(const struct prism_attn_row *a) { attend(a, load8_bf16); }
 
 void prism_attn_row_f32_neon(const struct prism_attn_row *a)
 {
-    static void (*const by_format[])(const struct prism_attn_row *) = {
-        [PRISM_KVF_F16] = attend_f16, [PRISM_KVF_BF16] = attend_bf16, [PRISM_KVF_F32] = attend_f32,
-    };
     assert(a->n_q >= 1 && a->n_q <= PRISM_ATTN_ROW_Q && a->n_keys >= 1 && a->n_keys <= PRISM_ATTN_ROW_KEYS);
     assert(a->d % 8 == 0 && a->d >= 8 && a->d <= PRISM_MAX_HEAD_DIM);
-    by_format[a->format](a);
+    assert(a->d % 32 == 0 || (a->k_format != PRISM_KVF_Q8_0 && a->v_format != PRISM_KVF_Q8_0));
+    for (size_t r = 0; r < a->n_q; r++)
+        if (a->seen[r] > 0)
+            attend_row(a, r, a->seen[r]);
 }

@@ -20,6 +20,7 @@ prism_swiglu_fn prism_swiglu_f32_neon;
 prism_add_fn prism_add_f32_neon;
 prism_to_16_fn prism_f32_to_f16_neon, prism_f32_to_bf16_neon;
 prism_from_16_fn prism_f16_to_f32_neon, prism_bf16_to_f32_neon;
+prism_to_q8_0_fn prism_f32_to_q8_0_neon;
 prism_attn_row_fn prism_attn_row_f32_neon;
 prism_band_dots_fn prism_band_dots_neon;
 prism_softmax_q30_fn prism_softmax_q30_neon;

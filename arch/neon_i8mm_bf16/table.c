@@ -55,10 +55,12 @@ const struct prism_kernels prism_kernels_neon_i8mm_bf16 = {
     .f32_to_bf16 = prism_f32_to_bf16_neon,
     .f16_to_f32 = prism_f16_to_f32_neon,
     .bf16_to_f32 = prism_bf16_to_f32_neon,
+    .f32_to_q8_0 = prism_f32_to_q8_0_neon,
 
     .attention_f32 = &prism_attention_f32_neon,
     .attention_auto = &prism_attention_f32_neon,
     .attn_row = prism_attn_row_f32_neon,
+    .attn_row_auto = prism_attn_row_f32_neon,
 
     .band_dots = prism_band_dots_neon,
     .softmax_q30 = prism_softmax_q30_neon,

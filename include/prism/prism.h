@@ -76,7 +76,9 @@ enum prism_compute {
     PRISM_COMPUTE_F32 = 1   /* activations, products and sums in fp32 everywhere: the reference behaviour */
 };
 
-enum prism_kv_type { PRISM_KV_DEFAULT = 0, PRISM_KV_F16, PRISM_KV_BF16, PRISM_KV_F32 };
+/* Types of cached keys and values. Q8_0 is for heads of a multiple of 32 values (else PRISM_E_UNSUPPORTED): bytes with a scale for each 32 of
+ * them, 0.53 times the memory of F16; a value is off by 1/254 of the largest of its 32 at most, where F16 is off by 1/2048 of itself. */
+enum prism_kv_type { PRISM_KV_DEFAULT = 0, PRISM_KV_F16, PRISM_KV_BF16, PRISM_KV_F32, PRISM_KV_Q8_0 };
 
 /* Number of levels compiled in (those of the processor family, at least one), best last; name of level i ("generic", "avx2", ...; NULL: there
  * is none with that number); whether this host runs it. */
@@ -244,7 +246,8 @@ struct prism_context_params {
     bool bind_threads;             /* pin each thread to its core; the caller's own binding is restored after each call. Contexts of
                                     * one process get the cores that the fewest of them have */
     enum prism_compute compute;
-    enum prism_kv_type kv_type;    /* default: F16, with PRISM_COMPUTE_F32: F32 */
+    enum prism_kv_type kv_type;    /* of cached keys, and of values where v_type is not given; default: F16, with PRISM_COMPUTE_F32: F32 */
+    enum prism_kv_type v_type;     /* of cached values; default: that of keys */
     int level;                     /* 0: best of the host; otherwise 1 + an index for prism_level_name */
     struct prism_attention_params attention;
     uint32_t logits_rows;          /* rows of logits that are computed together for prism_prefill_params.logits: 1..PRISM_MAX_CONTEXT, of which
@@ -262,7 +265,7 @@ PRISM_API const char *prism_selector_name(int i);
 struct prism_plan {
     uint32_t n_ctx, n_threads;
     uint32_t slab_tokens;                 /* that go through the linear layers together */
-    enum prism_kv_type kv_type;
+    enum prism_kv_type kv_type, v_type;   /* of cached keys, of cached values */
     const char *level, *compute;          /* names; compute: "auto" or "f32" */
     const char *selector;                 /* "dense" or the selector in use */
     uint32_t block;                       /* tokens per attention block */
@@ -273,7 +276,7 @@ struct prism_plan {
 
 /* params may be NULL. On failure *plan is all zeros.
  * Errors: PRISM_E_ARG (a parameter out of its range; a model of which only the vocabulary was loaded), PRISM_E_UNSUPPORTED (a level that is not
- * on this host; a context beyond the model's sliding window), PRISM_E_NOMEM. */
+ * on this host; a context beyond the model's sliding window; a Q8_0 cache of heads that are no multiple of 32), PRISM_E_NOMEM. */
 PRISM_API enum prism_status prism_plan(const prism_model *model, const struct prism_context_params *params,
                                        struct prism_plan *plan, struct prism_error *err);
 

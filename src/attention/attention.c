@@ -49,14 +49,14 @@ static void pack_job(void *arg, size_t job, uint32_t thread)
     const struct batch *b = arg;
     const struct prism_attention_call *a = b->a;
     size_t per_head = div_up(b->n_blocks, PACK_BLOCKS), slot = job / per_head, block = job % per_head * PACK_BLOCKS;
-    size_t row_bytes = a->d * (a->format == PRISM_KVF_F32 ? 4 : 2), head = (b->first + slot) * a->kv_head_bytes;
+    size_t head = b->first + slot, k_row = prism_kv_row_bytes(a->k_format, a->d), v_row = prism_kv_row_bytes(a->v_format, a->d);
     size_t k_bytes = a->family->k_block_bytes(a->d, a->block), v_bytes = a->family->v_block_bytes(a->d, a->block);
 
     (void)thread;
     for (size_t end = min_size(block + PACK_BLOCKS, b->n_blocks); block < end; block++) {
-        size_t key = block * a->block, n = min_size(a->block, b->kv_len - key), at = head + key * row_bytes;
-        a->family->pack_k(k_panels(b, slot) + block * k_bytes, a->k + at, a->format, n, a->d, a->block);
-        a->family->pack_v(v_panels(b, slot) + block * v_bytes, a->v + at, a->format, n, a->d, a->block);
+        size_t key = block * a->block, n = min_size(a->block, b->kv_len - key);
+        a->family->pack_k(k_panels(b, slot) + block * k_bytes, a->k + head * a->k_head_bytes + key * k_row, a->k_format, n, a->d, a->block);
+        a->family->pack_v(v_panels(b, slot) + block * v_bytes, a->v + head * a->v_head_bytes + key * v_row, a->v_format, n, a->d, a->block);
     }
 }
 

@@ -17,7 +17,8 @@ struct prism_mask; /* select.h */
 
 struct prism_attention_call {
     const struct prism_kernels *kernels;
-    const struct prism_attention *family;
+    const struct prism_attention *family; /* for tiles */
+    prism_attn_row_fn *attn_row;          /* for rows */
     struct prism_runner runner;
 
     float *q;                  /* [n_rows][n_head][d], rotated, unscaled; replaced by the attention output */
@@ -25,9 +26,9 @@ struct prism_attention_call {
     size_t n_head, n_head_kv, d;
     float scale;
 
-    const uint8_t *k, *v;      /* cache of the layer: [n_head_kv] of [kv_len][d], heads kv_head_bytes apart */
-    size_t kv_head_bytes;
-    enum prism_kv_format format;
+    const uint8_t *k, *v;      /* cache of the layer: [n_head_kv] of kv_len rows, heads k_head_bytes (v_head_bytes) apart */
+    size_t k_head_bytes, v_head_bytes;
+    enum prism_kv_format k_format, v_format;
 
     size_t block;              /* keys per packed block */
     const uint32_t *blocks;    /* 0, 1, 2, ...: block list of dense attention, at least ceil(kv_len / block) */

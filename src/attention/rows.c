@@ -38,7 +38,7 @@ static void span_job(void *arg, size_t job, uint32_t thread)
     const struct prism_attention_call *a = j->a;
     size_t pass = job % j->n_passes, span = job / j->n_passes % j->n_spans, kv = job / j->n_passes / j->n_spans, d = a->d;
     size_t first = pass * PRISM_ATTN_ROW_Q, n = min_size(PRISM_ATTN_ROW_Q, j->n_q - first), seen[PRISM_ATTN_ROW_Q];
-    size_t row_bytes = d * (a->format == PRISM_KVF_F32 ? 4 : 2), last = first + n - 1;
+    size_t k_bytes = prism_kv_row_bytes(a->k_format, d), v_bytes = prism_kv_row_bytes(a->v_format, d), last = first + n - 1;
     size_t end = min_size((span + 1) * SPAN, a->q_pos + last / j->group + 1);
     float q[PRISM_ATTN_ROW_Q * PRISM_MAX_HEAD_DIM], o[PRISM_ATTN_ROW_Q * PRISM_MAX_HEAD_DIM] = { 0 };
     float max[PRISM_ATTN_ROW_Q], sum[PRISM_ATTN_ROW_Q] = { 0 };
@@ -48,13 +48,14 @@ static void span_job(void *arg, size_t job, uint32_t thread)
         memcpy(q + i * d, query_row(j, kv, first + i), d * sizeof *q);
     }
     for (size_t key = span * SPAN; key < end; key += PRISM_ATTN_ROW_KEYS) {
-        size_t n_keys = min_size(PRISM_ATTN_ROW_KEYS, end - key), at = kv * a->kv_head_bytes + key * row_bytes;
+        size_t n_keys = min_size(PRISM_ATTN_ROW_KEYS, end - key);
+        const uint8_t *k = a->k + kv * a->k_head_bytes + key * k_bytes, *v = a->v + kv * a->v_head_bytes + key * v_bytes;
         for (size_t i = 0; i < n; i++) {
             size_t limit = a->q_pos + (first + i) / j->group + 1;
             seen[i] = limit < key ? 0 : min_size(limit - key, n_keys);
         }
-        a->kernels->attn_row(&(struct prism_attn_row){
-            .q = q, .n_q = n, .d = d, .k = a->k + at, .v = a->v + at, .format = a->format, .n_keys = n_keys, .seen = seen,
+        a->attn_row(&(struct prism_attn_row){
+            .q = q, .n_q = n, .d = d, .k = k, .v = v, .k_format = a->k_format, .v_format = a->v_format, .n_keys = n_keys, .seen = seen,
             .scale = a->scale, .o = o, .max = max, .sum = sum, .scores = (float *)(void *)(a->scratch + (size_t)thread * a->scratch_bytes),
         });
     }

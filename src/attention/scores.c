@@ -7,14 +7,9 @@
 
 static const struct prism_linear *linear(const struct prism_select_call *c) { return c->kernels->linear_f32; }
 
-static enum prism_type type_of(enum prism_kv_format f)
-{
-    return f == PRISM_KVF_F16 ? PRISM_F16 : f == PRISM_KVF_BF16 ? PRISM_BF16 : PRISM_F32;
-}
-
 static size_t row_bytes(const struct prism_select_call *c, size_t group)
 {
-    return group * c->d * (c->format == PRISM_KVF_F32 ? sizeof(float) : sizeof(uint16_t));
+    return prism_kv_row_bytes(c->format, group * c->d);
 }
 
 static size_t n_panels(const struct prism_select_call *c, size_t rows) { return (rows + linear(c)->mr - 1) / linear(c)->mr; }
@@ -47,7 +42,7 @@ static void multiply(const struct prism_scores *s, const uint8_t *keys, float *x
     const struct prism_select_call *c = s->call;
     size_t k = s->group * c->d;
 
-    linear(c)->pack_w(s->w, keys, row_bytes(c, s->group), type_of(c->format), cols, k);
+    linear(c)->pack_w(s->w, keys, row_bytes(c, s->group), prism_kv_stored(c->format), cols, k);
     linear(c)->gemm(&(struct prism_gemm_args){ .c = x, .ldc = ldx, .a = s->a, .w = s->w, .rows = n_rows, .cols = cols, .k = k });
 }
 

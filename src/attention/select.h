@@ -58,7 +58,7 @@ struct prism_select_call {
 
     /* token level, for the selectors that look there */
     const float *q;                        /* [n_tokens][n_head][d], rotated */
-    const uint8_t *k;                      /* cache of the layer, see struct prism_attention_call */
+    const uint8_t *k;                      /* cached keys of the layer, see struct prism_attention_call */
     size_t kv_head_bytes;
     enum prism_kv_format format;
 

@@ -11,14 +11,8 @@ enum { MAX_BLOCK = 256 };
 
 void prism_sketch_load_keys(const struct prism_select_call *c, float *x, size_t kv_head, size_t pos, size_t n)
 {
-    size_t bytes = c->format == PRISM_KVF_F32 ? 4 : 2;
-    const uint8_t *at = c->k + kv_head * c->kv_head_bytes + pos * c->d * bytes;
-
-    switch (c->format) {
-    case PRISM_KVF_F16: c->kernels->f16_to_f32(x, (const uint16_t *)(const void *)at, n * c->d); break;
-    case PRISM_KVF_BF16: c->kernels->bf16_to_f32(x, (const uint16_t *)(const void *)at, n * c->d); break;
-    case PRISM_KVF_F32: memcpy(x, at, n * c->d * sizeof *x); break;
-    }
+    const uint8_t *at = c->k + kv_head * c->kv_head_bytes + pos * prism_kv_row_bytes(c->format, c->d);
+    c->kernels->to_f32[prism_kv_stored(c->format)](x, at, n * c->d);
 }
 
 /* Coordinates of n rows of x to y, [n][rank]. */

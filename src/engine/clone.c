@@ -54,7 +54,7 @@ enum prism_status prism_context_clone(const prism_context *c, prism_context **ou
     if (!n)
         return prism_fail(err, PRISM_E_NOMEM, "clone: out of memory");
     n->model = c->model, n->kernels = c->kernels, n->attention = c->attention;
-    n->plan = c->plan, n->compute = c->compute, n->kv_format = c->kv_format, n->kv_elem = c->kv_elem;
+    n->plan = c->plan, n->compute = c->compute, n->k_cache = c->k_cache, n->v_cache = c->v_cache; /* their data comes with the layout */
     n->selection = c->selection, n->logits_n = c->logits_n, n->bind_threads = c->bind_threads;
     enum prism_status s = prism_context_open(n, err);
     if (!s)

@@ -92,8 +92,8 @@ static void layout_growing(struct prism_context *c, struct prism_arena *a)
     struct prism_plan *p = &c->plan;
     uint64_t n_ctx = p->n_ctx, q_width = (uint64_t)hp->n_head * hp->head_dim, mark = a->used;
 
-    c->k_cache = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * hp->head_dim * c->kv_elem);
-    c->v_cache = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * hp->head_dim * c->kv_elem);
+    c->k_cache.data = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * c->k_cache.row_bytes);
+    c->v_cache.data = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * c->v_cache.row_bytes);
     account(a, mark, &p->kv_bytes);
 
     mark = a->used;
@@ -131,12 +131,40 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
 void prism_context_advise_cache(struct prism_context *c, size_t pos, size_t n)
 {
     const struct prism_hparams *hp = &c->model->hp;
-    size_t token = hp->head_dim * c->kv_elem, heads = (size_t)hp->n_layer * hp->n_head_kv;
+    size_t k_bytes = n * c->k_cache.row_bytes, v_bytes = n * c->v_cache.row_bytes, heads = (size_t)hp->n_layer * hp->n_head_kv;
 
-    for (size_t h = 0; n * token >= PRISM_HUGE_PAGE && h < heads; h++) {
-        prism_advise_huge(prism_kv_at(c, c->k_cache, 0, h, pos), n * token);
-        prism_advise_huge(prism_kv_at(c, c->v_cache, 0, h, pos), n * token);
-    }
+    for (size_t h = 0; k_bytes >= PRISM_HUGE_PAGE && h < heads; h++)
+        prism_advise_huge(prism_kv_at(c, c->k_cache, 0, h, pos), k_bytes);
+    for (size_t h = 0; v_bytes >= PRISM_HUGE_PAGE && h < heads; h++)
+        prism_advise_huge(prism_kv_at(c, c->v_cache, 0, h, pos), v_bytes);
+}
+
+static enum prism_status set_up_kv(const struct prism_context *c, struct prism_kv_cache *cache, const char *what, enum prism_kv_type type,
+                                   struct prism_error *err)
+{
+    static const enum prism_kv_format formats[] = { [PRISM_KV_F16] = PRISM_KVF_F16, [PRISM_KV_BF16] = PRISM_KVF_BF16, [PRISM_KV_F32] = PRISM_KVF_F32,
+                                                    [PRISM_KV_Q8_0] = PRISM_KVF_Q8_0 };
+    const size_t d = c->model->hp.head_dim;
+
+    if (type < PRISM_KV_F16 || type > PRISM_KV_Q8_0)
+        return prism_fail(err, PRISM_E_ARG, "cache type of %s: expected f16, bf16, f32 or q8_0, found %d", what, (int)type);
+    if (type == PRISM_KV_Q8_0 && d % 32)
+        return prism_fail(err, PRISM_E_UNSUPPORTED, "cache type of %s: q8_0 has blocks of 32 values, of which heads of %zu are no multiple: use f16",
+                          what, d);
+    cache->format = formats[type];
+    cache->row_bytes = prism_kv_row_bytes(cache->format, d);
+    return PRISM_OK;
+}
+
+/* Values are cached as keys are where nothing else is said. */
+static enum prism_status set_up_cache(struct prism_context *c, enum prism_kv_type k, enum prism_kv_type v, struct prism_error *err)
+{
+    const enum prism_kv_type usual = c->compute == PRISM_COMPUTE_F32 ? PRISM_KV_F32 : PRISM_KV_F16;
+
+    c->plan.kv_type = k == PRISM_KV_DEFAULT ? usual : k;
+    c->plan.v_type = v != PRISM_KV_DEFAULT ? v : c->plan.kv_type;
+    enum prism_status s = set_up_kv(c, &c->k_cache, "keys", c->plan.kv_type, err);
+    return s ? s : set_up_kv(c, &c->v_cache, "values", c->plan.v_type, err);
 }
 
 void prism_context_advise(struct prism_context *c, size_t pos, size_t n)
@@ -179,15 +207,10 @@ static enum prism_status set_up(struct prism_context *c, const struct prism_mode
     c->bind_threads = params.bind_threads;
     c->logits_n = params.logits_rows ? params.logits_rows : DEFAULT_LOGITS_ROWS;
     c->attention = c->compute == PRISM_COMPUTE_F32 ? c->kernels->attention_f32 : c->kernels->attention_auto;
-    switch (params.kv_type) {
-    case PRISM_KV_DEFAULT: c->plan.kv_type = c->compute == PRISM_COMPUTE_F32 ? PRISM_KV_F32 : PRISM_KV_F16; break;
-    case PRISM_KV_F16: case PRISM_KV_BF16: case PRISM_KV_F32: c->plan.kv_type = params.kv_type; break;
-    default: return prism_fail(err, PRISM_E_ARG, "cache type: expected f16, bf16 or f32, found %d", (int)params.kv_type);
-    }
-    c->kv_format = c->plan.kv_type == PRISM_KV_F16 ? PRISM_KVF_F16 : c->plan.kv_type == PRISM_KV_BF16 ? PRISM_KVF_BF16 : PRISM_KVF_F32;
-    c->kv_elem = c->kv_format == PRISM_KVF_F32 ? 4 : 2;
 
-    enum prism_status s = prism_selection_set_up(c, &params.attention, err);
+    enum prism_status s = set_up_cache(c, params.kv_type, params.v_type, err);
+    if (!s)
+        s = prism_selection_set_up(c, &params.attention, err);
     if (s)
         return s;
 

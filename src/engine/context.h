@@ -58,6 +58,13 @@ struct prism_series {
     bool last;
 };
 
+/* Where keys, or values, are cached: the layout is this and prism_kv_at. */
+struct prism_kv_cache {
+    uint8_t *data;                  /* [n_layer][n_head_kv][n_ctx] rows */
+    enum prism_kv_format format;
+    size_t row_bytes;               /* of a row: head_dim values of a token */
+};
+
 struct prism_context {
     const struct prism_model *model;
     const struct prism_kernels *kernels;
@@ -66,14 +73,12 @@ struct prism_context {
     bool bind_threads;
     struct prism_plan plan;
     enum prism_compute compute;
-    enum prism_kv_format kv_format;
-    size_t kv_elem;                 /* bytes per cached value */
     struct prism_selection selection;
 
     /* one reservation, handed out by prism_context_layout */
     uint8_t *base;
     uint64_t bytes, fixed_bytes;    /* fixed: at its beginning, what every call uses whole */
-    uint8_t *k_cache, *v_cache;     /* [n_layer][n_head_kv][n_ctx][head_dim] */
+    struct prism_kv_cache k_cache, v_cache;
     float *x;                       /* [n_ctx][n_embd] residual stream of the call */
     float *q;                       /* [n_ctx][n_head * head_dim] queries, then attention output */
     float *rope_cos, *rope_sin;     /* [n_ctx][n_rot / 2], rows are tokens of the call */
@@ -159,11 +164,13 @@ static inline uint8_t *prism_thread_panels(const struct prism_context *c, uint32
     return c->w_panels + (size_t)thread * c->w_panel_bytes;
 }
 
-/* Cached keys (values) of a kv head: [n_ctx][head_dim] of kv_format. */
-static inline uint8_t *prism_kv_at(const struct prism_context *c, uint8_t *cache, size_t layer, size_t kv_head, size_t pos)
+/* From one kv head to the next. */
+static inline size_t prism_kv_head_bytes(const struct prism_context *c, struct prism_kv_cache cache) { return c->plan.n_ctx * cache.row_bytes; }
+
+/* The row of the token at pos, behind which those of the same head and later positions lie. */
+static inline uint8_t *prism_kv_at(const struct prism_context *c, struct prism_kv_cache cache, size_t layer, size_t kv_head, size_t pos)
 {
-    const struct prism_hparams *hp = &c->model->hp;
-    return cache + (((layer * hp->n_head_kv + kv_head) * c->plan.n_ctx + pos) * hp->head_dim) * c->kv_elem;
+    return cache.data + (layer * c->model->hp.n_head_kv + kv_head) * prism_kv_head_bytes(c, cache) + pos * cache.row_bytes;
 }
 
 double prism_now_ms(void);

@@ -46,18 +46,32 @@ static bool all_below(const uint16_t *x, size_t n, int16_t limit)
     return most < limit;
 }
 
-bool prism_store_kv(const struct prism_context *c, void *at, const float *x)
+/* Whether all scales of a row of Q8_0 are below infinity: no block held what is not finite, or passed its range. */
+static bool scales_finite(const uint8_t *row, size_t n)
+{
+    uint16_t most = 0;
+    for (size_t i = 0; i < n; i += 32, row += 34) {
+        const uint16_t bits = (uint16_t)((row[1] & 0x7f) << 8 | row[0]);
+        most = bits > most ? bits : most;
+    }
+    return most < 0x7c00;
+}
+
+bool prism_store_kv(const struct prism_context *c, enum prism_kv_format format, void *at, const float *x)
 {
     size_t d = c->model->hp.head_dim;
 
-    switch (c->kv_format) {
+    switch (format) {
     case PRISM_KVF_F16:
         c->kernels->f32_to_f16(at, x, d);
         return all_below(at, d, 0x7c00);
     case PRISM_KVF_BF16:
         c->kernels->f32_to_bf16(at, x, d);
         return all_below(at, d, 0x7f80) && prism_is_tame(prism_head_squares(c, x));
-    case PRISM_KVF_F32:
+    case PRISM_KVF_Q8_0:
+        c->kernels->f32_to_q8_0(at, x, d);
+        return scales_finite(at, d);
+    default:
         break;
     }
     memcpy(at, x, d * sizeof *x);
@@ -78,6 +92,7 @@ static const char *const range_advice[] = {
     [PRISM_KVF_F16] = "exceed F16, which holds up to 65504: use a BF16 or F32 cache",
     [PRISM_KVF_BF16] = "exceed BF16, which holds up to 3.39e38",
     [PRISM_KVF_F32] = "are too large for sums in fp32",
+    [PRISM_KVF_Q8_0] = "exceed Q8_0, which holds up to 8.3e6: use a BF16 or F32 cache",
 };
 
 /* What enters a layer is what came out of the one before. */
@@ -104,7 +119,7 @@ enum prism_status prism_fail_fault(const struct prism_context *c, struct prism_e
                           names[fault], head, pos);
     case PRISM_FAULT_KEY_RANGE: case PRISM_FAULT_VALUE_RANGE:
         return prism_fail(err, PRISM_E_NUMERIC, "layer %zu: %s of head %zu at position %zu %s", layer, names[fault], head, pos,
-                          range_advice[c->kv_format]);
+                          range_advice[fault == PRISM_FAULT_KEY_RANGE ? c->k_cache.format : c->v_cache.format]);
     case PRISM_FAULT_ATTENTION:
         return prism_fail(err, PRISM_E_NUMERIC, "layer %zu: attention's output at position %zu is not finite or beyond fp32 sums", layer, pos);
     case PRISM_FAULT_LOGITS:

@@ -27,8 +27,8 @@ double prism_head_squares(const struct prism_context *c, const float *x);
 /* Whether x[0..n) holds no NaN and no infinity. */
 bool prism_is_finite(const float *x, size_t n);
 
-/* Stores a head in the cache's type; false: what is stored is not finite, or not tame. */
-bool prism_store_kv(const struct prism_context *c, void *at, const float *x);
+/* Stores a head as a row of a cache; false: what is stored is not finite, or not tame. */
+bool prism_store_kv(const struct prism_context *c, enum prism_kv_format format, void *at, const float *x);
 
 /* From any thread, once per fault: the call fails after the running phase. Of several the first position counts, then the first kind, then
  * the first head, for any number of threads. */

@@ -70,9 +70,9 @@ static void store_head(const struct rope_job *j, size_t head, size_t pos, const 
 
     if (!tame)
         prism_note_fault(c, PRISM_FAULT_KEYS, pos, head);
-    if (!prism_store_kv(c, prism_kv_at(c, c->k_cache, j->index, head, pos), k))
+    if (!prism_store_kv(c, c->k_cache.format, prism_kv_at(c, c->k_cache, j->index, head, pos), k))
         prism_note_fault(c, prism_is_finite(k, d) ? PRISM_FAULT_KEY_RANGE : PRISM_FAULT_KEYS, pos, head);
-    if (!prism_store_kv(c, prism_kv_at(c, c->v_cache, j->index, head, pos), v))
+    if (!prism_store_kv(c, c->v_cache.format, prism_kv_at(c, c->v_cache, j->index, head, pos), v))
         prism_note_fault(c, prism_is_finite(v, d) ? PRISM_FAULT_VALUE_RANGE : PRISM_FAULT_VALUES, pos, head);
 }
 
@@ -146,11 +146,13 @@ static bool select_and_attend(struct prism_context *c, size_t index, struct pris
     const struct prism_hparams *hp = &c->model->hp;
     struct prism_mask mask;
     struct prism_attention_call a = {
-        .kernels = c->kernels, .family = c->attention, .runner = { run_attention_phase, c },
+        .kernels = c->kernels, .family = c->attention,
+        .attn_row = c->compute == PRISM_COMPUTE_F32 ? c->kernels->attn_row : c->kernels->attn_row_auto, .runner = { run_attention_phase, c },
         .q = c->q + first * hp->n_head * hp->head_dim, .n_rows = span.n - first, .q_pos = span.pos + first,
         .n_head = hp->n_head, .n_head_kv = hp->n_head_kv, .d = hp->head_dim, .scale = hp->attn_scale,
         .k = prism_kv_at(c, c->k_cache, index, 0, 0), .v = prism_kv_at(c, c->v_cache, index, 0, 0),
-        .kv_head_bytes = (size_t)c->plan.n_ctx * hp->head_dim * c->kv_elem, .format = c->kv_format,
+        .k_head_bytes = prism_kv_head_bytes(c, c->k_cache), .v_head_bytes = prism_kv_head_bytes(c, c->v_cache),
+        .k_format = c->k_cache.format, .v_format = c->v_cache.format,
         .block = c->plan.block, .blocks = c->blocks, .order = c->selection.order,
         .panels = c->attn_panels, .heads_at_once = c->attn_heads,
         .scratch = c->thread_scratch, .scratch_bytes = c->thread_bytes,

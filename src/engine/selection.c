@@ -14,7 +14,7 @@ static struct prism_select_call select_call(const struct prism_context *c, size_
     return (struct prism_select_call){
         .kernels = c->kernels, .params = &c->selection.params, .n_head = hp->n_head, .n_head_kv = hp->n_head_kv, .d = hp->head_dim,
         .block = c->plan.block, .q_pos = q_pos, .n_tokens = n_tokens, .kv_len = q_pos + n_tokens, .scale = hp->attn_scale,
-        .format = c->kv_format, .kv_head_bytes = (size_t)c->plan.n_ctx * hp->head_dim * c->kv_elem,
+        .format = c->k_cache.format, .kv_head_bytes = prism_kv_head_bytes(c, c->k_cache),
     };
 }
 
@@ -155,15 +155,6 @@ void prism_selection_cancel(struct prism_context *c)
     cut_sketches(c);
 }
 
-static void load_cached(const struct prism_context *c, float *x, const uint8_t *at, size_t n)
-{
-    switch (c->kv_format) {
-    case PRISM_KVF_F16: c->kernels->f16_to_f32(x, (const uint16_t *)(const void *)at, n); break;
-    case PRISM_KVF_BF16: c->kernels->bf16_to_f32(x, (const uint16_t *)(const void *)at, n); break;
-    case PRISM_KVF_F32: memcpy(x, at, n * sizeof *x); break;
-    }
-}
-
 void prism_selection_truncate(struct prism_context *c)
 {
     const struct prism_hparams *hp = &c->model->hp;
@@ -178,7 +169,7 @@ void prism_selection_truncate(struct prism_context *c)
             float *sum = key_sum(c, l, h, block);
             memset(sum, 0, d * sizeof *sum);
             for (size_t pos = block * c->plan.block; pos < c->length; pos++) {
-                load_cached(c, x, prism_kv_at(c, c->k_cache, l, h, pos), d);
+                c->kernels->to_f32[prism_kv_stored(c->k_cache.format)](x, prism_kv_at(c, c->k_cache, l, h, pos), d);
                 c->kernels->add(sum, x, d);
             }
         }

@@ -59,7 +59,7 @@ static void add_selection(const struct prism_context *c, const struct prism_stat
 struct prism_state_piece *prism_state_list(const struct prism_context *c, const struct prism_state_facts *f, size_t *n)
 {
     const struct prism_hparams *hp = &c->model->hp;
-    size_t heads = (size_t)hp->n_layer * hp->n_head_kv, row = hp->head_dim * c->kv_elem;
+    size_t heads = (size_t)hp->n_layer * hp->n_head_kv, k_row = c->k_cache.row_bytes, v_row = c->v_cache.row_bytes;
     struct prism_state_piece *list = calloc(FEW_PIECES + (size_t)SKETCH_PIECES * hp->n_layer, sizeof *list);
 
     *n = 0;
@@ -69,8 +69,8 @@ struct prism_state_piece *prism_state_list(const struct prism_context *c, const 
     add(list, n, (struct prism_state_piece){ "cuts", c->cuts, 1, f->length / c->plan.block + 1, 0 });
     if (f->logits)
         add(list, n, (struct prism_state_piece){ "logits", (uint8_t *)c->logits, 1, hp->n_vocab * sizeof(float), 0 });
-    add(list, n, (struct prism_state_piece){ "keys", c->k_cache, heads, f->length * row, c->plan.n_ctx * row });
-    add(list, n, (struct prism_state_piece){ "values", c->v_cache, heads, f->length * row, c->plan.n_ctx * row });
+    add(list, n, (struct prism_state_piece){ "keys", c->k_cache.data, heads, f->length * k_row, c->plan.n_ctx * k_row });
+    add(list, n, (struct prism_state_piece){ "values", c->v_cache.data, heads, f->length * v_row, c->plan.n_ctx * v_row });
     if (c->selection.selector)
         add_selection(c, f, list, n);
     return list;

@@ -96,12 +96,12 @@ static void add_selector(const struct prism_selection *s, struct lines *l)
 
 void session_settings(const struct prism_context *c, char text[SESSION_SETTINGS])
 {
-    static const char *const caches[] = { [PRISM_KV_F16] = "f16", [PRISM_KV_BF16] = "bf16", [PRISM_KV_F32] = "f32" };
+    static const char *const caches[] = { [PRISM_KV_F16] = "f16", [PRISM_KV_BF16] = "bf16", [PRISM_KV_F32] = "f32", [PRISM_KV_Q8_0] = "q8_0" };
     struct lines l = { text, 0 };
 
     memset(text, 0, SESSION_SETTINGS);
-    add(&l, "library %s\nlevel %s\ncompute %s\ncache %s\nselector %s\nblock %" PRIu32 "\n", PRISM_VERSION, c->plan.level, c->plan.compute,
-        caches[c->plan.kv_type], c->plan.selector, c->plan.block);
+    add(&l, "library %s\nlevel %s\ncompute %s\nkeys %s\nvalues %s\nselector %s\nblock %" PRIu32 "\n", PRISM_VERSION, c->plan.level, c->plan.compute,
+        caches[c->plan.kv_type], caches[c->plan.v_type], c->plan.selector, c->plan.block);
     if (c->selection.selector)
         add_selector(&c->selection, &l);
 }

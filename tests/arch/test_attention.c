@@ -43,29 +43,26 @@ static const struct shape shapes[] = {
     { 128, 256, 0, 200, 0, ALL_BLOCKS, PRISM_KVF_F32, "block larger than the prompt" },
     { 256, 256, 3, 500, 9, ALL_BLOCKS, PRISM_KVF_F16, "largest head" },
     { 256, 64, 0, 64, 0, ALL_BLOCKS, PRISM_KVF_BF16, "largest head, full tile" },
+    { 96, 64, 9, 200, 21, EVERY_THIRD, PRISM_KVF_Q8_0, "head 96 of Q8_0, off the grid" },
+    { 128, 128, 0, 384, 0, ALL_BLOCKS, PRISM_KVF_Q8_0, "head 128 of Q8_0" },
+    { 32, 32, 5, 27, 3, ALL_BLOCKS, PRISM_KVF_Q8_0, "a head of one block" },
 };
 
 /* One tile: the operands as a caller has them and as doubles. */
 struct scene {
-    const struct prism_attention *a;
+    const struct prism_attention *a; /* NULL: a row kernel */
     struct prism_attn_tile t;
+    size_t piece;            /* of keys, of a row kernel that rounds queries (values) in Q8_0; else 0 */
     float *q;                /* [rows][d] stride ldq */
     float *k, *v;            /* [kv_len][d] as the cache's rounding left them */
     uint32_t *blocks;
 };
 
-static size_t format_bytes(enum prism_kv_format f) { return f == PRISM_KVF_F32 ? 4 : 2; }
-
 /* Rounds x[0..n) to the format, and returns it as stored. */
 static void *store(float *x, size_t n, enum prism_kv_format f)
 {
-    void *p = kt_alloc(n * format_bytes(f), format_bytes(f));
-    if (f == PRISM_KVF_F32) {
-        memcpy(p, x, n * sizeof *x);
-    } else {
-        (f == PRISM_KVF_F16 ? prism_f32_to_f16_generic : prism_f32_to_bf16_generic)(p, x, n);
-        (f == PRISM_KVF_F16 ? prism_f16_to_f32_generic : prism_bf16_to_f32_generic)(x, p, n);
-    }
+    void *p = kt_alloc(prism_kv_row_bytes(f, n), f == PRISM_KVF_F32 ? 4 : f == PRISM_KVF_Q8_0 ? 1 : 2);
+    kt_store_kv(p, x, n, f);
     kt_freeze(p);
     return p;
 }
@@ -142,7 +139,7 @@ static void make(struct scene *s, const struct prism_attention *a, const struct 
     assert_int_equal(k_bytes % 64 + v_bytes % 64, 0);
     char *packed_k = kt_alloc(n_blocks * k_bytes, 64), *packed_v = kt_alloc(n_blocks * v_bytes, 64);
     for (size_t b = 0; b < n_blocks; b++) {
-        size_t n = kv_len - b * block < block ? kv_len - b * block : block, row_bytes = d * format_bytes(shape->format);
+        size_t n = kv_len - b * block < block ? kv_len - b * block : block, row_bytes = prism_kv_row_bytes(shape->format, d);
         if (!listed(s, b * block))
             continue; /* stays the NaN pattern: reading it shows */
         a->pack_k(packed_k + b * k_bytes, k + b * block * row_bytes, shape->format, n, d, block);
@@ -159,16 +156,28 @@ static void make(struct scene *s, const struct prism_attention *a, const struct 
     s->t.scratch = kt_alloc(a->tile_scratch(d, block), 64);
 }
 
+static double largest(const float *x, size_t n)
+{
+    float max = 0; /* in float: gcc 12 for AArch64 fails on this loop in double ("internal compiler error", vectoriser) */
+    for (size_t i = 0; i < n; i++)
+        max = fmaxf(max, fabsf(x[i]));
+    return (double)max;
+}
+
 /* What a family rounds, at most. i16: half a step of everything, which is a part of the norm of a query or key, of the largest probability
  * that the row has in the block, of the largest value that a column has. (0.51 and 0.55: the factors are rounded too, and the exponential is
  * 0.04 of a unit off.) */
 struct rounding {
     double norm, p, v;
+    double q_block, weight; /* of a row kernel: a part of the largest of 32 values of a query; of probability times scale in a chunk of keys */
 };
 
-static struct rounding rounding_of(const struct prism_attention *a)
+static struct rounding rounding_of(const struct scene *s)
 {
-    if (!strcmp(a->name, "i16"))
+    const struct prism_attention *a = s->a;
+    if (s->piece) /* and a rounding of fp32 */
+        return (struct rounding){ .q_block = 1.01 * PRISM_ATTN_ROW_Q_STEP, .weight = 1.01 * PRISM_ATTN_ROW_P_STEP };
+    if (a && !strcmp(a->name, "i16"))
         return (struct rounding){ .norm = 0.51 / 32767, .p = 0.55 / 8192, .v = 0.51 / 4095 };
     return (struct rounding){ 0 };
 }
@@ -190,15 +199,32 @@ static double step_error(const struct scene *s, const struct rounding *e, const 
     return (2 * off + e->v) * max_v;
 }
 
+/* The same where the products of p and a value's scale (its block's largest magnitude / 127) are rounded, a chunk of the keys of a piece at a time. */
+static double weight_error(const struct scene *s, const struct rounding *e, const double *p, size_t n, double sum, size_t i)
+{
+    double off = 0;
+
+    for (size_t first = 0, keys; s->piece && first < n; first += keys) {
+        size_t left = s->piece - first % s->piece; /* of the piece, then of the row */
+        double most = 0;
+        keys = left < PRISM_ATTN_ROW_CHUNK ? left : PRISM_ATTN_ROW_CHUNK;
+        keys = keys < n - first ? keys : n - first;
+        for (size_t j = first; j < first + keys; j++)
+            most = fmax(most, p[j] / sum * largest(s->v + j * s->t.d + i / 32 * 32, 32));
+        off += (double)keys * e->weight * most;
+    }
+    return off;
+}
+
 /* Row r in double, and how far each element may be off. delta is the error of a logit, k and q rounded as above and
  * d products summed in fp32: d * FLT_EPSILON of scale * sum|q k|, twice the fp32 worst case. Every probability is then off
  * by a factor of exp(delta) at most, the normalisation by as much, the exponential, maxima and n sums by a few FLT_EPSILON each.
- * All of it relative to sum(p |v|) / sum(p). */
+ * All of it relative to sum(p |v|) / sum(p); and a family may drop what lies 2^-50 below a row's maximum. */
 static void exact_row(const struct scene *s, size_t r, double *o, double *bound, double *low, double *high)
 {
     const size_t d = s->t.d, n = s->t.q_pos + r + 1;
     const float *q = s->q + r * s->t.ldq;
-    const struct rounding e = rounding_of(s->a);
+    const struct rounding e = rounding_of(s);
     const double q_step = e.norm * sqrt(dot(q, q, d));
     double *p = kt_alloc(n * sizeof *p, 8), max = -(double)INFINITY, sum = 0, delta = 0, n_listed = 0;
 
@@ -211,6 +237,8 @@ static void exact_row(const struct scene *s, size_t r, double *o, double *bound,
         for (size_t i = 0; i < d; i++) {
             sum_abs += fabs((double)q[i] * k[i]);
             steps += q_step * fabs((double)k[i]) + k_step * fabs((double)q[i]) + q_step * k_step;
+            if (e.q_block > 0)
+                steps += e.q_block * largest(q + i / 32 * 32, 32) * fabs((double)k[i]);
         }
         p[j] = (double)s->t.scale * dot(q, k, d);
         max = fmax(max, p[j]);
@@ -234,23 +262,16 @@ static void exact_row(const struct scene *s, size_t r, double *o, double *bound,
             low[i] = fmin(low[i], v);
             high[i] = fmax(high[i], v);
         }
-        bound[i] = relative * weighted + FLT_MIN + exp(2 * delta) * step_error(s, &e, p, n, sum, i);
+        bound[i] = relative * weighted + n_listed * 0x1p-50 * fmax(-low[i], high[i]) + FLT_MIN;
+        bound[i] += exp(2 * delta) * (step_error(s, &e, p, n, sum, i) + weight_error(s, &e, p, n, sum, i));
     }
-}
-
-static double largest(const float *x, size_t n)
-{
-    float max = 0; /* in float: gcc 12 for AArch64 fails on this loop in double ("internal compiler error", vectoriser) */
-    for (size_t i = 0; i < n; i++)
-        max = fmaxf(max, fabsf(x[i]));
-    return (double)max;
 }
 
 /* Judge: double, rows one by one. */
 static void check_rows(const struct scene *s, const float *o, size_t ldo, enum logits logits)
 {
-    const struct rounding e = rounding_of(s->a);
-    const double max_v = largest(s->v, s->t.kv_len * s->t.d), outside = (e.v + 512 * FLT_EPSILON) * max_v;
+    const struct rounding e = rounding_of(s);
+    const double max_v = largest(s->v, s->t.kv_len * s->t.d), outside = (e.v + PRISM_ATTN_ROW_CHUNK * e.weight + 512 * FLT_EPSILON) * max_v;
     double exact[PRISM_MAX_HEAD_DIM], bound[PRISM_MAX_HEAD_DIM], low[PRISM_MAX_HEAD_DIM], high[PRISM_MAX_HEAD_DIM];
 
     /* Few rows suffice inside a tile: both ends, a stride that meets every lane of a micro-tile, and the diagonal block's first. */
@@ -262,7 +283,7 @@ static void check_rows(const struct scene *s, const float *o, size_t ldo, enum l
             kt_true(got >= low[i] - outside && got <= high[i] + outside, "an output is outside the range of the values");
             kt_near(got, exact[i], fmin(bound[i], 2 * max_v), r, i);
             if (logits == MODERATE || logits == EQUAL)
-                kt_near(got, exact[i], (double)s->a->err * max_v, r, i);
+                kt_near(got, exact[i], (s->a ? (double)s->a->err : s->piece ? 3e-3 : 1e-4) * max_v, r, i);
         }
     }
 }
@@ -375,11 +396,11 @@ static const struct row_shape {
     size_t d, kv_len, rows, piece;
 } row_shapes[] = {
     { 64, 1, 1, 512 },   { 8, 7, 3, 512 },    { 40, 33, 8, 16 },  { 80, 300, 5, 512 },  { 96, 31, 2, 512 },
-    { 128, 600, 1, 512 }, { 128, 1000, 8, 512 }, { 256, 65, 4, 40 }, { 64, 520, 7, 128 }, { 136, 70, 6, 33 },
+    { 128, 600, 1, 512 }, { 128, 1000, 8, 512 }, { 32, 50, 3, 20 }, { 160, 200, 4, 130 }, { 256, 65, 4, 40 }, { 64, 520, 7, 128 }, { 136, 70, 6, 33 },
 };
 
 /* o[rows][d]: rows [first, first + n) of the scene, piece after piece. */
-static void attend_rows(const struct prism_kernels *k, const struct scene *s, const void *stored_k, const void *stored_v,
+static void attend_rows(prism_attn_row_fn *fn, const struct scene *s, const void *stored_k, const void *stored_v,
                         enum prism_kv_format format, size_t piece, size_t first, size_t n, float *o)
 {
     const size_t d = s->t.d;
@@ -392,13 +413,14 @@ static void attend_rows(const struct prism_kernels *k, const struct scene *s, co
     }
     memset(o, 0, n * d * sizeof *o);
     for (size_t key = 0; key < s->t.q_pos + first + n; key += piece) {
-        size_t left = s->t.q_pos + first + n - key, n_keys = left < piece ? left : piece, at = key * d * format_bytes(format);
+        size_t left = s->t.q_pos + first + n - key, n_keys = left < piece ? left : piece, at = key * prism_kv_row_bytes(format, d);
         for (size_t r = 0; r < n; r++) {
             size_t limit = s->t.q_pos + first + r + 1;
             seen[r] = limit < key ? 0 : limit - key < n_keys ? limit - key : n_keys;
         }
-        k->attn_row(&(struct prism_attn_row){ .q = s->q + first * d, .n_q = n, .d = d, .k = (const char *)stored_k + at,
-                                              .v = (const char *)stored_v + at, .format = format, .n_keys = n_keys, .seen = seen,
+        fn(&(struct prism_attn_row){ .q = s->q + first * d, .n_q = n, .d = d, .k = (const char *)stored_k + at,
+                                              .v = (const char *)stored_v + at, .k_format = format, .v_format = format,
+                                              .n_keys = n_keys, .seen = seen,
                                               .scale = s->t.scale, .o = o, .max = max, .sum = sum, .scores = scores });
     }
     for (size_t r = 0; r < n; r++)
@@ -406,9 +428,9 @@ static void attend_rows(const struct prism_kernels *k, const struct scene *s, co
             o[r * d + i] /= sum[r];
 }
 
-static void check_row_shape(const struct prism_kernels *k, const struct row_shape *shape, enum prism_kv_format format, enum logits logits)
+static void check_row_shape(prism_attn_row_fn *fn, bool rounds, const struct row_shape *shape, enum prism_kv_format format, enum logits logits)
 {
-    struct scene s = { .a = k->attention_f32 };
+    struct scene s = { .piece = rounds && format == PRISM_KVF_Q8_0 ? shape->piece : 0 };
     const size_t d = shape->d, n = shape->kv_len, rows = shape->rows;
     uint32_t all = 0;
 
@@ -425,25 +447,34 @@ static void check_row_shape(const struct prism_kernels *k, const struct row_shap
     make_q(&s, logits);
     kt_freeze(s.q);
     float *o = kt_floats(rows * d), *alone = kt_floats(d);
-    attend_rows(k, &s, stored_k, stored_v, format, shape->piece, 0, rows, o);
+    attend_rows(fn, &s, stored_k, stored_v, format, shape->piece, 0, rows, o);
     check_rows(&s, o, d, logits);
     for (size_t r = 0; r < rows; r++) { /* the same bits for a row computed alone */
-        attend_rows(k, &s, stored_k, stored_v, format, shape->piece, r, 1, alone);
+        attend_rows(fn, &s, stored_k, stored_v, format, shape->piece, r, 1, alone);
         kt_same_floats(alone, o + r * d, d);
     }
 }
 
-static void check_row(const struct prism_kernels *k)
+static void check_row_kernel(const struct prism_kernels *k, prism_attn_row_fn *fn, bool rounds)
 {
     for (size_t i = 0; i < sizeof row_shapes / sizeof *row_shapes; i++)
-        for (int f = 0; f <= PRISM_KVF_F32; f++)
+        for (int f = 0; f < PRISM_N_KV_FORMATS; f++)
             for (int l = 0; l < N_LOGITS; l++) {
                 const struct row_shape *s = &row_shapes[i];
-                kt_context("%s attn_row d %zu kv_len %zu rows %zu piece %zu format %d logits %d", k->name, s->d, s->kv_len, s->rows, s->piece,
-                           f, l);
-                check_row_shape(k, s, (enum prism_kv_format)f, (enum logits)l);
+                if (f == PRISM_KVF_Q8_0 && s->d % 32)
+                    continue;
+                kt_context("%s attn_row%s d %zu kv_len %zu rows %zu piece %zu format %d logits %d", k->name, rounds ? "_auto" : "", s->d,
+                           s->kv_len, s->rows, s->piece, f, l);
+                check_row_shape(fn, rounds, s, (enum prism_kv_format)f, (enum logits)l);
                 kt_release();
             }
+}
+
+static void check_row(const struct prism_kernels *k)
+{
+    check_row_kernel(k, k->attn_row, false);
+    if (k->attn_row_auto != k->attn_row)
+        check_row_kernel(k, k->attn_row_auto, true);
 }
 
 static void test_f32(void **state) { (void)state, kt_levels(check_f32); }

@@ -23,8 +23,8 @@ static void check_table(const struct prism_kernels *k, int level)
         kt_true(k->linear_auto[t] != NULL, "a linear_auto is missing");
     }
     kt_true(k->linear_f32 && k->gemv && k->rms_norm && k->rope && k->rope_table && k->swiglu && k->add, "a kernel is missing");
-    kt_true(k->f32_to_f16 && k->f32_to_bf16 && k->f16_to_f32 && k->bf16_to_f32, "a conversion is missing");
-    kt_true(k->attention_f32 && k->attention_auto && k->attn_row, "an attention kernel is missing");
+    kt_true(k->f32_to_f16 && k->f32_to_bf16 && k->f16_to_f32 && k->bf16_to_f32 && k->f32_to_q8_0, "a conversion is missing");
+    kt_true(k->attention_f32 && k->attention_auto && k->attn_row && k->attn_row_auto, "an attention kernel is missing");
 }
 
 static void check_linear(const struct prism_linear *l)

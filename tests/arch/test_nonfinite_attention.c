@@ -200,7 +200,8 @@ static void attend(const struct cache *c, float (*o)[D])
         for (size_t r = 0; r < Q; r++)
             seen[r] = min_size(n, keys_seen(r) - key);
         c->kernels->attn_row(&(struct prism_attn_row){ .q = c->x.q[0], .n_q = Q, .d = D, .k = stored(k, c->x.k[key], c->format, n * D),
-                                                       .v = stored(v, c->x.v[key], c->format, n * D), .format = c->format, .n_keys = n,
+                                                       .v = stored(v, c->x.v[key], c->format, n * D), .k_format = c->format,
+                                                       .v_format = c->format, .n_keys = n,
                                                        .seen = seen, .scale = 0.2f, .o = o[0], .max = max, .sum = sum, .scores = scores });
     }
     for (size_t r = 0; r < Q; r++)

@@ -26,6 +26,7 @@ static const struct shape {
     { 6, 2, 40, 1019, 16, PRISM_KVF_BF16, "rows on both sides of a span's end" },
     { 9, 1, 16, 2300, 3, PRISM_KVF_F32, "more heads than a pass takes" },
     { 7, 7, 80, 3000, 2, PRISM_KVF_F16, "no shared heads" },
+    { 8, 2, 64, 1500, 5, PRISM_KVF_Q8_0, "blocks of Q8_0" },
 };
 
 struct scene {
@@ -34,19 +35,11 @@ struct scene {
     float *q, *k, *v; /* [n_rows][n_head][d]; [n_head_kv][kv_len][d] as the cache's rounding left them */
 };
 
-static size_t element(enum prism_kv_format f) { return f == PRISM_KVF_F32 ? 4 : 2; }
-
 /* Rounds x to the format; returns it as stored. */
 static uint8_t *store(float *x, size_t n, enum prism_kv_format f)
 {
-    const struct prism_kernels *generic = prism_kernels_by_level[PRISM_LEVEL_GENERIC];
-    uint8_t *p = kt_alloc(n * element(f), element(f));
-    if (f == PRISM_KVF_F32) {
-        memcpy(p, x, n * sizeof *x);
-    } else {
-        (f == PRISM_KVF_F16 ? generic->f32_to_f16 : generic->f32_to_bf16)((uint16_t *)(void *)p, x, n);
-        (f == PRISM_KVF_F16 ? generic->f16_to_f32 : generic->bf16_to_f32)(x, (const uint16_t *)(const void *)p, n);
-    }
+    uint8_t *p = kt_alloc(prism_kv_row_bytes(f, n), 4);
+    kt_store_kv(p, x, n, f);
     kt_freeze(p);
     return p;
 }
@@ -64,9 +57,11 @@ static struct scene scene_open(const struct prism_kernels *k, const struct shape
     struct scene c = { .kv_len = kv_len, .q = normal(s->n_rows * s->n_head * s->d), .k = normal(n_kv), .v = normal(n_kv) };
 
     c.a = (struct prism_attention_call){
-        .kernels = k, .family = k->attention_f32, .n_rows = s->n_rows, .q_pos = s->q_pos, .n_head = s->n_head, .n_head_kv = s->n_head_kv,
+        .kernels = k, .family = k->attention_f32, .attn_row = k->attn_row,
+        .n_rows = s->n_rows, .q_pos = s->q_pos, .n_head = s->n_head, .n_head_kv = s->n_head_kv,
         .d = s->d, .scale = (float)(1 / sqrt((double)s->d)), .k = store(c.k, n_kv, s->format), .v = store(c.v, n_kv, s->format),
-        .kv_head_bytes = kv_len * s->d * element(s->format), .format = s->format,
+        .k_head_bytes = prism_kv_row_bytes(s->format, kv_len * s->d), .v_head_bytes = prism_kv_row_bytes(s->format, kv_len * s->d),
+        .k_format = s->format, .v_format = s->format,
         .panels = kt_alloc(prism_attention_rows_bytes(s->n_rows, s->n_head, s->d, kv_len), 64),
         .scratch_bytes = (prism_attention_scratch(k->attention_f32, s->d, 128, kv_len) + 63) & ~(size_t)63,
     };

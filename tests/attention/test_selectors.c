@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "tests/support/kernel_test.h"
 #include "tests/support/select_define.h"
 
 static const struct shape {
@@ -108,6 +109,39 @@ static void masks_are_causal_and_the_same_for_any_number_of_threads(void **state
 {
     (void)state;
     all_cases(check_promises);
+}
+
+/* The choice of every selector from keys in blocks of Q8_0 is that from the floats which these mean, and every block is there. */
+static void a_cache_of_q8_0_is_the_floats_that_it_means(void **state)
+{
+    (void)state;
+    static const struct shape shape = { 4, 2, 64, 32, 523, 0, false, PRISM_KVF_Q8_0 };
+
+    for (size_t l = 0; l < PRISM_N_LEVELS; l++)
+        for (size_t s = 0; prism_kernels_by_level[l] && prism_level_runs_here((enum prism_level)l) && s < prism_n_selectors; s++) {
+            struct select_case c = open_case(&shape, (uint32_t)(50 + s));
+            size_t bytes[2], n_chosen = 0, last = (shape.n_tokens - 1) / shape.block;
+            c.kernels = prism_kernels_by_level[l];
+            assert_true(select_case_run(&c, prism_selectors[s], 0, c.n_tokens, 2)); /* rounds c.k to what is cached */
+            assert_true(select_case_run(&c, prism_selectors[s], 0, c.n_tokens, 2)); /* pools that */
+            uint64_t *packed = select_case_copy(&c, &bytes[0]);
+            for (size_t v = 0; v <= last; v++)
+                n_chosen += select_case_bit(&c, 0, last, v);
+            assert_in_range(n_chosen, 2, last + 1);
+            struct select_case f = open_case(&shape, (uint32_t)(50 + s));
+            free(f.cache);
+            f.format = PRISM_KVF_F32, f.kernels = c.kernels;
+            f.cache = calloc(f.n_tokens * f.n_head_kv * f.d, sizeof(float));
+            memcpy(f.k, c.k, f.n_tokens * f.n_head_kv * f.d * sizeof *f.k);
+            assert_true(select_case_run(&f, prism_selectors[s], 0, f.n_tokens, 2));
+            uint64_t *floats = select_case_copy(&f, &bytes[1]);
+            assert_int_equal(bytes[0], bytes[1]);
+            assert_memory_equal(packed, floats, bytes[0]);
+            free(packed);
+            free(floats);
+            select_case_free(&c);
+            select_case_free(&f);
+        }
 }
 
 static void a_runner_that_stops_ends_the_selection(void **state)
@@ -375,6 +409,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(masks_are_causal_and_the_same_for_any_number_of_threads),
+        cmocka_unit_test(a_cache_of_q8_0_is_the_floats_that_it_means),
         cmocka_unit_test(a_runner_that_stops_ends_the_selection),
         cmocka_unit_test(scratch_stays_modest_for_long_prompts),
         cmocka_unit_test(scratch_grows_with_the_prompt),

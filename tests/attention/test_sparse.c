@@ -38,21 +38,13 @@ struct shape {
     size_t n_head, n_head_kv, d, block, q_pos, n_rows;
     size_t mask_first;    /* first query block of the mask: at most q_pos / block */
     size_t heads_at_once;
-    enum prism_kv_format format;
+    enum prism_kv_format k_format, v_format;
 };
-
-static size_t element(enum prism_kv_format f) { return f == PRISM_KVF_F32 ? 4 : 2; }
 
 static uint8_t *store(float *x, size_t n, enum prism_kv_format f)
 {
-    const struct prism_kernels *generic = prism_kernels_by_level[PRISM_LEVEL_GENERIC];
-    uint8_t *p = malloc(n * element(f));
-    if (f == PRISM_KVF_F32) {
-        memcpy(p, x, n * sizeof *x);
-    } else {
-        (f == PRISM_KVF_F16 ? generic->f32_to_f16 : generic->f32_to_bf16)((uint16_t *)(void *)p, x, n);
-        (f == PRISM_KVF_F16 ? generic->f16_to_f32 : generic->bf16_to_f32)(x, (const uint16_t *)(const void *)p, n);
-    }
+    uint8_t *p = malloc(prism_kv_row_bytes(f, n));
+    kt_store_kv(p, x, n, f);
     return p;
 }
 
@@ -77,8 +69,9 @@ static struct scene scene_open(const struct shape *s, const struct prism_kernels
     c.a = (struct prism_attention_call){
         .kernels = kernels, .family = family, .q = malloc(s->n_rows * s->n_head * s->d * sizeof(float)), .n_rows = s->n_rows,
         .q_pos = s->q_pos, .n_head = s->n_head, .n_head_kv = s->n_head_kv, .d = s->d, .scale = (float)(1 / sqrt((double)s->d)),
-        .k = store(c.k, n_kv, s->format), .v = store(c.v, n_kv, s->format), .kv_head_bytes = kv_len * s->d * element(s->format),
-        .format = s->format, .block = s->block, .blocks = blocks, .order = malloc(2 * s->n_head * tiles * sizeof(uint32_t)),
+        .k = store(c.k, n_kv, s->k_format), .v = store(c.v, n_kv, s->v_format),
+        .k_head_bytes = prism_kv_row_bytes(s->k_format, kv_len * s->d), .v_head_bytes = prism_kv_row_bytes(s->v_format, kv_len * s->d),
+        .k_format = s->k_format, .v_format = s->v_format, .block = s->block, .blocks = blocks, .order = malloc(2 * s->n_head * tiles * sizeof(uint32_t)),
         .heads_at_once = s->heads_at_once,
         .scratch_bytes = round_64(prism_attention_scratch(family, s->d, s->block, kv_len)),
     };
@@ -219,8 +212,11 @@ static struct shape random_shape(bool is_long)
     struct shape s = {
         .n_head = kv * (1 + kt_random() % 3), .n_head_kv = kv, .d = is_long ? 64 : head_dims[kt_random() % 5],
         .block = (size_t)32 << kt_random() % 4, .q_pos = kt_random() % 2 ? 0 : kt_random() % 700, .n_rows = rows,
-        .heads_at_once = 1 + kt_random() % kv, .format = (enum prism_kv_format)(kt_random() % 3),
+        .heads_at_once = 1 + kt_random() % kv,
     };
+    size_t n_formats = s.d % 32 ? PRISM_KVF_Q8_0 : PRISM_N_KV_FORMATS; /* the last has blocks of 32 */
+    s.k_format = (enum prism_kv_format)(kt_random() % n_formats);
+    s.v_format = (enum prism_kv_format)(kt_random() % n_formats);
     s.mask_first = s.q_pos / s.block - (s.q_pos >= s.block && kt_random() % 2); /* rows that the call does not attend with */
     return s;
 }

@@ -66,8 +66,8 @@ static void wrong_flags(void **state)
         { { "--temp", "inf" }, "--temp inf: expected" },
         { { "--top-p", "1.01" }, "--top-p 1.01: expected a number from 0 to 1" },
         { { "--compute", "f64" }, "--compute f64: expected one of: auto f32" },
-        { { "-ctk", "q8_0" }, "-ctk q8_0: expected one of: f16 bf16 f32" },
-        { { "-ctk", "f16", "-ctv", "f32" }, "-ctk f16 -ctv f32: keys and values have the same type" },
+        { { "-ctk", "q4_0" }, "-ctk q4_0: expected one of: f16 bf16 f32 q8_0" },
+        { { "-ctv", "q8" }, "-ctv q8: expected one of: f16 bf16 f32 q8_0" },
         { { "--cpu-level", "sse" }, "--cpu-level sse: expected one of: generic" },
         { { "-p", "a", "-f", "/absent/b" }, "cannot open /absent/b" },
         { { "-p", "a", "-cnv", "-no-cnv" }, "-cnv and -no-cnv: give one of them" },
@@ -356,6 +356,44 @@ static void perplexity_of_a_text(void **state)
     child_free(&json);
 }
 
+static void divergence(struct child *c, const char *type, const char *base, double *mean, double *same)
+{
+    double error, most;
+    char found[16] = "";
+
+    RUN(c, "prism-perplexity", "-m", model, "-f", "models/persuasion.txt", "-c", "128", "--chunks", "3", "--compute", "f32", "-ctk", type, "--kl",
+        base);
+    assert_worked(c);
+    const char *line = strstr(c->out, "\nKL divergence");
+    assert_non_null(line);
+    assert_int_equal(sscanf(line, "\nKL divergence to a cache of %15[a-z0-9_]: mean %lf +/- %lf, largest %lf; the first token is the same in %lf %%",
+                            found, mean, &error, &most, same), 5);
+    assert_string_equal(found, base);
+    assert_true(*mean >= 0 && error >= 0 && most >= *mean && *same <= 100);
+    child_free(c);
+}
+
+/* None of a type to itself; rounding to seven bits diverges more than rounding to eleven; both little. */
+static void divergence_of_cache_types(void **state)
+{
+    struct child c;
+    double same, none, wide, narrow;
+
+    (void)state;
+    divergence(&c, "q8_0", "q8_0", &none, &same);
+    assert_true(none == 0 && same == 100);
+    divergence(&c, "f16", "f32", &narrow, &same);
+    divergence(&c, "q8_0", "f32", &wide, &same);
+    assert_true(narrow > 0 && wide > 10 * narrow && wide < 0.01 && same > 90); /* with --compute auto the rounding of activations is above both */
+    RUN(&c, "prism-perplexity", "-m", model, "-f", "models/persuasion.txt", "-c", "128", "--chunks", "1", "-ctk", "q8_0", "--kl", "f16", "--json");
+    assert_worked(&c);
+    assert_json(c.out);
+    assert_non_null(strstr(c.out, "\"kl\": {"));
+    assert_non_null(strstr(c.out, "\"kv_type\": \"q8_0\""));
+    assert_non_null(strstr(c.out, "\"v_type\": \"q8_0\""));
+    child_free(&c);
+}
+
 static void perplexity_refuses(void **state)
 {
     struct child c;
@@ -369,6 +407,9 @@ static void perplexity_refuses(void **state)
     child_free(&c);
     RUN(&c, "prism-perplexity", "-m", model, "-f", "models/persuasion.txt", "--chunks", "0");
     assert_refused(&c, "--chunks 0");
+    child_free(&c);
+    RUN(&c, "prism-perplexity", "-m", model, "-f", "models/persuasion.txt", "--kl", "q4_0");
+    assert_refused(&c, "--kl q4_0: expected one of: f16 bf16 f32 q8_0");
     child_free(&c);
 }
 
@@ -387,7 +428,7 @@ int main(void)
         cmocka_unit_test(info_and_kernels),
         cmocka_unit_test(same_seed_same_text),
         cmocka_unit_test(perplexity_of_a_text),
-        cmocka_unit_test(perplexity_refuses),
+        cmocka_unit_test(perplexity_refuses), cmocka_unit_test(divergence_of_cache_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -269,7 +269,7 @@ static void not_finite_after_a_while(void **state)
 /* Values of 70000 are no half floats: one line says so and what to do, and that helps. */
 static void too_large_for_the_cache(void **state)
 {
-    static const char text[] = "abcdefghijklmnopqrstuvwxyz", advice[] = "use a BF16 or F32 cache (-ctk bf16 or -ctk f32)\n";
+    static const char text[] = "abcdefghijklmnopqrstuvwxyz", advice[] = "use a BF16 or F32 cache (-ctv bf16 or -ctv f32)\n";
     static const char *const types[] = { "bf16", "f32" };
     const char *path = spoilt_model("blk.0.attn_v.bias", 7e4f);
     struct child c;
@@ -283,7 +283,7 @@ static void too_large_for_the_cache(void **state)
     assert_refused(&c, advice);
     child_free(&c);
     for (size_t i = 0; i < 2; i++) {
-        RUN(&c, "prism-run", "-m", path, "-p", "ab", "-n", "2", "-t", "1", "--cpu-level", "generic", "-ctk", types[i]);
+        RUN(&c, "prism-run", "-m", path, "-p", "ab", "-n", "2", "-t", "1", "--cpu-level", "generic", i ? "-ctk" : "-ctv", types[i]); /* of keys: of both */
         assert_worked(&c);
         child_free(&c);
     }

@@ -179,6 +179,7 @@ BOTH(n_ctx, model, .n_ctx = PRISM_MAX_CONTEXT + 1)
 BOTH(logits_rows, model, .n_ctx = N_CTX, .logits_rows = PRISM_MAX_CONTEXT + 1)
 BOTH(compute, model, .compute = (enum prism_compute)7)
 BOTH(kv_type, model, .kv_type = (enum prism_kv_type)9)
+BOTH(v_type, model, .v_type = (enum prism_kv_type)(PRISM_KV_Q8_0 + 1))
 BOTH(selector, model, .attention = { .selector = "guess" })
 BOTH(block, model, .attention = { .block = 48 })
 BOTH(p_high, model, .attention = { .p_high = 1.5f })
@@ -270,8 +271,8 @@ static const struct error_row rows[] = {
     { "prism_plan", PRISM_E_ARG, plan_nowhere },
     { "prism_context_create", PRISM_E_ARG, create_nowhere },
     BOTH_ARG(no_model), BOTH_ARG(words_only), BOTH_ARG(threads), BOTH_ARG(level), BOTH_ARG(negative_level), BOTH_ARG(lowest_level),
-    BOTH_ARG(compute), BOTH_ARG(kv_type), BOTH_ARG(selector), BOTH_ARG(block), BOTH_ARG(p_high), BOTH_ARG(p_low), BOTH_ARG(high_dim),
-    BOTH_ARG(low_dim), BOTH_ARG(gamma), BOTH_ARG(threshold), BOTH_ARG(stride), BOTH_ARG(n_ctx), BOTH_ARG(logits_rows), BOTH_ARG(tau),
+    BOTH_ARG(compute), BOTH_ARG(kv_type), BOTH_ARG(v_type), BOTH_ARG(selector), BOTH_ARG(block), BOTH_ARG(p_high), BOTH_ARG(p_low),
+    BOTH_ARG(high_dim), BOTH_ARG(low_dim), BOTH_ARG(gamma), BOTH_ARG(threshold), BOTH_ARG(stride), BOTH_ARG(n_ctx), BOTH_ARG(logits_rows), BOTH_ARG(tau),
     BOTH_ARG(window),
     { "prism_plan", PRISM_E_UNSUPPORTED, plan_absent_level },
     { "prism_context_create", PRISM_E_UNSUPPORTED, create_absent_level },

@@ -51,10 +51,11 @@ static void test_context_fields(void **state)
     for (size_t i = 0; i < 6; i++)
         refused(m, &(struct prism_context_params){ .level = level[i] }, "level", levels);
     refused(m, &(struct prism_context_params){ .level = prism_level_count() + 1 }, "level", levels);
-    static const int value[] = { INT_MIN, -1, 4, INT_MAX };
+    static const int value[] = { INT_MIN, -1, 5, INT_MAX };
     for (size_t i = 0; i < 4; i++) {
         refused(m, &(struct prism_context_params){ .compute = (enum prism_compute)value[i] }, "compute", "auto or f32");
-        refused(m, &(struct prism_context_params){ .kv_type = (enum prism_kv_type)value[i] }, "cache type", "f16, bf16 or f32");
+        refused(m, &(struct prism_context_params){ .kv_type = (enum prism_kv_type)value[i] }, "cache type of keys", "f16, bf16, f32 or q8_0");
+        refused(m, &(struct prism_context_params){ .v_type = (enum prism_kv_type)value[i] }, "cache type of values", "f16, bf16, f32 or q8_0");
     }
     prism_model_free(m);
 }

@@ -39,6 +39,7 @@ static void test_plan(void **state)
     assert_int_equal(plan.n_ctx, 300);
     assert_int_equal(plan.n_threads, 3);
     assert_int_equal(plan.kv_type, PRISM_KV_F16);
+    assert_int_equal(plan.v_type, PRISM_KV_F16);
     uint64_t kv = 2ull * 300 * m->hp.n_layer * m->hp.n_head_kv * m->hp.head_dim * 2;
     assert_in_range(plan.kv_bytes, kv, kv + 128);
     assert_int_equal(plan.total_bytes,
@@ -46,6 +47,7 @@ static void test_plan(void **state)
     p.compute = PRISM_COMPUTE_F32;
     must(prism_plan(m, &p, &plan, &err), &err);
     assert_int_equal(plan.kv_type, PRISM_KV_F32);
+    assert_int_equal(plan.v_type, PRISM_KV_F32);
     prism_model_free(m);
 }
 
@@ -263,8 +265,8 @@ static void test_red_zones(void **state)
     prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N_CTX, .n_threads = 3, .attention.selector = "prism" });
     size_t d = t.head_dim, kv = (size_t)t.n_layer * t.n_head_kv * N_CTX * d * 2;
 
-    assert_zone(c->k_cache, kv, "keys");
-    assert_zone(c->v_cache, kv, "values");
+    assert_zone(c->k_cache.data, kv, "keys");
+    assert_zone(c->v_cache.data, kv, "values");
     assert_zone(c->x, N_CTX * t.n_embd * sizeof(float), "x");
     assert_zone(c->q, N_CTX * t.n_head * d * sizeof(float), "q");
     assert_zone(c->tokens, N_CTX * sizeof(int32_t), "tokens");

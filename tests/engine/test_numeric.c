@@ -112,6 +112,33 @@ static void test_f16_overflow(void **state)
     check_failure(biased("blk.0.attn_k.bias", 0, 1e5f), PRISM_KV_F16, "layer 0: keys of head 0 at position 0 exceed F16");
 }
 
+static void test_q8_0_overflow(void **state)
+{
+    (void)state;
+    check_failure(biased("blk.1.attn_v.bias", 7, 9e6f), PRISM_KV_Q8_0,
+                  "layer 1: values of head 0 at position 0 exceed Q8_0, which holds up to 8.3e6: use a BF16 or F32 cache");
+    check_failure(biased("blk.0.attn_v.bias", 31, -8.4e6f), PRISM_KV_Q8_0, "layer 0: values of head 0 at position 0 exceed Q8_0");
+    check_failure(biased("blk.0.attn_k.bias", 0, 1e8f), PRISM_KV_Q8_0, "layer 0: keys of head 0 at position 0 exceed Q8_0");
+}
+
+/* Each side is named by its own type. */
+static void test_two_types(void **state)
+{
+    (void)state;
+    static const struct { enum prism_kv_type k, v; const char *tensor, *text; } cases[] = {
+        { PRISM_KV_F16, PRISM_KV_BF16, "blk.0.attn_k.bias", "layer 0: keys of head 0 at position 0 exceed F16" },
+        { PRISM_KV_BF16, PRISM_KV_F16, "blk.0.attn_v.bias", "layer 0: values of head 0 at position 0 exceed F16" },
+        { PRISM_KV_Q8_0, PRISM_KV_F16, "blk.0.attn_k.bias", "layer 0: keys of head 0 at position 0 exceed Q8_0" },
+        { PRISM_KV_F32, PRISM_KV_Q8_0, "blk.0.attn_v.bias", "layer 0: values of head 0 at position 0 exceed Q8_0" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        prism_model *m = load_built(biased(cases[i].tensor, 3, 1e8f), "two.gguf");
+        each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = cases[i].k, .v_type = cases[i].v }, expect_failure,
+                   &(struct expected){ m, cases[i].text, 0 });
+        prism_model_free(m);
+    }
+}
+
 /* The same model in a wider cache gives the logits of the reference, within the bounds of test_engine.c. */
 struct wide {
     const prism_model *model;
@@ -191,6 +218,8 @@ static void test_weights(void **state)
         check_failure(poked("blk.1.attn_q.bias", 40, bad[i]), PRISM_KV_F32, "layer 1: queries of head 1 at position 0");
         check_failure(poked("blk.1.attn_k.bias", 3, bad[i]), PRISM_KV_F32, "layer 1: keys of head 0 at position 0");
         check_failure(poked("blk.1.attn_k.bias", 3, bad[i]), PRISM_KV_F16, "layer 1: keys of head 0 at position 0 are not finite");
+        check_failure(poked("blk.1.attn_k.bias", 3, bad[i]), PRISM_KV_Q8_0, "layer 1: keys of head 0 at position 0 are not finite");
+        check_failure(poked("blk.0.attn_v.bias", 3, bad[i]), PRISM_KV_Q8_0, "layer 0: values of head 0 at position 0 are not finite");
         check_failure(poked("blk.0.attn_v.bias", 3, bad[i]), PRISM_KV_BF16, "layer 0: values of head 0 at position 0 are not finite");
     }
 }
@@ -258,12 +287,12 @@ static void check_after(const prism_model *m, const char *selector, enum prism_k
 static void test_context_afterwards(void **state)
 {
     (void)state;
-    static const enum prism_kv_type kv[] = { PRISM_KV_F16, PRISM_KV_BF16, PRISM_KV_F32 };
+    static const enum prism_kv_type kv[] = { PRISM_KV_F16, PRISM_KV_BF16, PRISM_KV_F32, PRISM_KV_Q8_0 };
     prism_model *m = load_built(poked("token_embd.weight", 77 * 64 + 9, NAN), "afterwards.gguf");
 
     check_after(m, "dense", PRISM_KV_DEFAULT);
     for (int s = 0; s < prism_selector_count(); s++)
-        check_after(m, prism_selector_name(s), kv[s % 3]);
+        check_after(m, prism_selector_name(s), kv[s % 4]);
     prism_model_free(m);
 }
 
@@ -350,6 +379,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_checks),   cmocka_unit_test(test_f16_overflow), cmocka_unit_test(test_wide_caches),
+        cmocka_unit_test(test_q8_0_overflow), cmocka_unit_test(test_two_types),
         cmocka_unit_test(test_weights),  cmocka_unit_test(test_squares),      cmocka_unit_test(test_matrices),
         cmocka_unit_test(test_context_afterwards), cmocka_unit_test(test_cached_nan), cmocka_unit_test(test_logits_rows),
     };

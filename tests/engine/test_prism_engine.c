@@ -134,7 +134,8 @@ static void check_truncate(const prism_model *m, size_t keep, enum prism_kv_type
     struct trace *t[2] = { trace_new(m), trace_new(m) };
     struct prism_error err;
 
-    p.kv_type = kv, p.attention.causal_energy = causal, p.attention.min_tokens = min_tokens;
+    p.kv_type = kv, p.v_type = kv == PRISM_KV_F32 ? PRISM_KV_Q8_0 : kv; /* which rows are keys is known to the end */
+    p.attention.causal_energy = causal, p.attention.min_tokens = min_tokens;
     for (int truncated = 0; truncated < 2; truncated++) {
         prism_context *c = make_context(m, &p);
         if (truncated) {
@@ -165,6 +166,7 @@ static void test_truncate(void **state)
     prism_model *m = trace_tiny_model("truncate.gguf", 3);
     for (int causal = 0; causal < 2; causal++) {
         check_truncate(m, 160, PRISM_KV_F16, causal, 0);
+        check_truncate(m, 160, PRISM_KV_Q8_0, causal, 0);
         check_truncate(m, 150, PRISM_KV_F32, causal, 0);
         check_truncate(m, 129, PRISM_KV_F32, causal, 200); /* what stays was dense */
         check_truncate(m, 10, PRISM_KV_F32, causal, 0);    /* likewise: few tokens */

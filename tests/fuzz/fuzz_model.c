@@ -86,7 +86,8 @@ static struct prism_context_params settings(uint64_t h)
     int level = (int)(h >> 8) % (prism_level_count() + 2);
 
     p.compute = h >> 16 & 1 ? PRISM_COMPUTE_F32 : PRISM_COMPUTE_AUTO;
-    p.kv_type = (enum prism_kv_type)(h >> 17 & 3);
+    p.kv_type = (enum prism_kv_type)((h >> 17 & 7) % 5);
+    p.v_type = (enum prism_kv_type)((h >> 46 & 7) % 5);
     p.level = level < prism_level_count() && prism_level_supported(level) ? 1 + level : 0;
     p.attention.selector = selectors[h >> 20 & 7];
     p.attention.block = 32;

@@ -171,7 +171,8 @@ static void test_settings(void **state)
     check_setting(path, (base.n_ctx = STATE_TOKENS - 1, base), PRISM_E_LENGTH, "420 tokens, the context holds 419");
     base.n_ctx = STATE_CTX;
     CHANGED("made with compute auto, this context has compute f32", p.compute = PRISM_COMPUTE_F32);
-    CHANGED("made with cache f16, this context has cache bf16", p.kv_type = PRISM_KV_BF16);
+    CHANGED("made with keys f16, this context has keys bf16", p.kv_type = PRISM_KV_BF16);
+    CHANGED("made with values f16, this context has values f32", p.v_type = PRISM_KV_F32);
     CHANGED("made with selector prism-rows, this context has selector prism", p.attention.selector = "prism");
     CHANGED("this context has selector dense", p.attention.selector = "dense");
     CHANGED("made with block 32, this context has block 64", p.attention.block = 64);

@@ -201,6 +201,17 @@ void kt_fill_blocks(void *x, enum prism_type type, size_t n)
 
 static char context[256];
 
+void kt_store_kv(void *p, float *x, size_t n, enum prism_kv_format f)
+{
+    switch (f) {
+    case PRISM_KVF_F16: prism_f32_to_f16_generic(p, x, n); break;
+    case PRISM_KVF_BF16: prism_f32_to_bf16_generic(p, x, n); break;
+    case PRISM_KVF_Q8_0: prism_f32_to_q8_0_generic(p, x, n); break;
+    default: memcpy(p, x, n * sizeof *x);
+    }
+    prism_kernels_generic.to_f32[prism_kv_stored(f)](x, p, n);
+}
+
 void kt_context(const char *format, ...)
 {
     va_list ap;

@@ -39,6 +39,9 @@ void kt_fill(float *x, size_t n, enum kt_values values);
 /* n values of stored weights: random bits, scales of either sign and magnitude about 1/64 so that the values are near 1. */
 void kt_fill_blocks(void *x, enum prism_type type, size_t n);
 
+/* Stores n values as a cache does (n % 32 == 0 for Q8_0), prism_kv_row_bytes(f, n) bytes at p, and rounds x to what is stored. */
+void kt_store_kv(void *p, float *x, size_t n, enum prism_kv_format f);
+
 /* What must not become a number: NaN, +infinity, -infinity, a NaN with a sign. */
 enum { KT_N_POISONS = 4 };
 extern const float kt_poison[KT_N_POISONS];

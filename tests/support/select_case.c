@@ -24,7 +24,6 @@ static void *allocate(size_t n, size_t size)
     return p;
 }
 
-static size_t element(enum prism_kv_format f) { return f == PRISM_KVF_F32 ? 4 : 2; }
 static size_t blocks(const struct select_case *c, size_t n) { return (n + c->block - 1) / c->block; }
 
 void select_case_open(struct select_case *c, uint32_t seed)
@@ -41,7 +40,7 @@ void select_case_open(struct select_case *c, uint32_t seed)
     };
     c->q = allocate(c->n_tokens * c->n_head * c->d, sizeof *c->q);
     c->k = allocate(c->n_tokens * c->n_head_kv * c->d, sizeof *c->k);
-    c->cache = allocate(c->n_tokens * c->n_head_kv * c->d, element(c->format));
+    c->cache = allocate(1, prism_kv_row_bytes(c->format, c->n_tokens * c->n_head_kv * c->d));
     c->q_mean = allocate(c->n_head * n * c->d, sizeof *c->q_mean);
     c->k_mean = allocate(c->n_head_kv * n * c->d, sizeof *c->k_mean);
     c->q_energy = allocate(c->n_head * n * 3, sizeof *c->q_energy);
@@ -91,13 +90,7 @@ static void pool_all(struct select_case *c, size_t from, size_t to)
 
 static void fill_cache(struct select_case *c)
 {
-    size_t n = c->n_tokens * c->n_head_kv * c->d;
-
-    switch (c->format) {
-    case PRISM_KVF_F16: c->kernels->f32_to_f16((uint16_t *)(void *)c->cache, c->k, n); break;
-    case PRISM_KVF_BF16: c->kernels->f32_to_bf16((uint16_t *)(void *)c->cache, c->k, n); break;
-    case PRISM_KVF_F32: memcpy(c->cache, c->k, n * sizeof *c->k); break;
-    }
+    kt_store_kv(c->cache, c->k, c->n_tokens * c->n_head_kv * c->d, c->format);
 }
 
 /* ---- one call ---- */
@@ -168,7 +161,7 @@ bool select_case_run(struct select_case *c, const struct prism_selector *s, size
         .kernels = c->kernels, .runner = { run_jobs, c }, .params = &c->params, .n_head = c->n_head, .n_head_kv = c->n_head_kv, .d = c->d,
         .block = c->block, .q_pos = from, .n_tokens = to - from, .kv_len = to, .scale = c->scale, .q_mean = c->q_mean, .k_mean = c->k_mean,
         .q_energy = c->q_energy, .energy_blocks = blocks(c, c->n_tokens), .q_full = c->q_full, .q = c->q + from * c->n_head * c->d,
-        .k = c->cache, .kv_head_bytes = c->n_tokens * c->d * element(c->format), .format = c->format, .mask = &c->mask, .mass = c->mass,
+        .k = c->cache, .kv_head_bytes = prism_kv_row_bytes(c->format, c->n_tokens * c->d), .format = c->format, .mask = &c->mask, .mass = c->mass,
     };
     call.sketch = s->sketched ? sketch(c, &call) : NULL;
     size_t shared = round_64(s->shared_bytes(&call)), thread = round_64(s->thread_bytes(&call));

@@ -19,7 +19,7 @@ const struct state_case state_cases[] = {
     { "prism", { .n_ctx = STATE_CTX, .attention = SELECT("prism", .row_mass = 0) } },
     { "prism, causal energies", { .n_ctx = STATE_CTX, .kv_type = PRISM_KV_BF16, .attention = SELECT("prism", .causal_energy = true) } },
     { "prism-rows", { .n_ctx = STATE_CTX, .attention = SELECT("prism-rows", .row_mass = 1) } },
-    { "prism-rows, not yet", { .n_ctx = STATE_CTX, .attention = SELECT("prism-rows", .row_mass = 1, .min_tokens = 430) } },
+    { "prism-rows, not yet", { .n_ctx = STATE_CTX, .v_type = PRISM_KV_F32, .attention = SELECT("prism-rows", .row_mass = 1, .min_tokens = 430) } },
     { "meanpool", { .n_ctx = STATE_CTX, .kv_type = PRISM_KV_F32, .attention = SELECT("meanpool", .row_mass = 0) } },
     { "auto", { .n_ctx = STATE_CTX } },
 };

@@ -71,7 +71,7 @@ static bool is(const struct bench *b, enum bench_column c, const char *value) { 
 /* Index of a cache type in engine_options; -1: its default. */
 static int cache_type(const struct bench *b, enum bench_column c)
 {
-    return is(b, c, "f16") ? 0 : is(b, c, "bf16") ? 1 : is(b, c, "f32") ? 2 : -1;
+    return is(b, c, "f16") ? 0 : is(b, c, "bf16") ? 1 : is(b, c, "f32") ? 2 : is(b, c, "q8_0") ? 3 : -1;
 }
 
 /* Values of the flags in test i, and what they mean to the engine. */
@@ -137,7 +137,6 @@ __attribute__((format(printf, 2, 3))) static const char *word(struct bench *b, c
 /* What is known once the context is open. */
 static void describe(struct bench *b)
 {
-    static const char *const cache_types[] = { "default", "f16", "bf16", "f32" };
     const struct bench_run *r = &b->run;
     const char **v = b->result.value;
     char text[192];
@@ -155,7 +154,8 @@ static void describe(struct bench *b)
     v[BENCH_MODEL_SIZE] = word(b, "%llu", (unsigned long long)r->info.tensor_bytes);
     v[BENCH_MODEL_N_PARAMS] = word(b, "%llu", (unsigned long long)r->info.n_params);
     v[BENCH_N_THREADS] = word(b, "%u", r->plan.n_threads);
-    v[BENCH_TYPE_K] = v[BENCH_TYPE_V] = cache_types[r->plan.kv_type];
+    v[BENCH_TYPE_K] = engine_kv_type_name(r->plan.kv_type);
+    v[BENCH_TYPE_V] = engine_kv_type_name(r->plan.v_type);
     v[BENCH_N_PROMPT] = word(b, "%zu", r->size.p);
     v[BENCH_N_GEN] = word(b, "%zu", r->size.n);
     strftime(text, sizeof text, "%FT%TZ", gmtime_r(&now, &utc));

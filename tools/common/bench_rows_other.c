@@ -138,7 +138,8 @@ static bool make_attention_auto(struct bench_job *j) { return make_attention(j, 
 /* Keys and values of a cache in memory, the next ones every time. */
 static void run_attn_row(struct bench_job *j)
 {
-    const size_t d = j->row->m, n_q = j->row->n, keys = j->row->k, bytes = keys * d * sizeof(uint16_t);
+    const enum prism_kv_format format = j->row->type == PRISM_Q8_0 ? PRISM_KVF_Q8_0 : PRISM_KVF_F16;
+    const size_t d = j->row->m, n_q = j->row->n, keys = j->row->k, row_bytes = prism_kv_row_bytes(format, d), bytes = keys * row_bytes;
     const char *kv = bench_walk_next(j->walk, 2 * bytes);
     float max[PRISM_ATTN_ROW_Q], sum[PRISM_ATTN_ROW_Q];
     size_t seen[PRISM_ATTN_ROW_Q];
@@ -150,9 +151,9 @@ static void run_attn_row(struct bench_job *j)
     }
     memset(j->y, 0, n_q * d * sizeof(float));
     for (size_t key = 0; key < keys; key += PRISM_ATTN_ROW_KEYS)
-        j->k->attn_row(&(struct prism_attn_row){
-            .q = j->x, .n_q = n_q, .d = d, .k = kv + key * d * sizeof(uint16_t), .v = kv + bytes + key * d * sizeof(uint16_t),
-            .format = PRISM_KVF_F16, .n_keys = PRISM_ATTN_ROW_KEYS, .seen = seen, .scale = 0.1f, .o = j->y, .max = max, .sum = sum, .scores = j->w,
+        j->k->attn_row_auto(&(struct prism_attn_row){
+            .q = j->x, .n_q = n_q, .d = d, .k = kv + key * row_bytes, .v = kv + bytes + key * row_bytes,
+            .k_format = format, .v_format = format, .n_keys = PRISM_ATTN_ROW_KEYS, .seen = seen, .scale = 0.1f, .o = j->y, .max = max, .sum = sum, .scores = j->w,
         });
 }
 
@@ -160,11 +161,11 @@ static bool make_attn_row(struct bench_job *j)
 {
     const size_t d = j->row->m, n_q = j->row->n, keys = j->row->k;
 
-    bench_walk_fill(j->walk, PRISM_F16);
+    bench_walk_fill(j->walk, j->row->type);
     j->x = bench_floats(j, n_q * d);
     j->y = bench_floats(j, n_q * d);
     j->w = bench_floats(j, n_q * PRISM_ATTN_ROW_KEYS);
-    j->work = (double)(2 * keys * d) * sizeof(uint16_t);
+    j->work = (double)(2 * prism_row_bytes(j->row->type, keys * d));
     return true;
 }
 
@@ -239,6 +240,11 @@ const struct bench_row bench_attention_rows[] = {
     { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_F16, 128, 1, 4096 },
     { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_F16, 128, 2, 4096 },
     { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_F16, 128, 4, 4096 },
+    { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_Q8_0, 64, 1, 4096 },
+    { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_Q8_0, 64, 4, 4096 },
+    { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_Q8_0, 128, 1, 4096 },
+    { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_Q8_0, 128, 2, 4096 },
+    { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_Q8_0, 128, 4, 4096 },
     { "band_dots", make_band_dots, run_band_dots, BENCH_BY_OTHER, PRISM_F32, 64, 256, 0 },
     { "band_dots", make_band_dots, run_band_dots, BENCH_BY_OTHER, PRISM_F32, 128, 1024, 0 },
     { "softmax_q30", make_8_bytes, run_softmax_q30, BENCH_BY_OTHER, PRISM_F32, 0, 256, 0 },

@@ -25,9 +25,9 @@ const struct cli_option engine_rows[] = {
       .help = "kernels to use: generic, avx2, ...;\nan unknown name lists them" },
     { .kind = CLI_CHOICE, .names = "--compute", .arg = "auto|f32", .offset = AT(compute), .choices = "auto f32",
       .help = "auto: the fastest arithmetic of the level\nf32: single precision everywhere" },
-    { .kind = CLI_CHOICE, .names = "-ctk, --cache-type-k", .arg = "TYPE", .offset = AT(cache_k), .choices = "f16 bf16 f32",
-      .initial = "f16; f32 with --compute f32", .help = "type of cached keys: f16, bf16 or f32;\none of the two flags is enough" },
-    { .kind = CLI_CHOICE, .names = "-ctv, --cache-type-v", .arg = "TYPE", .offset = AT(cache_v), .choices = "f16 bf16 f32",
+    { .kind = CLI_CHOICE, .names = "-ctk, --cache-type-k", .arg = "TYPE", .offset = AT(cache_k), .choices = "f16 bf16 f32 q8_0",
+      .initial = "f16; f32 with --compute f32", .help = "type of cached keys: f16, bf16, f32 or q8_0, which is\nabout half of f16; values have the same without -ctv" },
+    { .kind = CLI_CHOICE, .names = "-ctv, --cache-type-v", .arg = "TYPE", .offset = AT(cache_v), .choices = "f16 bf16 f32 q8_0",
       .initial = "that of keys", .help = "type of cached values" },
     { .kind = CLI_FLAG, .names = "--check-tensors", .offset = AT(check_tensors), .help = "look for NaN and infinities in the weights" },
     { .kind = CLI_HEADING, .help = "Attention while prefilling" },
@@ -57,20 +57,15 @@ static int find_level(const struct engine_options *o, int *level)
 
 int engine_context_params(const struct engine_options *o, struct prism_context_params *params)
 {
-    static const char *const type_names[] = { "f16", "bf16", "f32" };
-    int cache = o->cache_k >= 0 ? o->cache_k : o->cache_v, level;
-
-    if (o->cache_k >= 0 && o->cache_v >= 0 && o->cache_k != o->cache_v)
-        return process_error("-ctk %s -ctv %s: keys and values have the same type, give one of the two flags",
-                             type_names[o->cache_k], type_names[o->cache_v]);
-    int status = find_level(o, &level);
+    int level, status = find_level(o, &level);
     if (status != PROCESS_OK)
         return status;
     *params = (struct prism_context_params){
         .n_threads = (uint32_t)(o->n_threads_batch ? o->n_threads_batch : o->n_threads),
         .bind_threads = !o->no_bind,
         .compute = (enum prism_compute)o->compute,
-        .kv_type = (enum prism_kv_type)(PRISM_KV_DEFAULT + 1 + cache),
+        .kv_type = (enum prism_kv_type)(PRISM_KV_DEFAULT + 1 + o->cache_k),
+        .v_type = (enum prism_kv_type)(PRISM_KV_DEFAULT + 1 + o->cache_v),
         .level = level + 1,
     };
     return attention_params(&o->attention, &params->attention);
@@ -101,9 +96,9 @@ int engine_load(const struct engine_options *o, bool vocab_only, prism_model **m
 /* What the library advises, as a flag. */
 int engine_error(const struct prism_error *err)
 {
-    bool narrow = err->status == PRISM_E_NUMERIC && strstr(err->text, "F32 cache");
+    bool narrow = err->status == PRISM_E_NUMERIC && strstr(err->text, "F32 cache"), values = strstr(err->text, ": values of");
 
-    return process_error("%s%s", err->text, narrow ? " (-ctk bf16 or -ctk f32)" : "");
+    return process_error("%s%s", err->text, !narrow ? "" : values ? " (-ctv bf16 or -ctv f32)" : " (-ctk bf16 or -ctk f32)");
 }
 
 bool engine_logits_finite(const float *logits, size_t n_vocab, struct prism_error *err)
@@ -223,9 +218,9 @@ static void print_templates(const prism_model *model)
         putchar('\n');
 }
 
-static const char *kv_type_name(enum prism_kv_type t)
+const char *engine_kv_type_name(enum prism_kv_type t)
 {
-    static const char *const names[] = { "default", "f16", "bf16", "f32" };
+    static const char *const names[] = { "default", "f16", "bf16", "f32", "q8_0" };
 
     return names[t];
 }
@@ -243,7 +238,10 @@ static void print_plan(const struct prism_plan *p)
     printf("plan\n");
     printf("  %-18s %u tokens\n", "context", p->n_ctx);
     printf("  %-18s %u\n", "threads", p->n_threads);
-    printf("  %-18s %s, compute %s, cache %s\n", "kernels", p->level, p->compute, kv_type_name(p->kv_type));
+    printf("  %-18s %s, compute %s, cache %s", "kernels", p->level, p->compute, engine_kv_type_name(p->kv_type));
+    if (p->v_type != p->kv_type)
+        printf(", values %s", engine_kv_type_name(p->v_type));
+    putchar('\n');
     printf("  %-18s %s, blocks of %u tokens\n", "attention", p->selector, p->block);
     printf("  %-18s %u tokens\n", "slab", p->slab_tokens);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -290,7 +288,8 @@ void engine_json_plan(struct json *j, const struct prism_plan *p)
     json_object(j, "plan");
     json_text(j, "level", p->level);
     json_text(j, "compute", p->compute);
-    json_text(j, "kv_type", kv_type_name(p->kv_type));
+    json_text(j, "kv_type", engine_kv_type_name(p->kv_type));
+    json_text(j, "v_type", engine_kv_type_name(p->v_type));
     json_int(j, "n_ctx", p->n_ctx);
     json_int(j, "n_threads", p->n_threads);
     json_int(j, "slab_tokens", p->slab_tokens);

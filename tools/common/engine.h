@@ -16,7 +16,7 @@ struct engine_options {
     int64_t n_threads, n_threads_batch; /* 0: not given; one number serves both */
     const char *cpu_level; /* NULL: best */
     int compute;           /* enum prism_compute */
-    int cache_k, cache_v;  /* index in "f16 bf16 f32", -1: not given */
+    int cache_k, cache_v;  /* index in "f16 bf16 f32 q8_0", -1: not given */
     bool no_bind, check_tensors;
     struct attention_options attention;
 };
@@ -47,6 +47,9 @@ int engine_tokenize(const prism_model *model, const char *text, size_t len, unsi
  * kernels of --cpu-level. Exit status, PROCESS_ERROR after one line. */
 int engine_show_info(const struct engine_options *o, uint32_t n_ctx, bool json);
 int engine_show_kernels(const struct engine_options *o);
+
+/* "f16", ... */
+const char *engine_kv_type_name(enum prism_kv_type t);
 
 /* One member each: "model", "plan", "threads", "stats". */
 void engine_json_model(struct json *j, const struct prism_model_info *m);

@@ -157,7 +157,7 @@ const struct cli_option llama_perplexity_flags[] = {
     OFF("--ppl-stride", 0, 0, "chunks do not overlap"),
     OFF("--ppl-output-type", 0, 0, "the running perplexity of each chunk is printed; --json has it as a list"),
     REFUSED("-p, --prompt", "give the text with -f FILE or on standard input"),
-    REFUSED("--kl-divergence, --kl-divergence-base, --save-all-logits", "distributions are not compared"),
+    REFUSED("--kl-divergence, --kl-divergence-base, --save-all-logits", "no file of logits is written or read; --kl TYPE compares types of the cache"),
     REFUSED("--hellaswag, --hellaswag-tasks, --winogrande, --winogrande-tasks, --multiple-choice, --multiple-choice-tasks", no_task),
     { 0 },
 };

@@ -75,7 +75,7 @@ build: $(LIB) $(TOOLS)
 
 # ---- demo --------------------------------------------------------------------------------------------------------
 
-demo: setup ## a model answers a question about a text of 14 thousand tokens; PROMPT=models/prompts/secret-8.txt for another
+demo: setup ## a model answers three questions about a text of 14 thousand tokens; PROMPT=models/prompts/secret-8.txt for another
 	@$(MAKE) $(SUBMAKE_FLAGS) run-demo
 
 run-demo: $(BUILD)/prism-run

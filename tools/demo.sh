@@ -1,34 +1,46 @@
 #!/bin/sh
-# demo.sh BUILD - a model reads a text in which facts were hidden and answers a question about one of them; then the answer is compared with
-# what was hidden (models/prompts/answers.json). Exit status 1 when it is another. MODEL and PROMPT may be set.
+# demo.sh BUILD - a model reads a text in which facts were hidden and answers three questions about it, each from what it has read once; what it
+# answers is compared with what was hidden. What was read is kept in BUILD/demo.session, where the next demo of that text begins. Exit status 1
+# when an answer is another than FACTS says (lines "name<TAB>word"; default: what the text says). MODEL and PROMPT may be set.
 set -eu
 
 build=$1
 model=${MODEL:-models/gutenberg-38m-q8_0.gguf}
 prompt=${PROMPT:-models/prompts/secret-6.txt}
-hidden=$(awk -F'"' -v file="${prompt##*/}" '$2 == "file" { wanted = $4 == file } $2 == "answer" && wanted { print $4 }' "${prompt%/*}/answers.json")
-[ -n "$hidden" ] || { echo "demo: no answer to $prompt in ${prompt%/*}/answers.json" >&2; exit 1; }
-who=$(sed -n 's/^Question: What is the secret word of \(.*\)?$/\1/p' "$prompt" | tail -n 1)
-line=$(grep -n "secret word of $who is $hidden" "$prompt" | head -n 1 | cut -d: -f1)
-n_tokens=$("$build/prism-run" -m "$model" -f "$prompt" --tokenize | wc -w)
-answer=$(mktemp) summary=$(mktemp)
-trap 'rm -f "$answer" "$summary"' EXIT
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
 
-echo "A model of 38 million parameters reads $prompt: $n_tokens tokens of a novel, $(wc -l <"$prompt") lines,"
-echo "in which facts were hidden, and continues it. The text ends with a question:"
-echo
-tail -n 2 "$prompt" | sed 's/^/    /'
-printf '\n\n%s\n\n' "$build/prism-run -m $model -f $prompt -n 24 --temp 0"
+# The text ends with a question of its own, after an empty line.
+question=$(grep -n '^Question: ' "$prompt" | tail -n 1 | cut -d: -f1)
+[ -n "$question" ] || { echo "demo: no question at the end of $prompt" >&2; exit 1; }
+head -n $((question - 2)) "$prompt" >"$dir/text.txt"
+grep -o 'secret word of [^.]* is [^.]*\.' "$dir/text.txt" | sed 's/secret word of \(.*\) is \(.*\)\./\1	\2/' | tail -n 3 >"$dir/facts"
+[ -s "$dir/facts" ] || { echo "demo: no secret words in $prompt" >&2; exit 1; }
+
+set --
+while IFS='	' read -r who word; do
+    set -- "$@" -p "Question: What is the secret word of $who?
+Answer:"
+done <"$dir/facts"
+
+echo "A model of 38 million parameters reads a text of $(wc -w <"$dir/text.txt") words, in which facts were hidden, and answers questions about it."
+echo "What it has read is kept in $build/demo.session: the next \`make demo\` begins there."
+printf '\n%s\n\n' "$build/prism-run -m $model -f TEXT -p \"Question: What is the secret word of NAME? Answer:\" -p ... -n 8 -r . --temp 0 --prompt-cache $build/demo.session"
 if [ -t 2 ]; then # the bar is drawn on a terminal only
-    "$build/prism-run" -m "$model" -f "$prompt" -n 24 --temp 0 | tee "$answer"
+    "$build/prism-run" -m "$model" -f "$dir/text.txt" "$@" -n 8 -r . --temp 0 --prompt-cache "$build/demo.session" >"$dir/answers"
 else
-    "$build/prism-run" -m "$model" -f "$prompt" -n 24 --temp 0 2>"$summary" | tee "$answer"
-    cat "$summary" >&2
+    "$build/prism-run" -m "$model" -f "$dir/text.txt" "$@" -n 8 -r . --temp 0 --prompt-cache "$build/demo.session" >"$dir/answers" 2>"$dir/summary"
+    cat "$dir/summary" >&2
 fi
 
-answered=$(tr -cs '[:alpha:]' '\n' <"$answer" | awk 'NF { print; exit }')
-verdict=right status=0
-[ "$answered" = "$hidden" ] || verdict=wrong status=1
-printf '\nhidden    "The secret word of %s is %s.", in line %s of the text\n' "$who" "$hidden" "$line"
-printf 'answered  "%s": %s, after reading %s tokens\n' "$answered" "$verdict" "$n_tokens"
+tr -cs '[:alpha:]\n' ' ' <"$dir/answers" | awk 'NF { print $1 }' >"$dir/words"
+paste "${FACTS:-$dir/facts}" "$dir/words" >"$dir/both"
+status=0
+echo
+while IFS='	' read -r who word answered; do
+    verdict=right
+    [ "$answered" = "$word" ] || verdict=wrong status=1
+    line=$(grep -n "secret word of $who is " "$prompt" | head -n 1 | cut -d: -f1)
+    printf 'What is the secret word of %s?  %s: %s, it is in line %s of %s\n' "$who" "${answered:-(nothing)}" "$verdict" "$line" "$(wc -l <"$prompt")"
+done <"$dir/both"
 exit $status

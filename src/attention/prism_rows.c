@@ -5,13 +5,14 @@
  * is chosen when
  *   some row gives it p >= t(e), or
  *   its rows give it p >= t(e) / PRISM_ROWS_MEAN on average: what many rows need a little, which is what prose is made of.
- * e is the position behind the query block, t(e) = t * min(1, (8192 / e)^PRISM_ROWS_FALL): a row that looks for one thing needs the same few
- * blocks at every length, one that reads broadly needs more of them, each with less of its mass.
+ * e is the position behind the query block, t(e) = t * (PRISM_ROWS_FROM / e)^PRISM_ROWS_FALL, e held between PRISM_ROWS_FROM and
+ * PRISM_ROWS_UNTIL: a row that looks for one thing needs the same few blocks at every length, one that reads broadly needs more of them, each
+ * with less of its mass.
  *
  * Most blocks are far below t, which shows early. 16 rows at a time meet the diagonal block, block 0, then blocks backwards from the
  * diagonal. After PRISM_SKETCH_FIRST coordinates a block is dropped when no row's logit, raised by what its other coordinates would
- * add with PRISM_SKETCH_SIGMAS deviations, reaches log t below the log-sum of the blocks so far; its logit of the first coordinates
- * then stands for it in the softmax. The reach is |q'| |k'| / sqrt(n) of the n other coordinates, for the block's longest k': where keys have
+ * add with PRISM_SKETCH_SIGMAS deviations, reaches log t below the log-sum of the blocks so far (renewed every eight blocks); its logit of
+ * the first coordinates then stands for it in the softmax (struct prism_sketch_scan). The reach is |q'| |k'| / sqrt(n) of the n other coordinates, for the block's longest k': where keys have
  * covariance 1 that is the deviation of q'.k'. */
 #include <math.h>
 #include <string.h>
@@ -20,9 +21,7 @@
 #include "src/attention/sketch.h"
 #include "src/base/size.h"
 
-/* Measured on gutenberg-38m (persuasion.txt, 8192 x 2, prism p 0.95: 39.715 at density .241) and on a document of models/tasks (mv-8192, .122
- * without the mean): t .1 alone 39.936 at .130; with a mean of t/5 39.829 at .135; t/10 39.724 at .155; t/9 and 2.5 deviations for 2, 39.668 at
- * .151, and the document .136. 16384 x 1 (prism 42.610 at .249): a fall of 1.6 42.657 at .108, of 2.4 42.579 at .134, mv-16384 .093 and .107. */
+/* What was tried, with figures: README.md in this folder. */
 #define PRISM_ROWS_FALL 2.2
 #define PRISM_ROWS_MEAN 9
 #define PRISM_ROWS_FROM 8192.0

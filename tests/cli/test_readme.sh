@@ -35,13 +35,16 @@ while read -r command; do
     result $? "$command"
 done <<<"$commands"
 
-PROMPT=models/prompts/secret-1.txt tools/demo.sh "$BUILD" >"$log" 2>&1 &&
-    grep -qxF 'hidden    "The secret word of Lady Johnson is result.", in line 23 of the text' "$log" &&
-    grep -qxF 'answered  "result": right, after reading 1108 tokens' "$log"
-result $? "the demo finds what was hidden"
-sed 's/"result"/"seized"/' models/prompts/answers.json >"$dir/answers.json" && cp models/prompts/secret-1.txt "$dir" &&
-    ! PROMPT=$dir/secret-1.txt tools/demo.sh "$BUILD" >"$log" 2>&1 &&
-    grep -qxF 'answered  "result": wrong, after reading 1108 tokens' "$log"
+mkdir "$dir/build" && cp "$BUILD/prism-run" "$dir/build" # a session file of its own
+for again in "" " again, from the session file"; do
+    PROMPT=models/prompts/secret-1.txt tools/demo.sh "$dir/build" >"$log" 2>&1 &&
+        grep -qxF 'What is the secret word of Lady Johnson?  result: right, it is in line 23 of 31' "$log" &&
+        [ "$(grep -c ': right, it is in line' "$log")" -eq 3 ] && grep -q "^cache *reused $([ -z "$again" ] && echo 0 || echo 1088) of" "$log"
+    result $? "the demo finds what was hidden$again"
+done
+printf 'Uncle Holder\tshining\nLady Johnson\tseized\nDoctor Barkis\tintimate\n' >"$dir/facts"
+! FACTS=$dir/facts PROMPT=models/prompts/secret-1.txt tools/demo.sh "$dir/build" >"$log" 2>&1 &&
+    grep -qxF 'What is the secret word of Lady Johnson?  result: wrong, it is in line 23 of 31' "$log"
 result $? "the demo tells a wrong answer"
 
 for target in $(grep -oE '`make [a-z][a-z0-9-]+' README.md | cut -d' ' -f2 | sort -u); do

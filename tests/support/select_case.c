@@ -90,7 +90,12 @@ static void pool_all(struct select_case *c, size_t from, size_t to)
 
 static void fill_cache(struct select_case *c)
 {
-    kt_store_kv(c->cache, c->k, c->n_tokens * c->n_head_kv * c->d, c->format);
+    size_t n = c->n_tokens * c->n_head_kv * c->d;
+    float *k = allocate(n, sizeof *k); /* kt_store_kv rounds what it is given */
+
+    memcpy(k, c->k, n * sizeof *k);
+    kt_store_kv(c->cache, k, n, c->format);
+    free(k);
 }
 
 /* ---- one call ---- */

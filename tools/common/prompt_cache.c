@@ -85,7 +85,7 @@ static bool save(const struct prompt_cache *p, prism_context *ctx)
     return false;
 }
 
-void prompt_cache_report(const struct prompt_cache *p, prism_context *ctx, size_t reused, size_t n)
+void prompt_cache_report(struct prompt_cache *p, prism_context *ctx, size_t reused, size_t n)
 {
     const struct prompt_cache_options *o = p->opt;
     struct prism_session_info info = { 0 };
@@ -94,7 +94,7 @@ void prompt_cache_report(const struct prompt_cache *p, prism_context *ctx, size_
         return;
     bool due = !o->read_only && !o->all && (!p->usable || reused < (n + 1) / 2);
     if (due && save(p, ctx))
-        prism_session_info(o->file, &info, NULL);
+        p->usable = prism_session_info(o->file, &info, NULL) == PRISM_OK;
     fprintf(stderr, "cache     reused %zu of %zu tokens", reused, n);
     if (info.file_bytes)
         fprintf(stderr, ", wrote %.1f MiB", (double)info.file_bytes / (1 << 20));

@@ -19,7 +19,7 @@ extern const struct cli_option prompt_cache_rows[]; /* for a CLI_ROWS row */
 
 struct prompt_cache {
     const struct prompt_cache_options *opt;
-    bool usable;         /* the file was loaded */
+    bool usable;         /* the file was loaded, or written since */
 };
 
 /* Whether the flags go together, and the file may be written. PROCESS_ERROR after one line. */
@@ -35,7 +35,7 @@ void prompt_cache_load(struct prompt_cache *p, const struct prompt_cache_options
 void prompt_cache_cuts(const struct prompt_cache *p, size_t n_document, size_t n, struct prism_prefill_params *params);
 
 /* After a prefill of n tokens, of which the context had `reused`: writes the file if that is due, and says on stderr what was reused. */
-void prompt_cache_report(const struct prompt_cache *p, prism_context *ctx, size_t reused, size_t n);
+void prompt_cache_report(struct prompt_cache *p, prism_context *ctx, size_t reused, size_t n);
 
 /* At the end, for --prompt-cache-all. */
 void prompt_cache_finish(const struct prompt_cache *p, prism_context *ctx);

@@ -17,7 +17,7 @@
 #include "src/base/arena.h"
 
 #define PRISM_SKETCH_ERROR 0.1
-#define PRISM_SKETCH_SIGMAS 2.5f
+#define PRISM_SKETCH_SIGMAS 3.0f
 #define PRISM_LOG2_E 1.44269504f
 enum { PRISM_SKETCH_STEP = 16, PRISM_SKETCH_SAMPLES = 2048, /* of the prompt, at equal distances */ PRISM_SKETCH_FIRST = 16 /* coordinates that prune */ };
 

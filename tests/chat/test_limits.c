@@ -286,7 +286,7 @@ static void test_stack(void **state)
 /* Should a limit be missing, this program pays for it, and not the machine. Sanitizers reserve terabytes of addresses. */
 static void limit_myself(void)
 {
-    const struct rlimit memory = { (rlim_t)2 << 30, (rlim_t)2 << 30 }, time = { PRISM_RED_ZONE ? 600 : 60, RLIM_INFINITY };
+    const struct rlimit memory = { (rlim_t)2 << 30, (rlim_t)2 << 30 }, time = { PRISM_RED_ZONE ? 600 : 15, RLIM_INFINITY };
 
     if (!PRISM_RED_ZONE)
         setrlimit(RLIMIT_AS, &memory);

@@ -55,7 +55,7 @@ static struct scene make_scene(size_t n_tiles, size_t block, size_t rank, const 
             for (size_t i = 0; i < ROWS; i++) {
                 s.tiles[t].bias_first[i] = (int32_t)(kt_random() % 200000) - 100000;
                 s.tiles[t].bias[i] = (int32_t)(kt_random() % 200000) - 100000;
-                s.tiles[t].scale[i] = (float)kt_uniform(0.3, 0.5), s.tiles[t].reach[i] = (float)kt_uniform(0, 0.5);
+                s.tiles[t].scale[i] = (float)kt_uniform(0.3, 0.5), s.tiles[t].reach[i] = (float)kt_uniform(1, 4);
                 s.tiles[t].most[i] = -0x1p100f;
             }
         }

@@ -6,26 +6,19 @@
 #include <string.h>
 
 #include "arch/avx2/avx2.h"
-#include "arch/avx2/vec.h"
+#include "arch/avx2/sketch_best.h"
 
-enum { ROWS = 4, LANES = 8, WORDS = PRISM_MAX_HEAD_DIM / 4 };
-
-/* A tile and a block of keys, n coordinates of each; row i sees keys j <= seen + i. */
-struct block {
-    const int8_t *q;
-    const uint8_t *keys;
-    size_t n, block, seen;
-};
+enum { WORDS = PRISM_MAX_HEAD_DIM / 4 };
 
 /* A row's bytes as words: of each four the two at even places, then the two at odd ones. */
 struct row_words {
     int16_t even[WORDS][2], odd[WORDS][2];
 };
 
-static void widen(struct row_words *w, const struct block *t, size_t row)
+static void widen(struct row_words *w, const int8_t *bytes, size_t n, size_t row)
 {
-    for (size_t c = 0; c < t->n / 4; c++) {
-        const int8_t *q = t->q + (c * PRISM_SKETCH_ROWS + row) * 4;
+    for (size_t c = 0; c < n / 4; c++) {
+        const int8_t *q = bytes + (c * PRISM_SKETCH_ROWS + row) * 4;
         w->even[c][0] = q[0], w->even[c][1] = q[2];
         w->odd[c][0] = q[1], w->odd[c][1] = q[3];
     }
@@ -38,18 +31,18 @@ PRISM_INLINE __m256i pair(const int16_t *words)
     return _mm256_set1_epi32(v);
 }
 
-/* best[r] = the largest sum so far of lane and row, for keys [first, first + 16). */
-PRISM_INLINE void add_keys(const struct block *t, const struct row_words *w, size_t row, size_t first, __m256i best[ROWS])
+/* best[r] = the largest sum so far of lane and row, for keys [first, first + 16); row i sees keys j <= seen + i. */
+PRISM_INLINE void add_keys(__m256i best[ROWS], const struct row_words *w, const uint8_t *keys, size_t block, size_t n, size_t row, size_t first, size_t seen)
 {
     const __m256i low = _mm256_set1_epi16(0xff);
     __m256i sum[ROWS][2];
 
     for (size_t r = 0; r < ROWS; r++)
         sum[r][0] = sum[r][1] = _mm256_setzero_si256();
-    for (size_t c = 0; c < t->n / 4; c++) {
-        const uint8_t *keys = t->keys + (c * t->block + first) * 4;
+    for (size_t c = 0; c < n / 4; c++) {
+        const uint8_t *at = keys + (c * block + first) * 4;
         for (size_t v = 0; v < 2; v++) {
-            const __m256i k = _mm256_loadu_si256((const __m256i *)(const void *)(keys + v * 32));
+            const __m256i k = _mm256_loadu_si256((const __m256i *)(const void *)(at + v * 32));
             const __m256i even = _mm256_and_si256(k, low), odd = _mm256_srli_epi16(k, 8);
             for (size_t r = 0; r < ROWS; r++) {
                 sum[r][v] = _mm256_add_epi32(sum[r][v], _mm256_madd_epi16(even, pair(w[r].even[c])));
@@ -57,38 +50,24 @@ PRISM_INLINE void add_keys(const struct block *t, const struct row_words *w, siz
             }
         }
     }
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    for (size_t r = 0; r < ROWS; r++)
-        for (size_t v = 0; v < 2; v++) { /* a key that is not seen does not count */
-            const __m256i seen = _mm256_set1_epi32((int)(t->seen + row + r) - (int)(first + v * LANES));
-            const __m256i unseen = _mm256_cmpgt_epi32(lane, seen);
-            best[r] = _mm256_max_epi32(best[r], _mm256_blendv_epi8(sum[r][v], _mm256_set1_epi32(INT32_MIN), unseen));
-        }
+    keep_largest(best, sum, row, first, seen);
 }
 
 static void best_products(int32_t *best, const struct prism_sketch_tile *tile, const struct prism_sketch_scan *s, const uint8_t *keys, size_t n,
                           size_t seen)
 {
-    const struct block t = { .q = tile->q, .keys = keys, .n = n, .block = s->block, .seen = seen };
     struct row_words w[ROWS];
-    int32_t lanes[LANES];
 
     assert(n % 16 == 0 && n > 0 && n <= PRISM_MAX_HEAD_DIM && s->block % 32 == 0);
     for (size_t row = 0; row < PRISM_SKETCH_ROWS; row += ROWS) {
         __m256i most[ROWS];
         for (size_t r = 0; r < ROWS; r++) {
-            widen(&w[r], &t, row + r);
+            widen(&w[r], tile->q, n, row + r);
             most[r] = _mm256_set1_epi32(INT32_MIN);
         }
-        for (size_t first = 0; first < t.block; first += 2 * LANES)
-            add_keys(&t, w, row, first, most);
-        for (size_t r = 0; r < ROWS; r++) {
-            _mm256_storeu_si256((__m256i *)(void *)lanes, most[r]);
-            int32_t largest = lanes[0];
-            for (size_t i = 1; i < LANES; i++)
-                largest = lanes[i] > largest ? lanes[i] : largest;
-            best[row + r] = largest;
-        }
+        for (size_t first = 0; first < s->block; first += 2 * LANES)
+            add_keys(most, w, keys, s->block, n, row, first, seen);
+        store_largest(best + row, most);
     }
 }
 

@@ -58,9 +58,7 @@ SKETCH_INLINE floats log2_of(floats x)
     return __builtin_convertvector(n, floats) + s * (2.88539008f + z * (0.961796694f + z * (0.577078016f + z * 0.412198583f)));
 }
 
-SKETCH_INLINE void set_floor(struct prism_sketch_tile *t, float log_t) { store(t->floor, load(t->most) + log2_of(load(t->sum)) + log_t); }
-
-/* Joins the logits of n blocks to what the rows have seen, x: those of the first block, the others `step` floats before each other. */
+/* Joins the logits of n blocks to what the rows have seen, and renews the floors; x: those of the first block, the others `step` floats before each other. */
 SKETCH_INLINE void count(struct prism_sketch_tile *t, const float *x, size_t step, size_t n, float log_t)
 {
     floats before = load(t->most), most = before, sum = { 0 };
@@ -75,7 +73,7 @@ SKETCH_INLINE void count(struct prism_sketch_tile *t, const float *x, size_t ste
     }
     store(t->sum, load(t->sum) * exp2_minus(most - before) + sum);
     store(t->most, most);
-    set_floor(t, log_t);
+    store(t->floor, most + log2_of(load(t->sum)) + log_t);
 }
 
 /* Whether a row's logit is not below its floor. */
@@ -105,7 +103,7 @@ SKETCH_INLINE void scan_batch(const struct prism_sketch_scan *s, size_t v, size_
             const struct prism_sketch_tile *tile = &s->tiles[t];
             open[i * n_tiles + t] = true;
             if (!whole && s->first < s->rank) {
-                floats y = logits(s, tile, v - i, s->first, seen);
+                floats y = logits(s, tile, v - i, s->first, seen + t * PRISM_SKETCH_ROWS);
                 store(x - i * step + t * PRISM_SKETCH_ROWS, y);
                 open[i * n_tiles + t] = any_reaches(tile, y + load(tile->reach) * s->k_rest[v - i]);
             }
@@ -149,8 +147,6 @@ SKETCH_INLINE void needed(const struct prism_sketch_scan *s, size_t n, uint64_t 
     const size_t n_tiles = s->n_tiles;
     const float mean = s->log_mean - s->log_t, least = exp2f(s->log_mean) * (float)(n_tiles * PRISM_SKETCH_ROWS);
 
-    for (size_t i = 0; i < n_tiles; i++)
-        set_floor(&s->tiles[i], s->log_t);
     for (size_t v = 0; v < n; v++) {
         const float *x = s->x + v * n_tiles * PRISM_SKETCH_ROWS;
         bool unknown = isnan(s->k_scale[v]), one = unknown, some = false;

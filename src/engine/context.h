@@ -138,6 +138,9 @@ void prism_context_advise_cache(struct prism_context *c, size_t pos, size_t n); 
 /* The reservation and the team of c, whose plan and parameters are set: an empty context. After a failure, free c. */
 enum prism_status prism_context_open(struct prism_context *c, struct prism_error *err);
 
+/* Whether n tokens are ids of the vocabulary: PRISM_E_ARG names the first that is none. */
+enum prism_status prism_check_ids(const struct prism_context *c, const int32_t *tokens, size_t n, struct prism_error *err);
+
 /* Units of work of an ordinary call over n tokens from position pos on. */
 double prism_call_work(const struct prism_context *c, size_t pos, size_t n);
 

@@ -121,18 +121,23 @@ static bool run(const struct call *call)
     return call->n_logits == 0 || run_logits(call);
 }
 
-static enum prism_status check_tokens(const prism_context *c, const int32_t *tokens, size_t n, struct prism_error *err)
+enum prism_status prism_check_ids(const struct prism_context *c, const int32_t *tokens, size_t n, struct prism_error *err)
 {
     uint32_t n_vocab = c->model->hp.n_vocab;
 
-    if (n == 0)
-        return prism_fail(err, PRISM_E_ARG, "prefill: expected at least 1 token, found 0");
-    if (n > c->plan.n_ctx - c->length)
-        return prism_fail(err, PRISM_E_LENGTH, "%zu tokens after %zu in the cache: the context holds %u", n, c->length, c->plan.n_ctx);
     for (size_t i = 0; i < n; i++)
         if (tokens[i] < 0 || (uint32_t)tokens[i] >= n_vocab)
             return prism_fail(err, PRISM_E_ARG, "token %zu: expected an id of 0..%u, found %d", i, n_vocab - 1, tokens[i]);
     return PRISM_OK;
+}
+
+static enum prism_status check_tokens(const prism_context *c, const int32_t *tokens, size_t n, struct prism_error *err)
+{
+    if (n == 0)
+        return prism_fail(err, PRISM_E_ARG, "prefill: expected at least 1 token, found 0");
+    if (n > c->plan.n_ctx - c->length)
+        return prism_fail(err, PRISM_E_LENGTH, "%zu tokens after %zu in the cache: the context holds %u", n, c->length, c->plan.n_ctx);
+    return prism_check_ids(c, tokens, n, err);
 }
 
 /* longrope has two sets of frequencies: one for as many tokens as the model was first trained with, one for more. Which it is depends on the

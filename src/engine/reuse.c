@@ -93,10 +93,7 @@ static enum prism_status check(const struct prism_context *c, const int32_t *tok
         return prism_fail(err, PRISM_E_ARG, "prefill: expected at least 1 token, found 0");
     if (n > c->plan.n_ctx)
         return prism_fail(err, PRISM_E_LENGTH, "%zu tokens: the context holds %u", n, c->plan.n_ctx);
-    for (size_t i = 0; i < n; i++)
-        if (tokens[i] < 0 || (uint32_t)tokens[i] >= c->model->hp.n_vocab)
-            return prism_fail(err, PRISM_E_ARG, "token %zu: expected an id of 0..%u, found %d", i, c->model->hp.n_vocab - 1, tokens[i]);
-    return PRISM_OK;
+    return prism_check_ids(c, tokens, n, err);
 }
 
 /* Prefills tokens [keep, n). */

@@ -21,16 +21,10 @@ enum { ORIGINAL = 64, N = 150, N_CTX = 400 };
 static prism_model *load(bool damaged)
 {
     struct tiny_model t = tiny_llama();
-    float narrow[16], wide[16];
 
     t.output_type = PRISM_F32, t.untied = true;
     struct gb *g = tiny_build(&t);
-    for (int i = 0; i < 16; i++)
-        narrow[i] = 1 + 0.05f * (float)i, wide[i] = 1.5f + (float)i;
-    gb_str(g, "llama.rope.scaling.type", "longrope");
-    gb_u32(g, "llama.rope.scaling.original_context_length", ORIGINAL);
-    gb_add(g, "rope_factors_short.weight", prism_types[PRISM_F32].id, 1, (uint64_t[]){ 16 }, narrow, sizeof narrow);
-    gb_add(g, "rope_factors_long.weight", prism_types[PRISM_F32].id, 1, (uint64_t[]){ 16 }, wide, sizeof wide);
+    tiny_add_longrope(g, "llama", ORIGINAL, 16);
     if (damaged) {
         float value = NAN;
         memcpy(gb_tensor(g, "token_embd.weight")->data + (77 * t.n_embd + 3) * sizeof value, &value, sizeof value);

@@ -291,16 +291,10 @@ static void test_longrope(void **state)
     (void)state;
     enum { ORIGINAL = 150 };
     struct tiny_model t = tiny_llama();
-    float narrow[16], wide[16];
     struct gb *g = tiny_build(&t);
     struct prism_context_params p = trace_params(0);
 
-    for (int i = 0; i < 16; i++)
-        narrow[i] = 1 + 0.05f * (float)i, wide[i] = 1.5f + (float)i;
-    gb_str(g, "llama.rope.scaling.type", "longrope");
-    gb_u32(g, "llama.rope.scaling.original_context_length", ORIGINAL);
-    gb_add(g, "rope_factors_short.weight", prism_types[PRISM_F32].id, 1, (uint64_t[]){ 16 }, narrow, sizeof narrow);
-    gb_add(g, "rope_factors_long.weight", prism_types[PRISM_F32].id, 1, (uint64_t[]){ 16 }, wide, sizeof wide);
+    tiny_add_longrope(g, "llama", ORIGINAL, 16);
     prism_model *m = load_built(g, "to-longrope.gguf");
     p.attention.min_tokens = 250;
     run(m, p, 400, ORIGINAL, 300);

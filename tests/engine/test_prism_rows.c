@@ -164,19 +164,13 @@ static void test_rotations(void **state)
 {
     (void)state;
     enum { ORIGINAL = 450, FIRST = 440 };
-    float narrow[32], wide[32];
     struct tiny_model t = tiny_qwen3();
     struct prism_context_params p = rows_params(1);
     struct prism_error err;
 
     t.n_layer = 3, t.n_head = 4, t.n_head_kv = 2;
     struct gb *g = tiny_build(&t);
-    for (int i = 0; i < 32; i++)
-        narrow[i] = 1 + 0.05f * (float)i, wide[i] = 1.5f + (float)i;
-    gb_str(g, "qwen3.rope.scaling.type", "longrope");
-    gb_u32(g, "qwen3.rope.scaling.original_context_length", ORIGINAL);
-    gb_add(g, "rope_factors_short.weight", prism_types[PRISM_F32].id, 1, (uint64_t[]){ 32 }, narrow, sizeof narrow);
-    gb_add(g, "rope_factors_long.weight", prism_types[PRISM_F32].id, 1, (uint64_t[]){ 32 }, wide, sizeof wide);
+    tiny_add_longrope(g, "qwen3", ORIGINAL, 32);
     prism_model *m = load_built(g, "rows-longrope.gguf");
     int32_t *tokens = trace_tokens(m, N);
     prism_context *one = make_context(m, &p), *two = make_context(m, &p);

@@ -251,19 +251,13 @@ static void test_models(void **state)
 static void test_longrope(void **state)
 {
     (void)state;
-    float narrow[16], wide[16];
     struct tiny_model t = tiny_llama();
     struct gb *g = tiny_build(&t);
     struct prism_context_params p = { .n_ctx = 300 };
     int32_t tokens[200];
     const char *path = session_path("longrope.session");
 
-    for (int i = 0; i < 16; i++)
-        narrow[i] = 1 + 0.05f * (float)i, wide[i] = 1.5f + (float)i;
-    gb_str(g, "llama.rope.scaling.type", "longrope");
-    gb_u32(g, "llama.rope.scaling.original_context_length", 64);
-    gb_add(g, "rope_factors_short.weight", prism_types[PRISM_F32].id, 1, (uint64_t[]){ 16 }, narrow, sizeof narrow);
-    gb_add(g, "rope_factors_long.weight", prism_types[PRISM_F32].id, 1, (uint64_t[]){ 16 }, wide, sizeof wide);
+    tiny_add_longrope(g, "llama", 64, 16);
     prism_model *m = load_built(g, "session-longrope.gguf");
     make_tokens(tokens, 200, m->hp.n_vocab);
     for (size_t n = 40; n <= 140; n += 100)

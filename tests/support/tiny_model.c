@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "src/gguf/gguf.h"
+#include "src/kernels.h"
 
 /* ---- random weights ---- */
 
@@ -119,6 +120,21 @@ void tiny_add_layers(struct gb *g, const char *name, uint64_t n)
 {
     for (int layer = 0; layer < 2; layer++)
         gb_add_f32(g, layer_name(layer, name), n);
+}
+
+void tiny_add_longrope(struct gb *g, const char *arch, uint32_t n_original, uint64_t n)
+{
+    float narrow[PRISM_MAX_HEAD_DIM / 2], wide[PRISM_MAX_HEAD_DIM / 2];
+    char type[64], original[64];
+
+    for (uint64_t i = 0; i < n; i++)
+        narrow[i] = 1 + 0.05f * (float)i, wide[i] = 1.5f + (float)i;
+    snprintf(type, sizeof type, "%s.rope.scaling.type", arch);
+    snprintf(original, sizeof original, "%s.rope.scaling.original_context_length", arch);
+    gb_str(g, type, "longrope");
+    gb_u32(g, original, n_original);
+    gb_add(g, "rope_factors_short.weight", prism_types[PRISM_F32].id, 1, &n, narrow, n * sizeof *narrow);
+    gb_add(g, "rope_factors_long.weight", prism_types[PRISM_F32].id, 1, &n, wide, n * sizeof *wide);
 }
 
 /* ---- vocabularies ---- */

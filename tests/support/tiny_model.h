@@ -30,6 +30,9 @@ struct gb *tiny_build(const struct tiny_model *m);
 /* A tensor of n F32 zeros in each of two layers, as blk.<layer>.<name>. */
 void tiny_add_layers(struct gb *g, const char *name, uint64_t n);
 
+/* Two sets of n (half the rotated dims) rotations, as "longrope" has them: the second beyond n_original tokens. */
+void tiny_add_longrope(struct gb *g, const char *arch, uint32_t n_original, uint64_t n);
+
 /* Builds and writes test_tmp_dir()/name; the path lives as that of gb_write. */
 const char *tiny_write(const struct tiny_model *m, const char *name);
 

@@ -111,9 +111,13 @@ struct prism_gemv {
 
 /* ---- vectors ---------------------------------------------------------------------------------------------------------- */
 
-/* y[i] = w[i] * x[i] / sqrt(mean(x^2) + eps), i < n. y == x allowed. Returns the sum of squares, within 1e-6 relative. All y are NaN when an x
- * is infinite. */
+/* y[i] = w[i] * x[i] / sqrt(mean(x^2) + eps), i < n. w NULL: all ones. y == x allowed. Returns the sum of squares, within 1e-6 relative. All y are
+ * NaN when an x is not finite. */
 typedef double prism_rms_norm_fn(float *y, const float *x, const float *w, size_t n, float eps);
+
+/* y[i] = w[i] * (x[i] - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) + b[i], i < n. w NULL: all ones; b NULL: zeros. y == x allowed. Mean and variance
+ * in double, the variance in a pass of its own. Returns the sum of squares of x, within 1e-6 relative. All y are NaN when an x is not finite. */
+typedef double prism_layer_norm_fn(float *y, const float *x, const float *w, const float *b, size_t n, float eps);
 
 /* Rotate the first n_rot values of one head in place by n_rot/2 angles; c, s: n_rot/2 cosines and sines (already times the
  * YaRN magnitude). interleaved: pairs (2i, 2i+1), the "NORM" order; else (i, i + n_rot/2), the "NEOX" order. */
@@ -122,10 +126,26 @@ typedef void prism_rope_fn(float *x, const float *c, const float *s, size_t n_ro
 /* c[t][i] = mag * cos((pos + t) * freq[i]), s likewise, t < n_pos, i < n_freq; rows n_freq apart. Angles in double (SLEEF). */
 typedef void prism_rope_table_fn(float *c, float *s, const double *freq, size_t n_freq, size_t pos, size_t n_pos, float mag);
 
-/* gate[i] = silu(gate[i]) * up[i], silu(z) = z / (1 + exp(-z)); SLEEF exp, 1.0 ULP. i < n. */
-typedef void prism_swiglu_fn(float *gate, const float *up, size_t n);
+/* x[i] = f(x[i]), i < n. f and its largest relative error, in units of FLT_EPSILON, also in the tails; but what is below 2^-120 may become 0:
+ *   SILU      x / (1 + exp(-x)), 2
+ *   GELU      x / (1 + exp(-t)), t = sqrt(8 / pi) (x + 0.044715 x^3), 2 + 2.5 |t| / (1 + exp(t)): 0.5 x (1 + tanh(t / 2)), which would cancel
+ *   GELU_ERF  0.5 x erfc(-x / sqrt 2), 2.5, for x < 0 x^2 + 3: 0.5 x (1 + erf(x / sqrt 2)), which would cancel
+ *   RELU2     max(0, x)^2, 0.5
+ * exp (1.0 ULP) and erfc (1.5 ULP) are SLEEF's. -infinity, whose limits are 0, becomes NaN. An element's bits do not depend on its place. */
+enum prism_act { PRISM_ACT_GELU, PRISM_ACT_GELU_ERF, PRISM_ACT_RELU2, PRISM_ACT_SILU, PRISM_N_ACTS };
+typedef void prism_act_fn(float *x, size_t n);
 
-typedef void prism_add_fn(float *y, const float *x, size_t n); /* y += x */
+/* gate[i] = f(gate[i], up[i]), i < n, as above; the last product adds 0.5 to the error, and the small number is 2^-120 times |u|:
+ *   SWIGLU, GEGLU, GEGLU_ERF  SILU, GELU, GELU_ERF of the gate, times up
+ *   SWIGLU_CLAMPED            g / (1 + exp(-1.702 g)) * (u + 1), g = min(gate, 7), u = up within -7 .. 7, 3 + 1.702 |g| / (1 + exp(1.702 g)): that of
+ *                             gpt-oss. An infinity of either becomes NaN, not the limit */
+enum prism_gate { PRISM_GATE_SWIGLU, PRISM_GATE_GEGLU, PRISM_GATE_GEGLU_ERF, PRISM_GATE_SWIGLU_CLAMPED, PRISM_N_GATES };
+typedef void prism_gate_fn(float *gate, const float *up, size_t n);
+
+/* Every level gives the same bits. */
+typedef void prism_add_fn(float *y, const float *x, size_t n);                 /* y += x */
+typedef void prism_add_scaled_fn(float *y, float a, const float *x, size_t n); /* y += a * x, the product rounded first */
+typedef void prism_scale_fn(float *y, float a, size_t n);                      /* y *= a */
 
 /* fp32 <-> half and bf16, round half to even, NaN stays NaN, overflow to infinity. */
 typedef void prism_to_16_fn(uint16_t *y, const float *x, size_t n);
@@ -298,10 +318,14 @@ struct prism_kernels {
     const struct prism_gemv *gemv_auto[PRISM_N_TYPES]; /* --compute auto; NULL: gemv */
 
     prism_rms_norm_fn *rms_norm;
+    prism_layer_norm_fn *layer_norm;
     prism_rope_fn *rope;
     prism_rope_table_fn *rope_table;
-    prism_swiglu_fn *swiglu;
+    prism_gate_fn *gate[PRISM_N_GATES];
+    prism_act_fn *act[PRISM_N_ACTS];
     prism_add_fn *add;
+    prism_add_scaled_fn *add_scaled;
+    prism_scale_fn *scale;
     prism_to_16_fn *f32_to_f16, *f32_to_bf16;
     prism_from_16_fn *f16_to_f32, *bf16_to_f32;
     prism_to_q8_0_fn *f32_to_q8_0;

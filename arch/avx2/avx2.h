@@ -27,10 +27,14 @@ prism_sketch_needed_fn prism_sketch_needed_avx2;
 prism_peak_fn prism_peak_f32_avx2, prism_peak_i8_avx2, prism_peak_i16_avx2;
 
 prism_rms_norm_fn prism_rms_norm_f32_avx2;
+prism_layer_norm_fn prism_layer_norm_f32_avx2;
 prism_rope_fn prism_rope_f32_avx2;
 prism_rope_table_fn prism_rope_table_f32_avx2;
-prism_swiglu_fn prism_swiglu_f32_avx2;
+prism_gate_fn prism_swiglu_f32_avx2, prism_geglu_f32_avx2, prism_geglu_erf_f32_avx2, prism_swiglu_clamped_f32_avx2; /* gates.c */
+prism_act_fn prism_gelu_f32_avx2, prism_gelu_erf_f32_avx2, prism_relu2_f32_avx2, prism_silu_f32_avx2;
 prism_add_fn prism_add_f32_avx2;
+prism_add_scaled_fn prism_add_scaled_f32_avx2;
+prism_scale_fn prism_scale_f32_avx2;
 prism_to_16_fn prism_f32_to_f16_avx2, prism_f32_to_bf16_avx2;
 prism_from_16_fn prism_f16_to_f32_avx2, prism_bf16_to_f32_avx2;
 prism_to_q8_0_fn prism_f32_to_q8_0_avx2;

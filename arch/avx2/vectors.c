@@ -1,4 +1,4 @@
-/* vectors.c - norm, rotation and activation of single rows. Any alignment; tails by masked loads that read nothing past n.
+/* vectors.c - norms, rotation and sums of single rows. Any alignment; tails by masked loads that read nothing past n.
  * Contracts: src/kernels.h; sources: arch/generic/vectors.c. */
 #include "arch/avx2/avx2.h"
 
@@ -30,10 +30,59 @@ double prism_rms_norm_f32_avx2(float *y, const float *x, const float *w, size_t 
     const double sum = sum_of_squares(x, n);
     const __m256 scale = _mm256_set1_ps(sum < (double)INFINITY ? (float)(1.0 / sqrt(sum / (double)n + (double)eps)) : NAN);
     size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        _mm256_storeu_ps(y + i, _mm256_mul_ps(_mm256_mul_ps(_mm256_loadu_ps(x + i), scale), _mm256_loadu_ps(w + i)));
-    if (i < n)
-        vec_store_n(y + i, _mm256_mul_ps(_mm256_mul_ps(vec_load_n(x + i, n - i), scale), vec_load_n(w + i, n - i)), n - i);
+    for (; i + 8 <= n; i += 8) {
+        const __m256 v = _mm256_mul_ps(_mm256_loadu_ps(x + i), scale);
+        _mm256_storeu_ps(y + i, w ? _mm256_mul_ps(v, _mm256_loadu_ps(w + i)) : v);
+    }
+    if (i < n) {
+        const __m256 v = _mm256_mul_ps(vec_load_n(x + i, n - i), scale);
+        vec_store_n(y + i, w ? _mm256_mul_ps(v, vec_load_n(w + i, n - i)) : v, n - i);
+    }
+    return sum;
+}
+
+static double sum_of(const float *x, size_t n)
+{
+    __m256d s0 = _mm256_setzero_pd(), s1 = s0;
+    for (size_t i = 0; i < n; i += 8) {
+        const __m256 v = vec_load_n(x + i, n - i < 8 ? n - i : 8);
+        s0 = _mm256_add_pd(s0, vec_low_pd(v));
+        s1 = _mm256_add_pd(s1, vec_high_pd(v));
+    }
+    return vec_sum_pd(_mm256_add_pd(s0, s1));
+}
+
+static double squares_around(const float *x, size_t n, double mean)
+{
+    const __m256d m = _mm256_set1_pd(mean);
+    __m256d s0 = _mm256_setzero_pd(), s1 = s0;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const __m256 v = _mm256_loadu_ps(x + i);
+        const __m256d low = _mm256_sub_pd(vec_low_pd(v), m), high = _mm256_sub_pd(vec_high_pd(v), m);
+        s0 = _mm256_fmadd_pd(low, low, s0);
+        s1 = _mm256_fmadd_pd(high, high, s1);
+    }
+    double sum = vec_sum_pd(_mm256_add_pd(s0, s1));
+    for (; i < n; i++)
+        sum += ((double)x[i] - mean) * ((double)x[i] - mean);
+    return sum;
+}
+
+double prism_layer_norm_f32_avx2(float *y, const float *x, const float *w, const float *b, size_t n, float eps)
+{
+    const double sum = sum_of_squares(x, n), mean = sum_of(x, n) / (double)n, around = squares_around(x, n, mean);
+    const __m256 scale = _mm256_set1_ps((float)(1.0 / sqrt(around / (double)n + (double)eps)));
+    const __m256 high = _mm256_set1_ps((float)mean), low = _mm256_set1_ps((float)(mean - (double)(float)mean));
+    for (size_t i = 0; i < n; i += 8) {
+        const size_t m = n - i < 8 ? n - i : 8;
+        __m256 v = _mm256_mul_ps(_mm256_sub_ps(_mm256_sub_ps(vec_load_n(x + i, m), high), low), scale);
+        if (w)
+            v = _mm256_mul_ps(v, vec_load_n(w + i, m));
+        if (b)
+            v = _mm256_add_ps(v, vec_load_n(b + i, m));
+        vec_store_n(y + i, v, m);
+    }
     return sum;
 }
 
@@ -96,21 +145,6 @@ void prism_rope_table_f32_avx2(float *c, float *s, const double *freq, size_t n_
     }
 }
 
-static __m256 swiglu(__m256 z, __m256 up)
-{
-    const __m256 e = Sleef_expf8_u10avx2(_mm256_xor_ps(z, _mm256_set1_ps(-0.0f)));
-    return _mm256_mul_ps(_mm256_div_ps(z, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), up);
-}
-
-void prism_swiglu_f32_avx2(float *gate, const float *up, size_t n)
-{
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        _mm256_storeu_ps(gate + i, swiglu(_mm256_loadu_ps(gate + i), _mm256_loadu_ps(up + i)));
-    if (i < n)
-        vec_store_n(gate + i, swiglu(vec_load_n(gate + i, n - i), vec_load_n(up + i, n - i)), n - i);
-}
-
 void prism_add_f32_avx2(float *y, const float *x, size_t n)
 {
     size_t i = 0;
@@ -118,4 +152,24 @@ void prism_add_f32_avx2(float *y, const float *x, size_t n)
         _mm256_storeu_ps(y + i, _mm256_add_ps(_mm256_loadu_ps(y + i), _mm256_loadu_ps(x + i)));
     for (; i < n; i++)
         y[i] += x[i];
+}
+
+void prism_add_scaled_f32_avx2(float *y, float a, const float *x, size_t n)
+{
+    const __m256 factor = _mm256_set1_ps(a);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(y + i, _mm256_add_ps(_mm256_loadu_ps(y + i), _mm256_mul_ps(factor, _mm256_loadu_ps(x + i))));
+    for (; i < n; i++)
+        y[i] += a * x[i];
+}
+
+void prism_scale_f32_avx2(float *y, float a, size_t n)
+{
+    const __m256 factor = _mm256_set1_ps(a);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(y + i, _mm256_mul_ps(_mm256_loadu_ps(y + i), factor));
+    for (; i < n; i++)
+        y[i] *= a;
 }

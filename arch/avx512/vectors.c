@@ -1,4 +1,4 @@
-/* vectors.c - norm, rotation and activation of single rows. Any alignment; tails by masks, which read nothing past n.
+/* vectors.c - norms, rotation and sums of single rows. Any alignment; tails by masks, which read nothing past n.
  * Contracts: src/kernels.h; sources: arch/generic/vectors.c. */
 #include <assert.h>
 #include <math.h>
@@ -27,7 +27,50 @@ double prism_rms_norm_f32_avx512(float *y, const float *x, const float *w, size_
     for (size_t i = 0; i < n; i += 16) {
         const __mmask16 in = vec_mask(n - i);
         const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(in, x + i), scale);
-        _mm512_mask_storeu_ps(y + i, in, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(in, w + i)));
+        _mm512_mask_storeu_ps(y + i, in, w ? _mm512_mul_ps(v, _mm512_maskz_loadu_ps(in, w + i)) : v);
+    }
+    return sum;
+}
+
+static double sum_of(const float *x, size_t n)
+{
+    __m512d s0 = _mm512_setzero_pd(), s1 = s0;
+    for (size_t i = 0; i < n; i += 16) {
+        const __m512 v = _mm512_maskz_loadu_ps(vec_mask(n - i), x + i);
+        s0 = _mm512_add_pd(s0, vec_low_pd(v));
+        s1 = _mm512_add_pd(s1, vec_high_pd(v));
+    }
+    return _mm512_reduce_add_pd(_mm512_add_pd(s0, s1));
+}
+
+static double squares_around(const float *x, size_t n, double mean)
+{
+    const __m512d m = _mm512_set1_pd(mean);
+    __m512d s0 = _mm512_setzero_pd(), s1 = s0;
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 in = vec_mask(n - i);
+        const __m512 v = _mm512_maskz_loadu_ps(in, x + i);
+        const __m512d low = _mm512_maskz_sub_pd((__mmask8)in, vec_low_pd(v), m);
+        const __m512d high = _mm512_maskz_sub_pd((__mmask8)(in >> 8), vec_high_pd(v), m);
+        s0 = _mm512_fmadd_pd(low, low, s0);
+        s1 = _mm512_fmadd_pd(high, high, s1);
+    }
+    return _mm512_reduce_add_pd(_mm512_add_pd(s0, s1));
+}
+
+double prism_layer_norm_f32_avx512(float *y, const float *x, const float *w, const float *b, size_t n, float eps)
+{
+    const double sum = sum_of_squares(x, n), mean = sum_of(x, n) / (double)n, around = squares_around(x, n, mean);
+    const __m512 scale = _mm512_set1_ps((float)(1.0 / sqrt(around / (double)n + (double)eps)));
+    const __m512 high = _mm512_set1_ps((float)mean), low = _mm512_set1_ps((float)(mean - (double)(float)mean));
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 in = vec_mask(n - i);
+        __m512 v = _mm512_mul_ps(_mm512_sub_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(in, x + i), high), low), scale);
+        if (w)
+            v = _mm512_mul_ps(v, _mm512_maskz_loadu_ps(in, w + i));
+        if (b)
+            v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(in, b + i));
+        _mm512_mask_storeu_ps(y + i, in, v);
     }
     return sum;
 }
@@ -80,20 +123,29 @@ void prism_rope_table_f32_avx512(float *c, float *s, const double *freq, size_t 
     }
 }
 
-void prism_swiglu_f32_avx512(float *gate, const float *up, size_t n)
-{
-    for (size_t i = 0; i < n; i += 16) {
-        const __mmask16 in = vec_mask(n - i);
-        const __m512 z = _mm512_maskz_loadu_ps(in, gate + i), u = _mm512_maskz_loadu_ps(in, up + i);
-        const __m512 e = vec_exp(_mm512_sub_ps(_mm512_setzero_ps(), z));
-        _mm512_mask_storeu_ps(gate + i, in, _mm512_mul_ps(_mm512_div_ps(z, _mm512_add_ps(_mm512_set1_ps(1.0f), e)), u));
-    }
-}
-
 void prism_add_f32_avx512(float *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i += 16) {
         const __mmask16 in = vec_mask(n - i);
         _mm512_mask_storeu_ps(y + i, in, _mm512_add_ps(_mm512_maskz_loadu_ps(in, y + i), _mm512_maskz_loadu_ps(in, x + i)));
+    }
+}
+
+void prism_add_scaled_f32_avx512(float *y, float a, const float *x, size_t n)
+{
+    const __m512 factor = _mm512_set1_ps(a);
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 in = vec_mask(n - i);
+        const __m512 product = _mm512_mul_ps(factor, _mm512_maskz_loadu_ps(in, x + i));
+        _mm512_mask_storeu_ps(y + i, in, _mm512_add_ps(_mm512_maskz_loadu_ps(in, y + i), product));
+    }
+}
+
+void prism_scale_f32_avx512(float *y, float a, size_t n)
+{
+    const __m512 factor = _mm512_set1_ps(a);
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 in = vec_mask(n - i);
+        _mm512_mask_storeu_ps(y + i, in, _mm512_mul_ps(_mm512_maskz_loadu_ps(in, y + i), factor));
     }
 }

@@ -28,10 +28,14 @@ prism_gemv_fn prism_gemv_f32_generic;
 extern const struct prism_gemv prism_gemv_i16_generic; /* gemv_i16.c: its table stays with f32 */
 
 prism_rms_norm_fn prism_rms_norm_f32_generic;
+prism_layer_norm_fn prism_layer_norm_f32_generic;
 prism_rope_fn prism_rope_f32_generic;
 prism_rope_table_fn prism_rope_table_f32_generic;
-prism_swiglu_fn prism_swiglu_f32_generic;
+prism_gate_fn prism_swiglu_f32_generic, prism_geglu_f32_generic, prism_geglu_erf_f32_generic, prism_swiglu_clamped_f32_generic; /* gates.c */
+prism_act_fn prism_gelu_f32_generic, prism_gelu_erf_f32_generic, prism_relu2_f32_generic, prism_silu_f32_generic;
 prism_add_fn prism_add_f32_generic;
+prism_add_scaled_fn prism_add_scaled_f32_generic;
+prism_scale_fn prism_scale_f32_generic;
 prism_to_16_fn prism_f32_to_f16_generic, prism_f32_to_bf16_generic;
 prism_from_16_fn prism_f16_to_f32_generic, prism_bf16_to_f32_generic;
 prism_to_q8_0_fn prism_f32_to_q8_0_generic;

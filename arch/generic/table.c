@@ -39,10 +39,20 @@ const struct prism_kernels prism_kernels_generic = {
     .gemv = prism_gemv_f32_generic,
 
     .rms_norm = prism_rms_norm_f32_generic,
+    .layer_norm = prism_layer_norm_f32_generic,
     .rope = prism_rope_f32_generic,
     .rope_table = prism_rope_table_f32_generic,
-    .swiglu = prism_swiglu_f32_generic,
+    .gate = {
+        [PRISM_GATE_SWIGLU] = prism_swiglu_f32_generic,       [PRISM_GATE_GEGLU] = prism_geglu_f32_generic,
+        [PRISM_GATE_GEGLU_ERF] = prism_geglu_erf_f32_generic, [PRISM_GATE_SWIGLU_CLAMPED] = prism_swiglu_clamped_f32_generic,
+    },
+    .act = {
+        [PRISM_ACT_GELU] = prism_gelu_f32_generic,            [PRISM_ACT_GELU_ERF] = prism_gelu_erf_f32_generic,
+        [PRISM_ACT_RELU2] = prism_relu2_f32_generic,          [PRISM_ACT_SILU] = prism_silu_f32_generic,
+    },
     .add = prism_add_f32_generic,
+    .add_scaled = prism_add_scaled_f32_generic,
+    .scale = prism_scale_f32_generic,
     .f32_to_f16 = prism_f32_to_f16_generic,
     .f32_to_bf16 = prism_f32_to_bf16_generic,
     .f16_to_f32 = prism_f16_to_f32_generic,

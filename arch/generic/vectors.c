@@ -1,4 +1,4 @@
-/* vectors.c - norm, rotation and activation of single rows. Contracts: src/kernels.h. */
+/* vectors.c - norms, rotation and sums of single rows. Contracts: src/kernels.h. */
 #include <assert.h>
 #include <math.h>
 #include <sleef.h>
@@ -13,7 +13,28 @@ double prism_rms_norm_f32_generic(float *y, const float *x, const float *w, size
         sum += (double)x[i] * x[i];
     float scale = sum < (double)INFINITY ? (float)(1.0 / sqrt(sum / (double)n + (double)eps)) : NAN;
     for (size_t i = 0; i < n; i++)
-        y[i] = x[i] * scale * w[i];
+        y[i] = w ? x[i] * scale * w[i] : x[i] * scale;
+    return sum;
+}
+
+/* Source: Ba, Kiros & Hinton 2016, Layer Normalization (arXiv 1607.06450). The mean is taken off as two floats: where x is near it the first
+ * difference is exact, so that a large mean costs nothing. An x that is not finite makes the variance NaN. */
+double prism_layer_norm_f32_generic(float *y, const float *x, const float *w, const float *b, size_t n, float eps)
+{
+    double total = 0, sum = 0, around = 0;
+    for (size_t i = 0; i < n; i++) {
+        total += (double)x[i];
+        sum += (double)x[i] * x[i];
+    }
+    const double mean = total / (double)n;
+    for (size_t i = 0; i < n; i++)
+        around += ((double)x[i] - mean) * ((double)x[i] - mean);
+    const float scale = (float)(1.0 / sqrt(around / (double)n + (double)eps));
+    const float high = (float)mean, low = (float)(mean - (double)high);
+    for (size_t i = 0; i < n; i++) {
+        const float v = (x[i] - high - low) * scale, weighted = w ? v * w[i] : v;
+        y[i] = b ? weighted + b[i] : weighted;
+    }
     return sum;
 }
 
@@ -40,15 +61,20 @@ void prism_rope_table_f32_generic(float *c, float *s, const double *freq, size_t
         }
 }
 
-/* Source: Shazeer 2020, GLU variants. exp(-z) may overflow to infinity: z / inf is the limit, -0. */
-void prism_swiglu_f32_generic(float *gate, const float *up, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        gate[i] = gate[i] / (1.0f + Sleef_expf_u10(-gate[i])) * up[i];
-}
-
 void prism_add_f32_generic(float *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         y[i] += x[i];
+}
+
+void prism_add_scaled_f32_generic(float *y, float a, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += a * x[i];
+}
+
+void prism_scale_f32_generic(float *y, float a, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] *= a;
 }

@@ -14,10 +14,14 @@ extern const struct prism_attention prism_attention_f32_neon;
 prism_to_f32_fn prism_to_f32_f16_neon;
 prism_gemv_fn prism_gemv_f32_neon;
 prism_rms_norm_fn prism_rms_norm_f32_neon;
+prism_layer_norm_fn prism_layer_norm_f32_neon;
 prism_rope_fn prism_rope_f32_neon;
 prism_rope_table_fn prism_rope_table_f32_neon;
-prism_swiglu_fn prism_swiglu_f32_neon;
+prism_gate_fn prism_swiglu_f32_neon, prism_geglu_f32_neon, prism_geglu_erf_f32_neon, prism_swiglu_clamped_f32_neon; /* gates.c */
+prism_act_fn prism_gelu_f32_neon, prism_gelu_erf_f32_neon, prism_relu2_f32_neon, prism_silu_f32_neon;
 prism_add_fn prism_add_f32_neon;
+prism_add_scaled_fn prism_add_scaled_f32_neon;
+prism_scale_fn prism_scale_f32_neon;
 prism_to_16_fn prism_f32_to_f16_neon, prism_f32_to_bf16_neon;
 prism_from_16_fn prism_f16_to_f32_neon, prism_bf16_to_f32_neon;
 prism_to_q8_0_fn prism_f32_to_q8_0_neon;

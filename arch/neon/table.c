@@ -41,10 +41,20 @@ const struct prism_kernels prism_kernels_neon = {
     .gemv = prism_gemv_f32_neon,
 
     .rms_norm = prism_rms_norm_f32_neon,
+    .layer_norm = prism_layer_norm_f32_neon,
     .rope = prism_rope_f32_neon,
     .rope_table = prism_rope_table_f32_neon,
-    .swiglu = prism_swiglu_f32_neon,
+    .gate = {
+        [PRISM_GATE_SWIGLU] = prism_swiglu_f32_neon,       [PRISM_GATE_GEGLU] = prism_geglu_f32_neon,
+        [PRISM_GATE_GEGLU_ERF] = prism_geglu_erf_f32_neon, [PRISM_GATE_SWIGLU_CLAMPED] = prism_swiglu_clamped_f32_neon,
+    },
+    .act = {
+        [PRISM_ACT_GELU] = prism_gelu_f32_neon,            [PRISM_ACT_GELU_ERF] = prism_gelu_erf_f32_neon,
+        [PRISM_ACT_RELU2] = prism_relu2_f32_neon,          [PRISM_ACT_SILU] = prism_silu_f32_neon,
+    },
     .add = prism_add_f32_neon,
+    .add_scaled = prism_add_scaled_f32_neon,
+    .scale = prism_scale_f32_neon,
     .f32_to_f16 = prism_f32_to_f16_neon,
     .f32_to_bf16 = prism_f32_to_bf16_neon,
     .f16_to_f32 = prism_f16_to_f32_neon,

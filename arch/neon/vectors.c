@@ -1,14 +1,12 @@
-/* vectors.c - norm, rotation and activation of single rows. Contracts: src/kernels.h. An element's bits do not depend on where
- * in the row it lies: tails go through the same instructions in a padded vector. */
+/* vectors.c - norms, rotation and sums of single rows. Contracts: src/kernels.h; sources: arch/generic/vectors.c. */
 #include <assert.h>
 #include <math.h>
 #include <sleef.h>
-#include <string.h>
 
 #include "arch/neon/neon.h"
 
-/* Source: Zhang & Sennrich 2019, RMSNorm. The sum of squares is kept in double, as in the generic kernel. */
-double prism_rms_norm_f32_neon(float *y, const float *x, const float *w, size_t n, float eps)
+/* The squares in double as in the generic kernel, in 8 partial sums. */
+static double sum_of_squares(const float *x, size_t n)
 {
     float64x2_t sum0 = vdupq_n_f64(0), sum1 = sum0, sum2 = sum0, sum3 = sum0;
     size_t i = 0;
@@ -24,16 +22,74 @@ double prism_rms_norm_f32_neon(float *y, const float *x, const float *w, size_t 
     double sum = vaddvq_f64(vaddq_f64(vaddq_f64(sum0, sum1), vaddq_f64(sum2, sum3)));
     for (; i < n; i++)
         sum += (double)x[i] * x[i];
-
-    float scale = sum < (double)INFINITY ? (float)(1.0 / sqrt(sum / (double)n + (double)eps)) : NAN;
-    for (i = 0; i + 4 <= n; i += 4)
-        vst1q_f32(y + i, vmulq_f32(vmulq_n_f32(vld1q_f32(x + i), scale), vld1q_f32(w + i)));
-    for (; i < n; i++)
-        y[i] = x[i] * scale * w[i];
     return sum;
 }
 
-/* Source: Su et al. 2021, RoFormer. Products and their difference are rounded apart, as in the generic kernel. */
+double prism_rms_norm_f32_neon(float *y, const float *x, const float *w, size_t n, float eps)
+{
+    const double sum = sum_of_squares(x, n);
+    const float scale = sum < (double)INFINITY ? (float)(1.0 / sqrt(sum / (double)n + (double)eps)) : NAN;
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const float32x4_t v = vmulq_n_f32(vld1q_f32(x + i), scale);
+        vst1q_f32(y + i, w ? vmulq_f32(v, vld1q_f32(w + i)) : v);
+    }
+    for (; i < n; i++)
+        y[i] = w ? x[i] * scale * w[i] : x[i] * scale;
+    return sum;
+}
+
+static double sum_of(const float *x, size_t n)
+{
+    float64x2_t sum0 = vdupq_n_f64(0), sum1 = sum0;
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const float32x4_t v = vld1q_f32(x + i);
+        sum0 = vaddq_f64(sum0, vcvt_f64_f32(vget_low_f32(v)));
+        sum1 = vaddq_f64(sum1, vcvt_high_f64_f32(v));
+    }
+    double sum = vaddvq_f64(vaddq_f64(sum0, sum1));
+    for (; i < n; i++)
+        sum += (double)x[i];
+    return sum;
+}
+
+static double squares_around(const float *x, size_t n, double mean)
+{
+    const float64x2_t m = vdupq_n_f64(mean);
+    float64x2_t sum0 = vdupq_n_f64(0), sum1 = sum0;
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const float32x4_t v = vld1q_f32(x + i);
+        const float64x2_t low = vsubq_f64(vcvt_f64_f32(vget_low_f32(v)), m), high = vsubq_f64(vcvt_high_f64_f32(v), m);
+        sum0 = vfmaq_f64(sum0, low, low);
+        sum1 = vfmaq_f64(sum1, high, high);
+    }
+    double sum = vaddvq_f64(vaddq_f64(sum0, sum1));
+    for (; i < n; i++)
+        sum += ((double)x[i] - mean) * ((double)x[i] - mean);
+    return sum;
+}
+
+double prism_layer_norm_f32_neon(float *y, const float *x, const float *w, const float *b, size_t n, float eps)
+{
+    const double sum = sum_of_squares(x, n), mean = sum_of(x, n) / (double)n, around = squares_around(x, n, mean);
+    const float scale = (float)(1.0 / sqrt(around / (double)n + (double)eps));
+    const float high = (float)mean, low = (float)(mean - (double)high);
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const float32x4_t d = vsubq_f32(vsubq_f32(vld1q_f32(x + i), vdupq_n_f32(high)), vdupq_n_f32(low)), v = vmulq_n_f32(d, scale);
+        const float32x4_t weighted = w ? vmulq_f32(v, vld1q_f32(w + i)) : v;
+        vst1q_f32(y + i, b ? vaddq_f32(weighted, vld1q_f32(b + i)) : weighted);
+    }
+    for (; i < n; i++) {
+        const float v = (x[i] - high - low) * scale, weighted = w ? v * w[i] : v;
+        y[i] = b ? weighted + b[i] : weighted;
+    }
+    return sum;
+}
+
+/* Products and their difference are rounded apart, as in the generic kernel. */
 void prism_rope_f32_neon(float *x, const float *c, const float *s, size_t n_rot, bool interleaved)
 {
     size_t half = n_rot / 2, i = 0, step = interleaved ? 2 : 1, other = interleaved ? 1 : half;
@@ -79,28 +135,6 @@ void prism_rope_table_f32_neon(float *c, float *s, const double *freq, size_t n_
         }
 }
 
-static float32x4_t silu_times(float32x4_t z, float32x4_t up)
-{
-    /* exp(-z) may overflow to infinity: z / inf is the limit, -0. */
-    float32x4_t e = Sleef_expf4_u10advsimd(vnegq_f32(z));
-    return vmulq_f32(vdivq_f32(z, vaddq_f32(vdupq_n_f32(1), e)), up);
-}
-
-/* Source: Shazeer 2020, GLU variants. */
-void prism_swiglu_f32_neon(float *gate, const float *up, size_t n)
-{
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        vst1q_f32(gate + i, silu_times(vld1q_f32(gate + i), vld1q_f32(up + i)));
-    if (i < n) {
-        float z[4] = { 0 }, u[4] = { 0 };
-        memcpy(z, gate + i, (n - i) * sizeof *z);
-        memcpy(u, up + i, (n - i) * sizeof *u);
-        vst1q_f32(z, silu_times(vld1q_f32(z), vld1q_f32(u)));
-        memcpy(gate + i, z, (n - i) * sizeof *z);
-    }
-}
-
 void prism_add_f32_neon(float *y, const float *x, size_t n)
 {
     size_t i = 0;
@@ -108,4 +142,22 @@ void prism_add_f32_neon(float *y, const float *x, size_t n)
         vst1q_f32(y + i, vaddq_f32(vld1q_f32(y + i), vld1q_f32(x + i)));
     for (; i < n; i++)
         y[i] += x[i];
+}
+
+void prism_add_scaled_f32_neon(float *y, float a, const float *x, size_t n)
+{
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        vst1q_f32(y + i, vaddq_f32(vld1q_f32(y + i), vmulq_n_f32(vld1q_f32(x + i), a)));
+    for (; i < n; i++)
+        y[i] += a * x[i];
+}
+
+void prism_scale_f32_neon(float *y, float a, size_t n)
+{
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        vst1q_f32(y + i, vmulq_n_f32(vld1q_f32(y + i), a));
+    for (; i < n; i++)
+        y[i] *= a;
 }

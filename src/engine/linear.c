@@ -159,7 +159,7 @@ static void gated_piece(const struct operands *o, const struct prism_product *p,
         multiply(o, p->kind, panels, i, n, cols, p->bias ? p->bias + col : NULL, gate[0], PIECE_COLS, false);
         multiply(o, p->kind, up_panels, i, n, cols, p->up_bias ? p->up_bias + col : NULL, up[0], PIECE_COLS, false);
         for (size_t r = 0; r < n; r++)
-            o->c->kernels->swiglu(gate[r], up[r], cols);
+            o->c->kernels->gate[PRISM_GATE_SWIGLU](gate[r], up[r], cols);
         if (p->next)
             pack_next(p, i, n, col, cols, gate[0]);
         else

@@ -123,7 +123,7 @@ static void product_job(void *arg, size_t job, uint32_t thread)
         for (size_t r = 0; r < n; r++) {
             float *y = p->y + (row + r) * p->ldy + col;
             if (p->up)
-                l->c->kernels->swiglu(out[r], up[r], cols);
+                l->c->kernels->gate[PRISM_GATE_SWIGLU](out[r], up[r], cols);
             if (p->add)
                 l->c->kernels->add(y, out[r], cols);
             else

@@ -41,18 +41,43 @@ static void check_norm_at(const struct prism_kernels *k, const float *x, const f
     check_only(y, clean, N, at);
 }
 
-static void check_swiglu_at(const struct prism_kernels *k, const float *x, const float *w, const float *clean, size_t at, float poison)
+static void check_layer_norm_at(const struct prism_kernels *k, const float *x, const float *w, const float *clean, size_t at, float poison)
 {
     float *y = kt_floats(N);
 
-    kt_context("%s swiglu, %g at %zu", k->name, (double)poison, at);
+    kt_context("%s layer_norm, %g at %zu", k->name, (double)poison, at);
+    k->layer_norm(y, spoilt(x, N, at, poison), w, x, N, 1e-6f);
+    for (size_t i = 0; i < N; i++)
+        kt_true(isnan(y[i]), "an element is a number");
+    k->layer_norm(y, x, spoilt(w, N, at, poison), x, N, 1e-6f);
+    check_only(y, clean, N, at);
+    k->layer_norm(y, x, w, spoilt(x, N, at, poison), N, 1e-6f);
+    check_only(y, clean, N, at);
+}
+
+static void check_gate_at(const struct prism_kernels *k, int gate, const float *x, const float *w, const float *clean, size_t at, float poison)
+{
+    float *y = kt_floats(N);
+
+    kt_context("%s gate %d, %g at %zu", k->name, gate, (double)poison, at);
     memcpy(y, x, N * sizeof *y);
     y[at] = poison;
-    k->swiglu(y, w, N);
+    k->gate[gate](y, w, N);
     check_only(y, clean, N, at);
     memcpy(y, x, N * sizeof *y);
-    y[at] = -200; /* whose silu is 0 */
-    k->swiglu(y, spoilt(w, N, at, poison), N);
+    y[at] = -200; /* whose activation is 0 */
+    k->gate[gate](y, spoilt(w, N, at, poison), N);
+    check_only(y, clean, N, at);
+}
+
+static void check_act_at(const struct prism_kernels *k, int act, const float *x, const float *clean, size_t at, float poison)
+{
+    float *y = kt_floats(N);
+
+    kt_context("%s activation %d, %g at %zu", k->name, act, (double)poison, at);
+    memcpy(y, x, N * sizeof *y);
+    y[at] = poison;
+    k->act[act](y, N);
     check_only(y, clean, N, at);
 }
 
@@ -64,6 +89,23 @@ static void check_add_at(const struct prism_kernels *k, const float *x, const fl
     memcpy(y, x, N * sizeof *y);
     k->add(y, spoilt(w, N, at, poison), N);
     check_only(y, clean, N, at);
+    for (int scaled = 0; scaled < 2; scaled++) { /* a factor of 0 hides nothing; a factor that is not finite spoils all */
+        kt_context("%s add_scaled %d, %g at %zu", k->name, scaled, (double)poison, at);
+        memcpy(y, x, N * sizeof *y);
+        k->add_scaled(y, scaled ? poison : 0, scaled ? w : spoilt(w, N, at, poison), N);
+        if (scaled)
+            kt_nonfinite(y, N);
+        else
+            check_only(y, x, N, at);
+        memcpy(y, x, N * sizeof *y);
+        if (!scaled)
+            y[at] = poison;
+        k->scale(y, scaled ? poison : 1, N);
+        if (scaled)
+            kt_nonfinite(y, N);
+        else
+            check_only(y, x, N, at);
+    }
 }
 
 /* Both values of the pair, nothing else. */
@@ -91,19 +133,26 @@ static void check_rope_at(const struct prism_kernels *k, const float *x, const f
 
 static void check_rows(const struct prism_kernels *k)
 {
-    float x[N], w[N], norm[N], gated[N], sum[N];
+    float x[N], w[N], norm[N], layer_norm[N], gated[PRISM_N_GATES][N], acted[PRISM_N_ACTS][N], sum[N];
 
     kt_fill(x, N, KT_NORMAL);
     kt_fill(w, N, KT_NORMAL);
     k->rms_norm(norm, x, w, N, 1e-6f);
-    memcpy(gated, x, sizeof x);
-    k->swiglu(gated, w, N);
+    k->layer_norm(layer_norm, x, w, x, N, 1e-6f);
+    for (int g = 0; g < PRISM_N_GATES; g++)
+        k->gate[g](memcpy(gated[g], x, sizeof x), w, N);
+    for (int a = 0; a < PRISM_N_ACTS; a++)
+        k->act[a](memcpy(acted[a], x, sizeof x), N);
     memcpy(sum, x, sizeof x);
     k->add(sum, w, N);
     for (size_t at = 0; at < N; at++)
         for (int n = 0; n < KT_N_POISONS; n++) {
             check_norm_at(k, x, w, norm, at, kt_poison[n]);
-            check_swiglu_at(k, x, w, gated, at, kt_poison[n]);
+            check_layer_norm_at(k, x, w, layer_norm, at, kt_poison[n]);
+            for (int g = 0; g < PRISM_N_GATES; g++)
+                check_gate_at(k, g, x, w, gated[g], at, kt_poison[n]);
+            for (int a = 0; a < PRISM_N_ACTS; a++)
+                check_act_at(k, a, x, acted[a], at, kt_poison[n]);
             check_add_at(k, x, w, sum, at, kt_poison[n]);
             for (int interleaved = 0; interleaved < 2 && at < N / 2 * 2; interleaved++)
                 check_rope_at(k, x, w, at, kt_poison[n], interleaved);

@@ -1,4 +1,4 @@
-/* test_vectors.c - norm, rotation, rotation table, gated activation and sum at every level, for every length of tail. */
+/* test_vectors.c - norms, rotation, rotation table and sums at every level, for every length of tail. */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -15,6 +15,18 @@ static const size_t long_lengths[] = { 127, 576, 1024, 16384, 16387 };
 enum { SHORT = 70, N_LENGTHS = SHORT + sizeof long_lengths / sizeof *long_lengths };
 
 static size_t length(size_t i) { return i < SHORT ? i + 1 : long_lengths[i - SHORT]; }
+
+/* Without weights it is as with ones. */
+static void check_no_weight(const struct prism_kernels *k, const float *x, size_t n, float eps)
+{
+    float *ones = kt_floats(n), *want = kt_floats(n), *got = kt_floats(n);
+
+    for (size_t i = 0; i < n; i++)
+        ones[i] = 1;
+    k->rms_norm(want, x, ones, n, eps);
+    kt_true(k->rms_norm(got, x, NULL, n, eps) == k->rms_norm(want, x, ones, n, eps), "another sum of squares");
+    kt_same_floats(got, want, n);
+}
 
 static void check_rms_norm(const struct prism_kernels *k)
 {
@@ -41,6 +53,52 @@ static void check_rms_norm(const struct prism_kernels *k)
             double exact = w[i] * (x[i] / sqrt(sum / (double)n + (double)(float)eps));
             /* Half of the sum's 1e-6, and half an ULP each of: mean, eps, root, reciprocal, two products. */
             kt_near((double)y[i], exact, fabs(exact) * (0.5e-6 + 3 * FLT_EPSILON) + FLT_MIN, i, 0);
+        }
+        kt_same_floats(in_place, y, n);
+        check_no_weight(k, x, n, (float)eps);
+        kt_release();
+    }
+}
+
+/* Rows with a mean of 0, of 1, and of a thousand times what they vary. */
+static void check_layer_norm(const struct prism_kernels *k)
+{
+    static const double mean_of[] = { 0, 1, 1000, -1e-7 }, spread[] = { 1, 1e10, 1, 1e-10 };
+    enum { WHOLE, NO_WEIGHT, NO_BIAS, NEITHER, N_WAYS };
+
+    for (size_t l = 0; l < 4 * N_LENGTHS; l++) {
+        const size_t n = length(l / 4), way = (l / 4 + l) % N_WAYS;
+        const double shift = mean_of[l % 4], size = spread[l % 4], eps = (double)1e-6f;
+        float *x = kt_floats(n), *w = kt_floats(n), *b = kt_floats(n), *y = kt_floats(n), *in_place = kt_floats(n);
+        double total = 0, magnitude = 0, sum = 0, around = 0;
+
+        kt_context("%s layer_norm n %zu, mean %g spread %g, way %zu", k->name, n, shift, size, way);
+        kt_fill(x, n, KT_NORMAL);
+        kt_fill(w, n, KT_NORMAL);
+        kt_fill(b, n, KT_NORMAL);
+        for (size_t i = 0; i < n; i++) {
+            x[i] = (float)(shift + x[i] * size);
+            total += (double)x[i];
+            magnitude += fabs((double)x[i]);
+            sum += (double)x[i] * x[i];
+        }
+        const double mean = total / (double)n;
+        for (size_t i = 0; i < n; i++)
+            around += ((double)x[i] - mean) * ((double)x[i] - mean);
+        const double scale = 1 / sqrt(around / (double)n + eps);
+        memcpy(in_place, x, n * sizeof *x);
+        kt_freeze(x);
+        kt_freeze(w);
+        kt_freeze(b);
+        const float *weight = way == NO_WEIGHT || way == NEITHER ? NULL : w, *bias = way == NO_BIAS || way == NEITHER ? NULL : b;
+        kt_near(k->layer_norm(y, x, weight, bias, n, (float)eps), sum, 1e-6 * sum, 0, 0);
+        k->layer_norm(in_place, in_place, weight, bias, n, (float)eps);
+        /* What the mean itself may be off by: as a sum in double, here and there, and as two floats. */
+        const double off = magnitude * DBL_EPSILON + fabs(mean) * 0x1p-47;
+        for (size_t i = 0; i < n; i++) {
+            const double factor = scale * (weight ? (double)w[i] : 1), normed = ((double)x[i] - mean) * factor, exact = normed + (bias ? (double)b[i] : 0);
+            /* Half an ULP each of: two differences, the scale, two products; the sum. */
+            kt_near((double)y[i], exact, FLT_EPSILON * (2.5 * fabs(normed) + 0.5 * fabs(exact)) + off * fabs(factor) + FLT_MIN, i, 0);
         }
         kt_same_floats(in_place, y, n);
         kt_release();
@@ -102,31 +160,6 @@ static void check_rope_table(const struct prism_kernels *k)
         }
 }
 
-static void check_swiglu(const struct prism_kernels *k)
-{
-    for (size_t l = 0; l < N_LENGTHS; l++)
-        for (int hard = 0; hard < 2; hard++) {
-            size_t n = length(l);
-            float *gate = kt_floats(n), *up = kt_floats(n), *old = kt_floats(n);
-
-            kt_context("%s swiglu n %zu%s", k->name, n, hard ? ", hard values" : "");
-            kt_fill(gate, n, hard ? KT_HARD : KT_NORMAL);
-            kt_fill(up, n, KT_NORMAL);
-            for (size_t i = 0; hard && i < n; i += 3)
-                gate[i] = (float)kt_uniform(-110, 110); /* where exp overflows */
-            memcpy(old, gate, n * sizeof *gate);
-            kt_freeze(up);
-            k->swiglu(gate, up, n);
-            for (size_t i = 0; i < n; i++) {
-                double z = (double)old[i], exact = z / (1 + exp(-z)) * up[i];
-                /* exp 1 ULP, then half an ULP each of sum, quotient and product: 2.5. Where exp(-z) is past the largest float the
-                 * result is 0 and was below 89 * 2^-128 < 2^-121 times up. */
-                kt_near((double)gate[i], exact, 2.5 * FLT_EPSILON * fabs(exact) + 0x1p-121 * (fabs((double)up[i]) + 1), i, 0);
-            }
-            kt_release();
-        }
-}
-
 static void check_add(const struct prism_kernels *k)
 {
     for (size_t l = 0; l < N_LENGTHS; l++) {
@@ -145,17 +178,60 @@ static void check_add(const struct prism_kernels *k)
     }
 }
 
+/* The product is rounded, then the sum. */
+static void check_add_scaled(const struct prism_kernels *k)
+{
+    for (size_t l = 0; l < N_LENGTHS; l++)
+        for (int values = 0; values < KT_N_VALUES; values++) {
+            const size_t n = length(l);
+            float *x = kt_floats(n), *y = kt_floats(n), *want = kt_floats(n), a;
+
+            kt_context("%s add_scaled n %zu, values %d", k->name, n, values);
+            kt_fill(x, n, (enum kt_values)values);
+            kt_fill(y, n, (enum kt_values)values);
+            kt_fill(&a, 1, (enum kt_values)values);
+            for (size_t i = 0; i < n; i++) {
+                volatile float product = a * x[i];
+                want[i] = y[i] + product;
+            }
+            kt_freeze(x);
+            k->add_scaled(y, a, x, n);
+            kt_same_floats(y, want, n);
+            kt_release();
+        }
+}
+
+static void check_scale(const struct prism_kernels *k)
+{
+    for (size_t l = 0; l < N_LENGTHS; l++)
+        for (int values = 0; values < KT_N_VALUES; values++) {
+            const size_t n = length(l);
+            float *y = kt_floats(n), *want = kt_floats(n), a;
+
+            kt_context("%s scale n %zu, values %d", k->name, n, values);
+            kt_fill(y, n, (enum kt_values)values);
+            kt_fill(&a, 1, (enum kt_values)values);
+            for (size_t i = 0; i < n; i++)
+                want[i] = y[i] * a;
+            k->scale(y, a, n);
+            kt_same_floats(y, want, n);
+            kt_release();
+        }
+}
+
 static void test_rms_norm(void **state) { (void)state, kt_levels(check_rms_norm); }
+static void test_layer_norm(void **state) { (void)state, kt_levels(check_layer_norm); }
 static void test_rope(void **state) { (void)state, kt_levels(check_rope); }
 static void test_rope_table(void **state) { (void)state, kt_levels(check_rope_table); }
-static void test_swiglu(void **state) { (void)state, kt_levels(check_swiglu); }
 static void test_add(void **state) { (void)state, kt_levels(check_add); }
+static void test_add_scaled(void **state) { (void)state, kt_levels(check_add_scaled); }
+static void test_scale(void **state) { (void)state, kt_levels(check_scale); }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rms_norm), cmocka_unit_test(test_rope), cmocka_unit_test(test_rope_table),
-        cmocka_unit_test(test_swiglu),   cmocka_unit_test(test_add),
+        cmocka_unit_test(test_rms_norm), cmocka_unit_test(test_layer_norm), cmocka_unit_test(test_rope),  cmocka_unit_test(test_rope_table),
+        cmocka_unit_test(test_add),      cmocka_unit_test(test_add_scaled), cmocka_unit_test(test_scale),
     };
     return cmocka_run_group_tests_name("arch/vectors", tests, NULL, NULL);
 }

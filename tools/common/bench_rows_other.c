@@ -21,12 +21,26 @@ static bool make_6_bytes(struct bench_job *j) { return make_vectors(j, 6); }   /
 static bool make_8_bytes(struct bench_job *j) { return make_vectors(j, 8); }   /* a word read, one written */
 static bool make_12_bytes(struct bench_job *j) { return make_vectors(j, 12); } /* two read, one written */
 static bool make_16_bytes(struct bench_job *j) { return make_vectors(j, 16); } /* three read, one written */
+static bool make_28_bytes(struct bench_job *j) { return make_vectors(j, 28); } /* six read, one written */
 
 static void run_rms_norm(struct bench_job *j) { j->k->rms_norm(j->y, j->x, j->w, j->row->n, 1e-6f); }
 
-/* These two work in place: a copy each time keeps the numbers ordinary, and counts as part of the kernel. */
-static void run_swiglu(struct bench_job *j) { j->k->swiglu(memcpy(j->w, j->y, j->row->n * sizeof(float)), j->x, j->row->n); }
-static void run_add(struct bench_job *j) { j->k->add(memcpy(j->w, j->y, j->row->n * sizeof(float)), j->x, j->row->n); }
+static void run_layer_norm(struct bench_job *j) { j->k->layer_norm(j->y, j->x, j->w, j->w, j->row->n, 1e-6f); }
+
+/* These work in place: a copy each time keeps the numbers ordinary, and counts as part of the kernel. */
+static float *copy_of_y(struct bench_job *j) { return memcpy(j->w, j->y, j->row->n * sizeof(float)); }
+
+static void run_swiglu(struct bench_job *j) { j->k->gate[PRISM_GATE_SWIGLU](copy_of_y(j), j->x, j->row->n); }
+static void run_geglu(struct bench_job *j) { j->k->gate[PRISM_GATE_GEGLU](copy_of_y(j), j->x, j->row->n); }
+static void run_geglu_erf(struct bench_job *j) { j->k->gate[PRISM_GATE_GEGLU_ERF](copy_of_y(j), j->x, j->row->n); }
+static void run_swiglu_clamped(struct bench_job *j) { j->k->gate[PRISM_GATE_SWIGLU_CLAMPED](copy_of_y(j), j->x, j->row->n); }
+static void run_gelu(struct bench_job *j) { j->k->act[PRISM_ACT_GELU](copy_of_y(j), j->row->n); }
+static void run_gelu_erf(struct bench_job *j) { j->k->act[PRISM_ACT_GELU_ERF](copy_of_y(j), j->row->n); }
+static void run_relu2(struct bench_job *j) { j->k->act[PRISM_ACT_RELU2](copy_of_y(j), j->row->n); }
+static void run_silu(struct bench_job *j) { j->k->act[PRISM_ACT_SILU](copy_of_y(j), j->row->n); }
+static void run_add(struct bench_job *j) { j->k->add(copy_of_y(j), j->x, j->row->n); }
+static void run_add_scaled(struct bench_job *j) { j->k->add_scaled(copy_of_y(j), 0.5f, j->x, j->row->n); }
+static void run_scale(struct bench_job *j) { j->k->scale(copy_of_y(j), 0.5f, j->row->n); }
 
 static void run_to_f16(struct bench_job *j) { j->k->f32_to_f16(j->w, j->x, j->row->n); }
 static void run_to_bf16(struct bench_job *j) { j->k->f32_to_bf16(j->w, j->x, j->row->n); }
@@ -82,11 +96,21 @@ static bool make_rope_table(struct bench_job *j)
 
 const struct bench_row bench_vector_rows[] = {
     { "rms_norm", make_16_bytes, run_rms_norm, BENCH_BY_OTHER, PRISM_F32, 0, 1024, 0 }, /* x is read twice */
+    { "layer_norm", make_28_bytes, run_layer_norm, BENCH_BY_OTHER, PRISM_F32, 0, 1024, 0 }, /* x is read four times */
     { "rope", make_rope, run_rope, BENCH_BY_OTHER, PRISM_F32, 0, 128, 0 },
     { "rope_interleaved", make_rope, run_rope_interleaved, BENCH_BY_OTHER, PRISM_F32, 0, 128, 0 },
     { "rope_table", make_rope_table, run_rope_table, BENCH_BY_OTHER, PRISM_F32, 64, 64, 0 },
     { "swiglu", make_12_bytes, run_swiglu, BENCH_BY_OTHER, PRISM_F32, 0, 3072, 0 },
+    { "geglu", make_12_bytes, run_geglu, BENCH_BY_OTHER, PRISM_F32, 0, 3072, 0 },
+    { "geglu_erf", make_12_bytes, run_geglu_erf, BENCH_BY_OTHER, PRISM_F32, 0, 3072, 0 },
+    { "swiglu_clamped", make_12_bytes, run_swiglu_clamped, BENCH_BY_OTHER, PRISM_F32, 0, 3072, 0 },
+    { "gelu", make_8_bytes, run_gelu, BENCH_BY_OTHER, PRISM_F32, 0, 3072, 0 },
+    { "gelu_erf", make_8_bytes, run_gelu_erf, BENCH_BY_OTHER, PRISM_F32, 0, 3072, 0 },
+    { "relu2", make_8_bytes, run_relu2, BENCH_BY_OTHER, PRISM_F32, 0, 3072, 0 },
+    { "silu", make_8_bytes, run_silu, BENCH_BY_OTHER, PRISM_F32, 0, 3072, 0 },
     { "add", make_12_bytes, run_add, BENCH_BY_OTHER, PRISM_F32, 0, 1024, 0 },
+    { "add_scaled", make_12_bytes, run_add_scaled, BENCH_BY_OTHER, PRISM_F32, 0, 1024, 0 },
+    { "scale", make_8_bytes, run_scale, BENCH_BY_OTHER, PRISM_F32, 0, 1024, 0 },
     { "f32_to_f16", make_6_bytes, run_to_f16, BENCH_BY_OTHER, PRISM_F32, 0, 4096, 0 },
     { "f32_to_bf16", make_6_bytes, run_to_bf16, BENCH_BY_OTHER, PRISM_F32, 0, 4096, 0 },
     { "f16_to_f32", make_from_f16, run_from_f16, BENCH_BY_OTHER, PRISM_F16, 0, 4096, 0 },

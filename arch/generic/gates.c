@@ -1,0 +1,86 @@
+/* gates.c - activations, alone and times a gated row. Contracts and errors: src/kernels.h.
+ *
+ * Sources: Hendrycks & Gimpel 2016, Gaussian Error Linear Units (arXiv 1606.08415), GELU, its tanh form, SiLU; So et al. 2021, Primer, the squared
+ * ReLU; Shazeer 2020, GLU Variants Improve Transformer; OpenAI 2025, gpt-oss model card (arXiv 2508.10925), the clamped gate. */
+#include <sleef.h>
+
+#include "arch/generic/generic.h"
+
+/* x times the logistic function of -z. exp(z) may overflow to infinity: x / inf is the limit, a zero with the sign of x. */
+static float times_logistic(float x, float z) { return x / (1.0f + Sleef_expf_u10(z)); }
+
+/* x, and NaN in the place of an infinity. */
+static float finite_or_nan(float x) { return x * 0.0f + x; }
+
+static float silu(float x) { return times_logistic(x, -x); }
+
+/* 0.5 (1 + tanh(t / 2)) is the logistic function of t; -t = x (-sqrt(8/pi) - 0.044715 sqrt(8/pi) x^2). */
+static float gelu(float x) { return times_logistic(x, x * (-1.59576912f - 0.0713548163f * (x * x))); }
+
+static float gelu_erf(float x) { return 0.5f * x * Sleef_erfcf_u15(-0.707106781f * x); }
+
+/* Comparisons with NaN are false. */
+static float relu2(float x)
+{
+    const float y = finite_or_nan(x), z = y < 0 ? 0 : y;
+    return z * z;
+}
+
+static float swiglu_clamped(float g, float u)
+{
+    g = finite_or_nan(g);
+    u = finite_or_nan(u);
+    g = g > 7 ? 7 : g;
+    u = u > 7 ? 7 : u < -7 ? -7 : u;
+    return times_logistic(g, -1.702f * g) * (u + 1);
+}
+
+/* ---- rows ---- */
+
+void prism_swiglu_f32_generic(float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        gate[i] = silu(gate[i]) * up[i];
+}
+
+void prism_geglu_f32_generic(float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        gate[i] = gelu(gate[i]) * up[i];
+}
+
+void prism_geglu_erf_f32_generic(float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        gate[i] = gelu_erf(gate[i]) * up[i];
+}
+
+void prism_swiglu_clamped_f32_generic(float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        gate[i] = swiglu_clamped(gate[i], up[i]);
+}
+
+void prism_gelu_f32_generic(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = gelu(x[i]);
+}
+
+void prism_gelu_erf_f32_generic(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = gelu_erf(x[i]);
+}
+
+void prism_relu2_f32_generic(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = relu2(x[i]);
+}
+
+void prism_silu_f32_generic(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = silu(x[i]);
+}

@@ -18,10 +18,21 @@ PRISM_INLINE __m256 gelu(__m256 x)
     return times_logistic(x, _mm256_mul_ps(x, _mm256_sub_ps(_mm256_set1_ps(-1.59576912f), cubic)));
 }
 
+/* arch/generic/gates.c has the formula. */
 PRISM_INLINE __m256 gelu_erf(__m256 x)
 {
-    const __m256 twice = Sleef_erfcf8_u15avx2(_mm256_mul_ps(_mm256_set1_ps(-0.707106781f), x));
-    return _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(0.5f), x), twice);
+    const __m256 t = vec_magnitude(x), four = _mm256_set1_ps(4), s = _mm256_div_ps(four, _mm256_add_ps(four, t));
+    const __m256 e = Sleef_expf8_u10avx2(_mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(-0.5f), t), t));
+    __m256 sum = _mm256_fmadd_ps(_mm256_set1_ps(0.0167092029f), s, _mm256_set1_ps(-0.0635156482f));
+    sum = _mm256_fmadd_ps(sum, s, _mm256_set1_ps(0.0534068085f));
+    sum = _mm256_fmadd_ps(sum, s, _mm256_set1_ps(0.0260151587f));
+    sum = _mm256_fmadd_ps(sum, s, _mm256_set1_ps(0.0148023088f));
+    sum = _mm256_fmadd_ps(sum, s, _mm256_set1_ps(0.0854871571f));
+    sum = _mm256_fmadd_ps(sum, s, _mm256_set1_ps(0.0724227875f));
+    sum = _mm256_fmadd_ps(sum, s, _mm256_set1_ps(0.0954202935f));
+    sum = _mm256_fmadd_ps(sum, s, _mm256_set1_ps(0.0995046943f));
+    sum = _mm256_fmadd_ps(sum, s, _mm256_set1_ps(0.0997472405f));
+    return _mm256_sub_ps(_mm256_max_ps(_mm256_setzero_ps(), x), _mm256_mul_ps(_mm256_mul_ps(t, e), _mm256_mul_ps(s, sum)));
 }
 
 /* Of a minimum and a maximum the second operand wins when one is NaN. */

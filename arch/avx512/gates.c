@@ -17,10 +17,21 @@ PRISM_INLINE __m512 gelu(__m512 x)
     return times_logistic(x, _mm512_mul_ps(x, _mm512_sub_ps(_mm512_set1_ps(-1.59576912f), cubic)));
 }
 
+/* arch/generic/gates.c has the formula. */
 PRISM_INLINE __m512 gelu_erf(__m512 x)
 {
-    const __m512 twice = vec_erfc(_mm512_mul_ps(_mm512_set1_ps(-0.707106781f), x));
-    return _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(0.5f), x), twice);
+    const __m512 t = _mm512_abs_ps(x), four = _mm512_set1_ps(4), s = _mm512_div_ps(four, _mm512_add_ps(four, t));
+    const __m512 e = vec_exp(_mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(-0.5f), t), t));
+    __m512 sum = _mm512_fmadd_ps(_mm512_set1_ps(0.0167092029f), s, _mm512_set1_ps(-0.0635156482f));
+    sum = _mm512_fmadd_ps(sum, s, _mm512_set1_ps(0.0534068085f));
+    sum = _mm512_fmadd_ps(sum, s, _mm512_set1_ps(0.0260151587f));
+    sum = _mm512_fmadd_ps(sum, s, _mm512_set1_ps(0.0148023088f));
+    sum = _mm512_fmadd_ps(sum, s, _mm512_set1_ps(0.0854871571f));
+    sum = _mm512_fmadd_ps(sum, s, _mm512_set1_ps(0.0724227875f));
+    sum = _mm512_fmadd_ps(sum, s, _mm512_set1_ps(0.0954202935f));
+    sum = _mm512_fmadd_ps(sum, s, _mm512_set1_ps(0.0995046943f));
+    sum = _mm512_fmadd_ps(sum, s, _mm512_set1_ps(0.0997472405f));
+    return _mm512_sub_ps(_mm512_max_ps(_mm512_setzero_ps(), x), _mm512_mul_ps(_mm512_mul_ps(t, e), _mm512_mul_ps(s, sum)));
 }
 
 /* x, and NaN in the place of an infinity. */

@@ -17,16 +17,6 @@ PRISM_INLINE __m512 vec_exp(__m512 x)
 #endif
 }
 
-/* 1 - erf(x), 1.5 ULP. */
-PRISM_INLINE __m512 vec_erfc(__m512 x)
-{
-#if defined(PRISM_SIMDE)
-    return simde_join_ps(Sleef_erfcf8_u15avx2(_mm512_castps512_ps256(x)), Sleef_erfcf8_u15avx2(_mm512_extractf32x8_ps(x, 1)));
-#else
-    return Sleef_erfcf16_u15avx512f(x);
-#endif
-}
-
 /* sin x and cos x, 1.0 ULP. */
 PRISM_INLINE void vec_sincos(__m512d x, __m512d *sine, __m512d *cosine)
 {

@@ -18,9 +18,21 @@ static inline float32x4_t gelu(float32x4_t x)
     return times_logistic(x, vmulq_f32(x, vsubq_f32(vdupq_n_f32(-1.59576912f), cubic)));
 }
 
+/* arch/generic/gates.c has the formula. */
 static inline float32x4_t gelu_erf(float32x4_t x)
 {
-    return vmulq_f32(vmulq_n_f32(x, 0.5f), Sleef_erfcf4_u15advsimd(vmulq_n_f32(x, -0.707106781f)));
+    const float32x4_t t = vabsq_f32(x), four = vdupq_n_f32(4), s = vdivq_f32(four, vaddq_f32(four, t));
+    const float32x4_t e = Sleef_expf4_u10advsimd(vmulq_f32(vmulq_n_f32(t, -0.5f), t));
+    float32x4_t sum = vfmaq_f32(vdupq_n_f32(-0.0635156482f), vdupq_n_f32(0.0167092029f), s);
+    sum = vfmaq_f32(vdupq_n_f32(0.0534068085f), sum, s);
+    sum = vfmaq_f32(vdupq_n_f32(0.0260151587f), sum, s);
+    sum = vfmaq_f32(vdupq_n_f32(0.0148023088f), sum, s);
+    sum = vfmaq_f32(vdupq_n_f32(0.0854871571f), sum, s);
+    sum = vfmaq_f32(vdupq_n_f32(0.0724227875f), sum, s);
+    sum = vfmaq_f32(vdupq_n_f32(0.0954202935f), sum, s);
+    sum = vfmaq_f32(vdupq_n_f32(0.0995046943f), sum, s);
+    sum = vfmaq_f32(vdupq_n_f32(0.0997472405f), sum, s);
+    return vsubq_f32(vmaxq_f32(vdupq_n_f32(0), x), vmulq_f32(vmulq_f32(t, e), vmulq_f32(s, sum)));
 }
 
 /* x, and NaN in the place of an infinity. */

@@ -31,7 +31,7 @@ static struct exact gelu(double x)
 
 static struct exact gelu_erf(double x)
 {
-    return (struct exact){ x > -1 ? 0.5 * x * (1 + erf(x / sqrt(2))) : 0.5 * x * erfc(-x / sqrt(2)), x < 0 ? x * x + 3 : 2.5 };
+    return (struct exact){ x > -1 ? 0.5 * x * (1 + erf(x / sqrt(2))) : 0.5 * x * erfc(-x / sqrt(2)), x < 0 ? 8 + x * x / 4 : 8 };
 }
 
 static struct exact relu2(double x) { return (struct exact){ x > 0 ? x * x : 0, 0.5 }; }

@@ -131,7 +131,8 @@ typedef void prism_rope_table_fn(float *c, float *s, const double *freq, size_t 
  *   GELU      x / (1 + exp(-t)), t = sqrt(8 / pi) (x + 0.044715 x^3), 2 + 2.5 |t| / (1 + exp(t)): 0.5 x (1 + tanh(t / 2)), which would cancel
  *   GELU_ERF  0.5 x erfc(-x / sqrt 2), 8, and x^2 / 4 more for x < 0: 0.5 x (1 + erf(x / sqrt 2)), which would cancel
  *   RELU2     max(0, x)^2, 0.5
- * exp is SLEEF's, 1.0 ULP. -infinity, whose limits are 0, becomes NaN. An element's bits do not depend on its place. */
+ * exp is SLEEF's, 1.0 ULP. An infinity becomes NaN or +infinity, also -infinity, where the limits are 0.
+ * An element's bits do not depend on its place. */
 enum prism_act { PRISM_ACT_GELU, PRISM_ACT_GELU_ERF, PRISM_ACT_RELU2, PRISM_ACT_SILU, PRISM_N_ACTS };
 typedef void prism_act_fn(float *x, size_t n);
 

@@ -233,8 +233,7 @@ static void start(const struct state *st, const struct job *j, const struct pris
         st->sum[8 * r] = sum;
     for (size_t i = 0; i < ROW_NUMBERS; i++) {
         st->max[i] = max;
-        st->to_cap[i] = j->cap > 0 ? st->q_step[i] / j->cap : 0;
-        st->q_step[i] = j->cap > 0 ? 1 + 0 * st->q_step[i] : st->q_step[i]; /* a NaN stays */
+        start_cap(j->cap, &st->q_step[i], &st->to_cap[i]);
     }
 }
 

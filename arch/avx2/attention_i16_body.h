@@ -219,7 +219,7 @@ static unsigned next_units(const struct state *st, const struct job *j, size_t s
     const __m256i begins = _mm256_load_si256((const __m256i *)(void *)gone), ends = _mm256_load_si256((const __m256i *)(void *)seen);
     const __m256 sees = _mm256_castsi256_ps(_mm256_cmpgt_epi32(ends, begins));
     const __m256 s0 = _mm256_broadcast_ss(s + begin), bad = _mm256_cmp_ps(s0, s0, _CMP_UNORD_Q); /* then every step of the block's keys is a NaN */
-    const __m256 top = _mm256_or_ps(vec_max_8(m), bad); /* all bits set are a NaN */
+    const __m256 top = _mm256_blendv_ps(vec_max_8(m), _mm256_set1_ps(NAN), bad); /* no payload: vec_exp2_neg would make a number of it */
     const __m256 exact = _mm256_fmsub_ps(top, _mm256_load_ps(st->q_step + at), _mm256_set1_ps(P_BITS));
     const __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), exact);
     const __m256 up = _mm256_fmadd_ps(size, _mm256_set1_ps(0x1p-23f), exact); /* one step: no S - unit passes P_BITS by rounding */

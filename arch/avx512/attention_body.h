@@ -181,8 +181,7 @@ static void start(const struct state *st, const struct job *job, const struct pr
     for (size_t r = 0; r < TILE_ROWS; r++) {
         st->max[r] = max;
         st->sum[r] = sum;
-        st->to_cap[r] = job->cap > 0 ? st->q_step[r] / job->cap : 0;
-        st->q_step[r] = job->cap > 0 ? 1 + 0 * st->q_step[r] : st->q_step[r]; /* a NaN stays */
+        start_cap(job->cap, &st->q_step[r], &st->to_cap[r]);
     }
 }
 
@@ -256,8 +255,7 @@ static struct span span_16(const struct job *j, size_t r)
 /* Which of 16 rows (r ..) see key i. */
 PRISM_INLINE __mmask16 rows_that_see(const struct keys *k, size_t r, size_t i)
 {
-    const ptrdiff_t at = (ptrdiff_t)i + 1 - (ptrdiff_t)r, first = at - k->seen, end = at - k->gone; /* of these rows */
-    return (__mmask16)(vec_mask(end < 0 ? 0 : (size_t)end) & ~vec_mask(first < 0 ? 0 : (size_t)first));
+    return (__mmask16)(vec_mask(keys_end_row(k, r, i, 16)) & ~vec_mask(keys_first_row(k, r, i, 16)));
 }
 
 /* The largest of the first n logits (a multiple of four) of each of 16 rows; -inf for none. If all are NaN, so is the result. */

@@ -38,12 +38,33 @@ static inline size_t keys_seen(const struct keys *k, size_t r)
     return n < 0 ? 0 : (size_t)n < k->block ? (size_t)n : k->block;
 }
 
+/* Of the `n` rows from `row` on, those from the first to the one before the end see key i; rows that the tile lacks go on as if they were there. */
+static inline uint32_t keys_first_row(const struct keys *k, size_t row, size_t i, uint32_t n)
+{
+    const ptrdiff_t r = (ptrdiff_t)i + 1 - k->seen - (ptrdiff_t)row;
+    return r < 0 ? 0 : r < (ptrdiff_t)n ? (uint32_t)r : n;
+}
+
+static inline uint32_t keys_end_row(const struct keys *k, size_t row, size_t i, uint32_t n)
+{
+    const ptrdiff_t r = (ptrdiff_t)i + 1 - k->gone - (ptrdiff_t)row;
+    return r < 0 ? 0 : r < (ptrdiff_t)n ? (uint32_t)r : n;
+}
+
 /* Maximum, in units of which 1 in a logit is `unit` (LOG2_E for powers of two), and sum of a row before its first block: those of the sink. */
 static inline void start_row(const struct prism_attn_tile *t, float unit, float *max, float *sum)
 {
     const bool none = !t->sink || *t->sink == -INFINITY;
     *max = none ? -INFINITY : fminf(*t->sink * unit, FLT_MAX);
     *sum = none ? 0 : 1 + 0 * *t->sink; /* NaN for +infinity and NaN */
+}
+
+/* With a cap (in powers of two; 0: none) logits are multiplied by *to_cap, which puts them in units of it, and are worth their number when they are
+ * capped. *step: what one unit of a logit is worth; a NaN, that of the row's query, stays there and leaves logits as they are by their keys. */
+static inline void start_cap(float cap, float *step, float *to_cap)
+{
+    *to_cap = cap > 0 && *step < INFINITY ? *step / cap : 0;
+    *step = cap > 0 ? 1 + 0 * *step : *step;
 }
 
 #endif

@@ -50,8 +50,11 @@ struct state {
 /* One tile against one block. */
 struct job {
     size_t rows, strips, d, block;
-    struct keys keys;
     float cap;        /* the softcap in powers of two, or 0 */
+    struct keys keys;
+    /* Columns of S that the rows of each strip need, from what its first row's window holds to what its last row sees, in steps of 16. None when
+     * begin is not below end. */
+    size_t begin[N_STRIPS], end[N_STRIPS];
 };
 
 /* ---- the family's part ---- */
@@ -137,26 +140,24 @@ static size_t strip_height(const struct job *j, size_t strip)
     return j->rows - strip * TILE_ROWS <= 4 ? 4 : TILE_ROWS;
 }
 
-/* Columns of S that the rows of a strip need end here: with what its last row sees, in steps of 16. */
-static size_t strip_columns(const struct job *j, size_t strip)
+/* The job's next block: number b. */
+static void next_block(struct job *j, const struct prism_attn_tile *t, size_t b)
 {
-    return (keys_seen(&j->keys, strip * TILE_ROWS + TILE_ROWS - 1) + 15) & ~(size_t)15;
-}
-
-/* And begin here: with the window of its first row. The end or behind it when there are none. */
-static size_t strip_begin(const struct job *j, size_t strip)
-{
-    return keys_gone(&j->keys, strip * TILE_ROWS) & ~(size_t)15;
+    j->keys = keys_of_block(t, b);
+    for (size_t strip = 0; strip < j->strips; strip++) {
+        j->begin[strip] = keys_gone(&j->keys, strip * TILE_ROWS) & ~(size_t)15;
+        j->end[strip] = (keys_seen(&j->keys, strip * TILE_ROWS + TILE_ROWS - 1) + 15) & ~(size_t)15;
+    }
 }
 
 /* S from the keys at k; v is needed next. */
 static void scores(const struct state *st, const struct job *j, const float *k, const float *v)
 {
     const size_t words = j->d / PER_WORD, end = keys_seen(&j->keys, j->rows - 1);
-    for (size_t i = strip_begin(j, 0); i < end; i += 16)
+    for (size_t i = j->begin[0]; i < end; i += 16)
         for (size_t strip = 0; strip < j->strips; strip++) {
             vec_fetch_ahead(i + 16 < end ? k + (i + 16) * words : v, 16 * words * sizeof(float), strip, j->strips);
-            if (strip_columns(j, strip) <= i || strip_begin(j, strip) > i)
+            if (i < j->begin[strip] || i >= j->end[strip])
                 continue;
             const float *q = st->q + strip * TILE_ROWS * q_words(j->d), *numbers = k + j->block * words + i;
             float *s = st->s + strip * TILE_ROWS * S_LD + i;
@@ -184,7 +185,7 @@ static unsigned softmax(const struct state *st, const struct job *j)
 {
     unsigned live = 0;
     for (size_t strip = 0; strip < j->strips; strip++) {
-        const size_t begin = strip_begin(j, strip), n = strip_columns(j, strip);
+        const size_t begin = j->begin[strip], n = j->end[strip];
         if (j->cap > 0)
             cap_strip(st, j, strip, begin, n);
         if (begin < n && softmax_strip(st, j, strip, begin, n))
@@ -201,7 +202,7 @@ static void values(const struct state *st, const struct job *j, const float *v, 
     for (size_t panel = 0; panel < panels; panel++)
         for (size_t strip = 0; strip < j->strips; strip++) {
             vec_fetch_ahead(panel + 1 < panels ? v + (panel + 1) * v_panel : k, v_panel * sizeof(float), strip, j->strips);
-            const size_t begin = strip_begin(j, strip), n = strip_columns(j, strip);
+            const size_t begin = j->begin[strip], n = j->end[strip];
             if (live >> strip & 1 || (add_all && begin < n))
                 values_strip(st, j, strip, panel, v, begin, n);
         }
@@ -263,7 +264,7 @@ static void attention_tile(const struct prism_attn_tile *t)
     for (size_t i = 0; i < t->n_blocks; i++) {
         const size_t b = t->blocks[i], next = t->blocks[i + 1 < t->n_blocks ? i + 1 : i];
         const float *k = (const float *)t->k + b * k_size, *v = (const float *)t->v + b * v_size;
-        j.keys = keys_of_block(t, b);
+        next_block(&j, t, b);
         scores(&st, &j, k, v);
         const unsigned live = softmax(&st, &j);
         values(&st, &j, v, (const float *)t->k + next * k_size, live);

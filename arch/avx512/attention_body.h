@@ -42,8 +42,9 @@ struct state {
 /* One tile against one block. */
 struct job {
     size_t rows, d, block;
-    struct keys keys;
     float cap;            /* the softcap in powers of two, or 0 */
+    struct keys keys;
+    size_t from[TILE_ROWS / GROUP], to[TILE_ROWS / GROUP]; /* keys of the block that rows of a group see: some see from .. to - 1. None: equal */
 };
 
 /* Keys of a block by what 16 rows see of it: begin .. all - 1 some, all .. most - 1 every row (a multiple of four), most .. end - 1 some. begin and
@@ -74,7 +75,7 @@ static float key_factor(float *numbers, size_t key, const char *x, enum prism_kv
 static inline void put_scores(float *s, const struct tile *t, const float *numbers);
 
 /* 16 rows (r ..) of S to probabilities, and their state moved on. */
-static void softmax_16(const struct state *st, const struct job *j, size_t r, struct span keys);
+static void softmax_16(const struct state *st, const struct job *j, size_t r, const struct span *keys);
 
 /* O[rows r .. r + 8)[columns c .. c + 32, or 16 when that is what is left) on by P.V over words i .. n - 1 of keys. Fetches (n - i) * FETCH_STEP
  * bytes. */
@@ -231,12 +232,22 @@ static __attribute__((noinline)) void scores_8x32(float *s, const float *k, cons
 
 /* ---- one block ---- */
 
+/* The job's next block: number b. */
+static void next_block(struct job *j, const struct prism_attn_tile *t, size_t b)
+{
+    j->keys = keys_of_block(t, b);
+    for (size_t r = 0; r < TILE_ROWS; r += GROUP) {
+        j->from[r / GROUP] = keys_gone(&j->keys, r);
+        j->to[r / GROUP] = keys_seen(&j->keys, r + GROUP - 1);
+    }
+}
+
 static void scores(const struct state *st, const struct job *j, const float *k, const char *ahead)
 {
-    const size_t words = j->d / PER_WORD, end = keys_seen(&j->keys, j->rows - 1);
-    for (size_t i = keys_gone(&j->keys, 0) / KEYS * KEYS; i < end; i += KEYS)
+    const size_t words = j->d / PER_WORD, end = j->to[TILE_ROWS / GROUP - 1];
+    for (size_t i = j->from[0] / KEYS * KEYS; i < end; i += KEYS)
         for (size_t row = 0; row < j->rows; row += PANEL)
-            if (keys_seen(&j->keys, row + PANEL - 1) > i && keys_gone(&j->keys, row) < i + KEYS) {
+            if (j->from[row / GROUP] < i + KEYS && i < j->to[(row + PANEL) / GROUP - 1]) {
                 scores_8x32(st->s + i * TILE_ROWS + row, k + i * words, k + j->block * words + i, st->q + row * words, words, ahead);
                 ahead += words * FETCH_STEP;
             }
@@ -246,7 +257,7 @@ static void scores(const struct state *st, const struct job *j, const float *k, 
 static struct span span_16(const struct job *j, size_t r)
 {
     const size_t gone = (keys_gone(&j->keys, r + 15) + 3) / 4 * 4, seen = keys_seen(&j->keys, r) / 4 * 4;
-    struct span s = { keys_gone(&j->keys, r) / 2 * 2, gone, seen, (keys_seen(&j->keys, r + 15) + 1) / 2 * 2 };
+    struct span s = { j->from[r / GROUP] / 2 * 2, gone, seen, (j->to[r / GROUP + 1] + 1) / 2 * 2 };
     if (gone >= seen)
         s.all = s.most = s.begin;
     return s;
@@ -286,7 +297,7 @@ static void softmax(const struct state *st, const struct job *j)
         if (j->cap > 0)
             cap_16(st, j, r, keys.begin, keys.end);
         if (keys.begin < keys.end)
-            softmax_16(st, j, r, keys);
+            softmax_16(st, j, r, &keys);
     }
 }
 
@@ -294,7 +305,7 @@ static void values(const struct state *st, const struct job *j, const float *v, 
 {
     for (size_t c = 0; c < pad_16(j->d); c += PANEL)
         for (size_t r = 0; r < j->rows; r += GROUP) {
-            const size_t i = keys_gone(&j->keys, r) / PER_WORD, n = (keys_seen(&j->keys, r + GROUP - 1) + PER_WORD - 1) / PER_WORD;
+            const size_t i = j->from[r / GROUP] / PER_WORD, n = (j->to[r / GROUP] + PER_WORD - 1) / PER_WORD;
             if (i < n)
                 values_group(st, j, v, r, c, i, n, ahead);
             ahead += (n - i) * FETCH_STEP;
@@ -327,7 +338,7 @@ static void attend(const struct prism_attn_tile *t)
     for (size_t i = 0; i < t->n_blocks; i++) {
         const size_t b = t->blocks[i], next = t->blocks[i + 1 < t->n_blocks ? i + 1 : i];
         const char *k = (const char *)t->k + b * k_bytes, *v = (const char *)t->v + b * v_bytes;
-        j.keys = keys_of_block(t, b);
+        next_block(&j, t, b);
         scores(&st, &j, (const float *)(const void *)k, v);
         softmax(&st, &j);
         values(&st, &j, (const float *)(const void *)v, (const char *)t->k + next * k_bytes);

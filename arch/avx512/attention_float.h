@@ -71,20 +71,20 @@ PRISM_INLINE __m512 seen_or_none(float *s, const struct job *j, size_t r, size_t
     return x;
 }
 
-static __attribute__((noinline)) void softmax_16(const struct state *st, const struct job *j, size_t r, struct span keys)
+static __attribute__((noinline)) void softmax_16(const struct state *st, const struct job *j, size_t r, const struct span *keys)
 {
     const __m512 minus_inf = _mm512_set1_ps(-INFINITY);
     float *s = st->s + r;
-    __m512 top = largest(s + keys.all * TILE_ROWS, keys.most - keys.all);
-    for (size_t i = keys.begin; i < keys.all; i++)
+    __m512 top = largest(s + keys->all * TILE_ROWS, keys->most - keys->all);
+    for (size_t i = keys->begin; i < keys->all; i++)
         top = _mm512_max_ps(top, seen_or_none(s, j, r, i));
-    for (size_t i = keys.most; i < keys.end; i++)
+    for (size_t i = keys->most; i < keys->end; i++)
         top = _mm512_max_ps(top, seen_or_none(s, j, r, i));
     const __m512 before = _mm512_load_ps(st->max + r), now = _mm512_max_ps(before, top);
     /* A row that has seen nothing yet: -inf - 0 is -inf, whose power is 0; -inf - -inf would be NaN. */
     const __m512 max = _mm512_mask_mov_ps(now, _mm512_cmp_ps_mask(now, minus_inf, _CMP_EQ_OQ), _mm512_setzero_ps());
     __m512 sum = _mm512_setzero_ps();
-    for (size_t i = keys.begin; i < keys.end; i += 2) {
+    for (size_t i = keys->begin, end = keys->end; i < end; i += 2) {
         const __m512 p0 = vec_exp2_neg(_mm512_sub_ps(_mm512_load_ps(s + i * TILE_ROWS), max));
         const __m512 p1 = vec_exp2_neg(_mm512_sub_ps(_mm512_load_ps(s + (i + 1) * TILE_ROWS), max));
         join(s + i / PER_WORD * TILE_ROWS, TILE_ROWS, p0, p1);

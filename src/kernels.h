@@ -174,9 +174,13 @@ static inline size_t prism_kv_row_bytes(enum prism_kv_format f, size_t d)
     return f == PRISM_KVF_F32 ? d * 4 : f == PRISM_KVF_Q8_0 ? d / 32 * 34 : d * 2;
 }
 
+/* What a softcap may add to the error of a logit: this times the cap. */
+#define PRISM_ATTN_CAP_ERR 4e-7f
+
 /* One query tile of one head against a list of key blocks, exact softmax (online), causal by absolute position:
- * row r (position q_pos + r) sees keys 0..q_pos + r of the listed blocks. A key that is not finite, or an infinite logit, makes a row that sees it
- * NaN, a value the row's column; rows of the tile that do not see it may become so too. */
+ * row r (position p = q_pos + r) sees keys 0..p of the listed blocks, with a window those of the last `window`. A key that is not finite, or an
+ * infinite logit, makes a row that sees it NaN, a value the row's column; rows of the tile that do not see it may become so too, if a row of the
+ * tile sees a key of its block. Keys of other blocks are not read. A row that sees nothing in a listed block has the bits that it has without. */
 struct prism_attn_tile {
     const float *q;          /* [rows][d], stride ldq, after RoPE, not scaled */
     size_t ldq;
@@ -189,8 +193,12 @@ struct prism_attn_tile {
     size_t block;            /* keys per block: 32, 64, 128 or 256 */
     const void *k, *v;       /* packed blocks of one kv head: block b at offset b * k_block_bytes; 64-byte aligned */
     const uint32_t *blocks;  /* n_blocks block numbers, ascending, each <= (q_pos + rows - 1) / block; each row must */
-    size_t n_blocks;         /*   see at least one key (its diagonal block is listed) */
+    size_t n_blocks;         /*   see at least one key (its diagonal block is listed); some row sees a key of each block */
     float scale;             /* logits = scale * q.k */
+    size_t window;           /* 0: none; else keys j with p - j < window are seen */
+    float softcap;           /* 0: none; else a logit s becomes softcap * tanh(s / softcap), before mask and softmax */
+    const float *sink;       /* NULL or -infinity: none; else one more logit of the head, neither scaled nor capped, that has no value but takes part */
+                             /*   in maximum and sum. Any finite one leaves o finite; +infinity and NaN make all NaN */
     void *scratch;           /* tile_scratch(d, block) bytes, 64-byte aligned, one per thread */
 };
 #define PRISM_MAX_HEAD_DIM 256
@@ -206,12 +214,13 @@ struct prism_attention {
     void (*pack_k)(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block);
     void (*pack_v)(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block);
     void (*tile)(const struct prism_attn_tile *t);
-    float err;               /* |o - exact| <= err * max|v|: stated and tested bound for |logits| <= 30 */
+    float err;               /* |o - exact| <= err * max|v|: stated and tested bound for |logits| <= 30, with a softcap up to 50 as well */
 };
 
 /* Decode: up to PRISM_ATTN_ROW_Q query rows of the heads that share a kv head against a piece of its cache as stored. Each row keeps a
- * running softmax (in powers of two): before its first piece max is -INFINITY, sum 0 and o zeros; after its last, o / sum is the result.
- * A row's arithmetic depends on what it sees and on how its keys were cut into pieces, not on the other rows. */
+ * running softmax (in powers of two): before its first piece max is -INFINITY, sum 0 and o zeros; after its last, o / sum is the result. With a
+ * sink (struct prism_attn_tile) max begins as sink * log2(e), finite or -INFINITY, and sum as 1. A row's arithmetic depends on what it sees and on how its keys were cut
+ * into pieces, not on the other rows. */
 #define PRISM_ATTN_ROW_Q 8
 struct prism_attn_row {
     const float *q;          /* [n_q][d], after RoPE, not scaled */
@@ -219,8 +228,10 @@ struct prism_attn_row {
     const void *k, *v;       /* [n_keys] rows of k_format and of v_format */
     enum prism_kv_format k_format, v_format;
     size_t n_keys;           /* 1..PRISM_ATTN_ROW_KEYS */
-    const size_t *seen;      /* [n_q]: row r sees keys 0..seen[r] - 1 of the piece, seen[r] <= n_keys; the others are finite */
+    const size_t *seen;      /* [n_q]: row r sees keys from[r]..seen[r] - 1 of the piece, seen[r] <= n_keys; the others are finite. When there */
+    const size_t *from;      /*   are none, its o, max and sum stay as they are. NULL: 0 for all */
     float scale;             /* logits = scale * q.k */
+    float softcap;           /* as in struct prism_attn_tile */
     float *o, *max, *sum;    /* [n_q][d], [n_q], [n_q] */
     float *scores;           /* scratch: [n_q][PRISM_ATTN_ROW_KEYS], 64-byte aligned */
 };

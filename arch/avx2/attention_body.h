@@ -9,7 +9,7 @@
  * = alpha * O + P.V by value panels. S, O and the row states live in the scratch.
  *
  * Every row's arithmetic is its own: logits and outputs are chains over d and over the keys of a block, what a neighbour row adds to the
- * range are exact zeros. Keys right of a strip's diagonal are skipped in steps of 16. */
+ * range are exact zeros. Keys right of a strip's diagonal and left of its window are skipped in steps of 16. */
 #ifndef PRISM_AVX2_ATTENTION_BODY_H
 #define PRISM_AVX2_ATTENTION_BODY_H
 
@@ -19,6 +19,7 @@
 
 #include "arch/avx2/avx2.h"
 #include "arch/avx2/tile.h"
+#include "arch/generic/attn_keys.h"
 #include "arch/generic/pack.h"
 
 enum {
@@ -42,14 +43,18 @@ struct state {
     float *max;
     float *alpha;  /* factor of the older blocks in O */
     float *beta;   /* and of this block (integers only) */
-    float *q_step; /* what one unit of a logit is worth (integers only) */
+    float *q_step; /* what one unit of a logit is worth: 1 of floats */
+    float *to_cap; /* what a logit is multiplied by to be in units of the softcap */
 };
 
 /* One tile against one block. */
 struct job {
     size_t rows, strips, d, block;
-    ptrdiff_t first;  /* keys of the block that row 0 sees; row r sees r more. Negative: the block lies behind row 0 */
-    size_t keys;      /* keys of the block that the last row sees */
+    float cap;        /* the softcap in powers of two, or 0 */
+    struct keys keys;
+    /* Columns of S that the rows of each strip need, from what its first row's window holds to what its last row sees, in steps of 16. None when
+     * begin is not below end. */
+    size_t begin[N_STRIPS], end[N_STRIPS];
 };
 
 /* ---- the family's part ---- */
@@ -63,12 +68,12 @@ static void query_words(const struct state *st, const struct prism_attn_tile *t,
 /* S[rows][16 keys] of a tile of 6 or 4 rows; numbers: those behind the words of K, of its first key. */
 static inline void put_scores(float *s, const struct tile *t, int rows, const float *numbers);
 
-/* The rows of a strip of S, n > 0 columns (a multiple of 16), to probabilities in place, and their state moved on. A row in which nothing counts
- * becomes zeros, and its factors leave O as it is. Returns false when all are such. */
-static bool softmax_strip(const struct state *st, const struct job *j, size_t strip, size_t n);
+/* The rows of a strip of S, columns begin .. n - 1 (multiples of 16), to probabilities in place, and their state moved on. A row in which nothing
+ * counts becomes zeros, and its factors leave O as it is. Returns false when all are such. */
+static bool softmax_strip(const struct state *st, const struct job *j, size_t strip, size_t begin, size_t n);
 
-/* O of a strip and a value panel on by P.V over the first n keys (a multiple of 16) of the block at v. */
-static void values_strip(const struct state *st, const struct job *j, size_t strip, size_t panel, const float *v, size_t n);
+/* O of a strip and a value panel on by P.V over keys begin .. n - 1 (multiples of 16) of the block at v. */
+static void values_strip(const struct state *st, const struct job *j, size_t strip, size_t panel, const float *v, size_t begin, size_t n);
 
 /* False when a value of the block at v is not. */
 static bool values_finite(const struct job *j, const float *v);
@@ -94,6 +99,7 @@ static struct state state_at(void *scratch, size_t d)
     st.alpha = st.max + ROW_NUMBERS;
     st.beta = st.alpha + ROW_NUMBERS;
     st.q_step = st.beta + ROW_NUMBERS;
+    st.to_cap = st.q_step + ROW_NUMBERS;
     return st;
 }
 
@@ -101,7 +107,7 @@ static size_t tile_scratch(size_t d, size_t block)
 {
     (void)block;
     const size_t rows = N_STRIPS * TILE_ROWS;
-    return (rows * (2 * pad16(d) + S_LD + 8) + 4 * ROW_NUMBERS) * sizeof(float);
+    return (rows * (2 * pad16(d) + S_LD + 8) + 5 * ROW_NUMBERS) * sizeof(float);
 }
 
 /* Words of d values, in strips of Q. */
@@ -129,32 +135,29 @@ static __attribute__((noinline)) void scores_4(float *s, const float *q, const f
     put_scores(s, &t, 4, numbers);
 }
 
-/* Keys of the block that row r sees. Rows that the tile lacks follow the last one. */
-static size_t keys_seen(const struct job *j, size_t r)
-{
-    const ptrdiff_t seen = j->first + (ptrdiff_t)(r < j->rows ? r : j->rows - 1);
-    return seen < 0 ? 0 : (size_t)seen > j->block ? j->block : (size_t)seen;
-}
-
 static size_t strip_height(const struct job *j, size_t strip)
 {
     return j->rows - strip * TILE_ROWS <= 4 ? 4 : TILE_ROWS;
 }
 
-/* Columns of S that the rows of a strip need: what its last row sees, in steps of 16. */
-static size_t strip_columns(const struct job *j, size_t strip)
+/* The job's next block: number b. */
+static void next_block(struct job *j, const struct prism_attn_tile *t, size_t b)
 {
-    return (keys_seen(j, strip * TILE_ROWS + TILE_ROWS - 1) + 15) & ~(size_t)15;
+    j->keys = keys_of_block(t, b);
+    for (size_t strip = 0; strip < j->strips; strip++) {
+        j->begin[strip] = keys_gone(&j->keys, strip * TILE_ROWS) & ~(size_t)15;
+        j->end[strip] = (keys_seen(&j->keys, strip * TILE_ROWS + TILE_ROWS - 1) + 15) & ~(size_t)15;
+    }
 }
 
 /* S from the keys at k; v is needed next. */
 static void scores(const struct state *st, const struct job *j, const float *k, const float *v)
 {
-    const size_t words = j->d / PER_WORD;
-    for (size_t i = 0; i < j->keys; i += 16)
+    const size_t words = j->d / PER_WORD, end = keys_seen(&j->keys, j->rows - 1);
+    for (size_t i = j->begin[0]; i < end; i += 16)
         for (size_t strip = 0; strip < j->strips; strip++) {
-            vec_fetch_ahead(i + 16 < j->keys ? k + (i + 16) * words : v, 16 * words * sizeof(float), strip, j->strips);
-            if (strip_columns(j, strip) <= i)
+            vec_fetch_ahead(i + 16 < end ? k + (i + 16) * words : v, 16 * words * sizeof(float), strip, j->strips);
+            if (i < j->begin[strip] || i >= j->end[strip])
                 continue;
             const float *q = st->q + strip * TILE_ROWS * q_words(j->d), *numbers = k + j->block * words + i;
             float *s = st->s + strip * TILE_ROWS * S_LD + i;
@@ -165,13 +168,27 @@ static void scores(const struct state *st, const struct job *j, const float *k, 
         }
 }
 
+/* Columns begin .. n - 1 of a strip of S become logits with the cap: powers of two. */
+static __attribute__((noinline)) void cap_strip(const struct state *st, const struct job *j, size_t strip, size_t begin, size_t n)
+{
+    const __m256 cap = _mm256_set1_ps(j->cap);
+    for (size_t i = 0; i < strip_height(j, strip); i++) {
+        const __m256 to_cap = _mm256_broadcast_ss(st->to_cap + 8 * strip + i);
+        float *s = st->s + (strip * TILE_ROWS + i) * S_LD;
+        for (size_t c = begin; c < n; c += 8)
+            _mm256_store_ps(s + c, _mm256_mul_ps(cap, vec_tanh(_mm256_mul_ps(to_cap, _mm256_load_ps(s + c)))));
+    }
+}
+
 /* Returns the strips in which something counts, one bit each. */
 static unsigned softmax(const struct state *st, const struct job *j)
 {
     unsigned live = 0;
     for (size_t strip = 0; strip < j->strips; strip++) {
-        const size_t n = strip_columns(j, strip);
-        if (n > 0 && softmax_strip(st, j, strip, n))
+        const size_t begin = j->begin[strip], n = j->end[strip];
+        if (j->cap > 0)
+            cap_strip(st, j, strip, begin, n);
+        if (begin < n && softmax_strip(st, j, strip, begin, n))
             live |= 1u << strip;
     }
     return live;
@@ -185,17 +202,19 @@ static void values(const struct state *st, const struct job *j, const float *v, 
     for (size_t panel = 0; panel < panels; panel++)
         for (size_t strip = 0; strip < j->strips; strip++) {
             vec_fetch_ahead(panel + 1 < panels ? v + (panel + 1) * v_panel : k, v_panel * sizeof(float), strip, j->strips);
-            if (live >> strip & 1 || (add_all && strip_columns(j, strip) > 0))
-                values_strip(st, j, strip, panel, v, strip_columns(j, strip));
+            const size_t begin = j->begin[strip], n = j->end[strip];
+            if (live >> strip & 1 || (add_all && begin < n))
+                values_strip(st, j, strip, panel, v, begin, n);
         }
 }
 
 /* ---- one tile ---- */
 
-/* Query strips; empty sums. */
+/* Query strips; sums that are empty or those of the sink. */
 static void start(const struct state *st, const struct job *j, const struct prism_attn_tile *t)
 {
     const size_t all = j->strips * TILE_ROWS;
+    float max, sum;
     memset(st->q_step, 0, ROW_NUMBERS * sizeof *st->q_step);
     for (size_t strip = 0; strip < j->strips; strip++) {
         const size_t r = strip * TILE_ROWS, rows = t->rows - r < TILE_ROWS ? t->rows - r : TILE_ROWS;
@@ -210,8 +229,13 @@ static void start(const struct state *st, const struct job *j, const struct pris
     }
     memset(st->o, 0, all * pad16(t->d) * sizeof *st->o);
     memset(st->sum, 0, all * 8 * sizeof *st->sum);
-    for (size_t i = 0; i < ROW_NUMBERS; i++)
-        st->max[i] = -INFINITY;
+    start_row(t, LOG2_E, &max, &sum);
+    for (size_t r = 0; r < all; r++)
+        st->sum[8 * r] = sum;
+    for (size_t i = 0; i < ROW_NUMBERS; i++) {
+        st->max[i] = max;
+        start_cap(j->cap, &st->q_step[i], &st->to_cap[i]);
+    }
 }
 
 /* O over the sums, to the caller's rows. */
@@ -233,15 +257,14 @@ static void attention_tile(const struct prism_attn_tile *t)
     assert((uintptr_t)t->scratch % 64 == 0 && (uintptr_t)t->k % 64 == 0 && (uintptr_t)t->v % 64 == 0);
     assert(t->block % 32 == 0 && t->block <= MAX_BLOCK);
     const struct state st = state_at(t->scratch, t->d);
-    struct job j = {.rows = t->rows, .strips = (t->rows + TILE_ROWS - 1) / TILE_ROWS, .d = t->d, .block = t->block};
+    struct job j = {.rows = t->rows, .strips = (t->rows + TILE_ROWS - 1) / TILE_ROWS, .d = t->d, .block = t->block, .cap = t->softcap * LOG2_E};
 
     start(&st, &j, t);
     const size_t k_size = k_block_bytes(t->d, t->block) / sizeof(float), v_size = v_block_bytes(t->d, t->block) / sizeof(float);
     for (size_t i = 0; i < t->n_blocks; i++) {
         const size_t b = t->blocks[i], next = t->blocks[i + 1 < t->n_blocks ? i + 1 : i];
         const float *k = (const float *)t->k + b * k_size, *v = (const float *)t->v + b * v_size;
-        j.first = (ptrdiff_t)(t->q_pos + 1) - (ptrdiff_t)(b * t->block);
-        j.keys = keys_seen(&j, t->rows - 1);
+        next_block(&j, t, b);
         scores(&st, &j, k, v);
         const unsigned live = softmax(&st, &j);
         values(&st, &j, v, (const float *)t->k + next * k_size, live);

@@ -47,8 +47,8 @@ static void pack_v(void *dst, const void *src, enum prism_kv_format format, size
 
 static void query_words(const struct state *st, const struct prism_attn_tile *t, size_t r, float *words)
 {
-    (void)st;
-    const __m256 scale = _mm256_set1_ps(t->scale * 0x1.715476p0f); /* log2(e) */
+    const __m256 scale = _mm256_set1_ps(t->scale * LOG2_E);
+    st->q_step[r / TILE_ROWS * 8 + r % TILE_ROWS] = 1;
     for (size_t i = 0; i < t->d; i += 8)
         _mm256_store_ps(words + i, _mm256_mul_ps(scale, _mm256_loadu_ps(t->q + r * t->ldq + i)));
 }
@@ -77,10 +77,14 @@ static bool has_nan(const float *s, size_t n)
     return _mm256_movemask_ps(nan) != 0;
 }
 
-/* One row of S, n columns of which the first `seen` count. Returns false when nothing in it does. */
-static __attribute__((noinline)) bool softmax_row(float *s, size_t n, size_t seen, float *row_max, float *row_sum, float *alpha)
+/* One row of S, n columns of which those from `gone` to `seen` - 1 count. Returns false when nothing in it does. */
+static __attribute__((noinline)) bool softmax_row(float *s, size_t n, size_t gone, size_t seen, float *row_max, float *row_sum, float *alpha)
 {
     const __m256 minus_inf = _mm256_set1_ps(-INFINITY);
+    for (size_t i = 0; i < gone; i += 8) {
+        const __m256 is_gone = _mm256_castsi256_ps(vec_mask(gone - i < 8 ? gone - i : 8));
+        _mm256_store_ps(s + i, _mm256_blendv_ps(_mm256_load_ps(s + i), minus_inf, is_gone));
+    }
     for (size_t i = seen & ~(size_t)7; i < n; i += 8) {
         const __m256 is_seen = _mm256_castsi256_ps(vec_mask(i < seen ? seen - i : 0));
         _mm256_store_ps(s + i, _mm256_blendv_ps(minus_inf, _mm256_load_ps(s + i), is_seen));
@@ -110,12 +114,13 @@ static __attribute__((noinline)) bool softmax_row(float *s, size_t n, size_t see
     return true;
 }
 
-static bool softmax_strip(const struct state *st, const struct job *j, size_t strip, size_t n)
+static bool softmax_strip(const struct state *st, const struct job *j, size_t strip, size_t begin, size_t n)
 {
     bool live = false;
     for (size_t i = 0; i < strip_height(j, strip); i++) {
         const size_t r = strip * TILE_ROWS + i, at = 8 * strip + i;
-        live |= softmax_row(st->s + r * S_LD, n, keys_seen(j, r), st->max + at, st->sum + 8 * r, st->alpha + at);
+        live |= softmax_row(st->s + r * S_LD + begin, n - begin, keys_gone(&j->keys, r) - begin, keys_seen(&j->keys, r) - begin, st->max + at,
+                            st->sum + 8 * r, st->alpha + at);
     }
     return live;
 }
@@ -142,15 +147,15 @@ static bool values_finite(const struct job *j, const float *v)
     return vec_all_finite(v, v_block_bytes(j->d, j->block) / sizeof *v);
 }
 
-static void values_strip(const struct state *st, const struct job *j, size_t strip, size_t panel, const float *v, size_t n)
+static void values_strip(const struct state *st, const struct job *j, size_t strip, size_t panel, const float *v, size_t begin, size_t n)
 {
-    const float *p = st->s + strip * TILE_ROWS * S_LD;
+    const float *p = st->s + strip * TILE_ROWS * S_LD + begin;
     float *o = st->o + strip * TILE_ROWS * pad16(j->d) + panel * TILE_ROWS * TILE_COLS;
-    v += panel * TILE_COLS * j->block;
+    v += panel * TILE_COLS * j->block + begin * TILE_COLS;
     if (strip_height(j, strip) == TILE_ROWS)
-        values_6(o, st->alpha + 8 * strip, p, v, n);
+        values_6(o, st->alpha + 8 * strip, p, v, n - begin);
     else
-        values_4(o, st->alpha + 8 * strip, p, v, n);
+        values_4(o, st->alpha + 8 * strip, p, v, n - begin);
 }
 
 /* err: the rounding errors of d <= 256 products add up like a random walk, sqrt(256) * 2^-24 * 30 = 3e-5 in a logit of 30, and

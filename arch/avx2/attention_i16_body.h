@@ -61,7 +61,7 @@ static float quantize(int32_t *words, const char *x, enum prism_kv_format format
 static void query_words(const struct state *st, const struct prism_attn_tile *t, size_t r, float *words)
 {
     const float step = quantize((int32_t *)(void *)words, (const char *)(t->q + r * t->ldq), PRISM_KVF_F32, t->d);
-    st->q_step[r / TILE_ROWS * 8 + r % TILE_ROWS] = step * t->scale * 0x1.715476p0f; /* log2(e) */
+    st->q_step[r / TILE_ROWS * 8 + r % TILE_ROWS] = step * t->scale * LOG2_E;
 }
 
 static void pack_k(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
@@ -161,12 +161,17 @@ PRISM_INLINE __m256i exp2_int(__m256 x)
     return _mm256_cvtps_epi32(_mm256_castsi256_ps(scaled));
 }
 
-/* The largest of the first `seen` logits of a row, in parts; -inf for none. */
-PRISM_INLINE __m256 largest(const float *s, size_t seen)
+/* The largest of logits gone .. seen - 1 of a row, in parts; -inf for none. */
+PRISM_INLINE __m256 largest(const float *s, size_t gone, size_t seen)
 {
     const __m256 minus_inf = _mm256_set1_ps(-INFINITY);
     __m256 m0 = minus_inf, m1 = minus_inf;
-    size_t i = 0;
+    size_t i = gone & ~(size_t)7;
+    if (i < gone) { /* up to the next multiple of 8 */
+        const __m256 in = _mm256_castsi256_ps(_mm256_andnot_si256(vec_mask(gone - i), vec_mask(seen - i < 8 ? seen - i : 8)));
+        m1 = _mm256_blendv_ps(minus_inf, _mm256_load_ps(s + i), in);
+        i += 8;
+    }
     for (; i + 16 <= seen; i += 16) {
         m0 = _mm256_max_ps(m0, _mm256_load_ps(s + i));
         m1 = _mm256_max_ps(m1, _mm256_load_ps(s + i + 8));
@@ -178,37 +183,43 @@ PRISM_INLINE __m256 largest(const float *s, size_t seen)
     return _mm256_max_ps(m0, m1);
 }
 
-/* A row of n logits, of which the first `seen` count, to P in place. Returns the sum, in parts. */
-PRISM_INLINE __m256 probabilities(float *s, size_t n, size_t seen, __m256 step, __m256 unit)
+/* Logits begin .. n - 1 of a row, of which gone .. seen - 1 count, to P in place. Returns the sum, in parts. window: a constant, false when none is
+ * gone. */
+PRISM_INLINE __m256 probabilities(float *s, size_t begin, size_t n, size_t gone, size_t seen, bool window, __m256 step, __m256 unit)
 {
     const __m256i ones = _mm256_set1_epi16(1), keys = _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     __m256i sum = _mm256_setzero_si256();
-    for (size_t i = 0; i < n; i += 16) {
+    for (size_t i = begin; i < n; i += 16) {
         const __m256i p0 = exp2_int(_mm256_fmsub_ps(_mm256_load_ps(s + i), step, unit));
         const __m256i p1 = exp2_int(_mm256_fmsub_ps(_mm256_load_ps(s + i + 8), step, unit));
         __m256i p = vec_pack_16(p0, p1);
         if (i + 16 > seen)
             p = _mm256_and_si256(p, _mm256_cmpgt_epi16(_mm256_set1_epi16((short)((int)seen - (int)i)), keys));
+        if (window && i < gone)
+            p = _mm256_andnot_si256(_mm256_cmpgt_epi16(_mm256_set1_epi16((short)(gone - i)), keys), p);
         _mm256_store_si256((__m256i *)(void *)(s + i / PER_WORD), p);
         sum = _mm256_add_epi32(sum, _mm256_madd_epi16(p, ones));
     }
     return _mm256_cvtepi32_ps(sum);
 }
 
-/* Before the probabilities of a strip: seen, unit (log2 of a unit of P in this block; the maximum that is kept is that of these), alpha and beta of
- * its rows. Lanes of vectors are rows. Returns a bit for each row in which something counts. */
-static unsigned next_units(const struct state *st, const struct job *j, size_t strip, int32_t seen[8], float *unit)
+/* Before the probabilities of a strip, whose logits begin at column `begin`: keys that its rows see, unit (log2 of a unit of P in this block; the
+ * maximum that is kept is that of these), alpha and beta of its rows. Lanes of vectors are rows. Returns a bit for each row in which something
+ * counts. */
+static unsigned next_units(const struct state *st, const struct job *j, size_t strip, size_t begin, int32_t gone[8], int32_t seen[8], float *unit)
 {
     const size_t r = strip * TILE_ROWS, at = 8 * strip, height = strip_height(j, strip);
     const float *s = st->s + r * S_LD;
     __m256 m[8];
     for (size_t i = 0; i < 8; i++) {
-        seen[i] = i < height ? (int32_t)keys_seen(j, r + i) : 0;
-        m[i] = largest(s + (i < height ? i : 0) * S_LD, (size_t)seen[i]);
+        gone[i] = i < height ? (int32_t)keys_gone(&j->keys, r + i) : 0;
+        seen[i] = i < height ? (int32_t)keys_seen(&j->keys, r + i) : 0;
+        m[i] = largest(s + (i < height ? i : 0) * S_LD, (size_t)gone[i], (size_t)seen[i]);
     }
-    const __m256 sees = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_load_si256((const __m256i *)(void *)seen), _mm256_setzero_si256()));
-    const __m256 s00 = _mm256_broadcast_ss(s), bad = _mm256_cmp_ps(s00, s00, _CMP_UNORD_Q); /* then every step of the block's keys is a NaN */
-    const __m256 top = _mm256_or_ps(vec_max_8(m), bad); /* all bits set are a NaN */
+    const __m256i begins = _mm256_load_si256((const __m256i *)(void *)gone), ends = _mm256_load_si256((const __m256i *)(void *)seen);
+    const __m256 sees = _mm256_castsi256_ps(_mm256_cmpgt_epi32(ends, begins));
+    const __m256 s0 = _mm256_broadcast_ss(s + begin), bad = _mm256_cmp_ps(s0, s0, _CMP_UNORD_Q); /* then every step of the block's keys is a NaN */
+    const __m256 top = _mm256_blendv_ps(vec_max_8(m), _mm256_set1_ps(NAN), bad); /* no payload: vec_exp2_neg would make a number of it */
     const __m256 exact = _mm256_fmsub_ps(top, _mm256_load_ps(st->q_step + at), _mm256_set1_ps(P_BITS));
     const __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), exact);
     const __m256 up = _mm256_fmadd_ps(size, _mm256_set1_ps(0x1p-23f), exact); /* one step: no S - unit passes P_BITS by rounding */
@@ -225,20 +236,22 @@ static unsigned next_units(const struct state *st, const struct job *j, size_t s
     return (unsigned)_mm256_movemask_ps(live);
 }
 
-static __attribute__((noinline)) bool softmax_strip(const struct state *st, const struct job *j, size_t strip, size_t n)
+static __attribute__((noinline)) bool softmax_strip(const struct state *st, const struct job *j, size_t strip, size_t begin, size_t n)
 {
     _Alignas(32) float unit[8];
-    _Alignas(32) int32_t seen[8];
-    const unsigned live = next_units(st, j, strip, seen, unit);
+    _Alignas(32) int32_t gone[8], seen[8];
+    const unsigned live = next_units(st, j, strip, begin, gone, seen, unit);
     for (size_t i = 0; i < strip_height(j, strip); i++) {
         const size_t r = strip * TILE_ROWS + i, at = 8 * strip + i;
         float *s = st->s + r * S_LD, *sum = st->sum + 8 * r;
         if (live >> i & 1) {
-            const __m256 here = probabilities(s, n, (size_t)seen[i], _mm256_broadcast_ss(st->q_step + at), _mm256_broadcast_ss(unit + i));
+            const size_t first = (size_t)gone[i], end = (size_t)seen[i];
+            const __m256 step = _mm256_broadcast_ss(st->q_step + at), u = _mm256_broadcast_ss(unit + i);
+            const __m256 here = first ? probabilities(s, begin, n, first, end, true, step, u) : probabilities(s, 0, n, 0, end, false, step, u);
             const __m256 before = _mm256_mul_ps(_mm256_broadcast_ss(st->alpha + at), _mm256_load_ps(sum));
             _mm256_store_ps(sum, _mm256_fmadd_ps(_mm256_broadcast_ss(st->beta + at), here, before));
         } else {
-            memset(s, 0, n / PER_WORD * sizeof *s);
+            memset(s + begin / PER_WORD, 0, (n - begin) / PER_WORD * sizeof *s);
         }
     }
     return live != 0;
@@ -275,27 +288,30 @@ PRISM_INLINE void add_tile(const struct target *to, const struct tile *t, int ro
     }
 }
 
-/* n words of keys at p and v, in chunks. */
-PRISM_INLINE void values_chunks(struct target to, int rows, const float *p, const float *v, size_t n)
+/* Words i .. n - 1 of keys at p and v, in chunks. */
+PRISM_INLINE void values_chunks(struct target to, int rows, const float *p, const float *v, size_t i, size_t n)
 {
     static const float once[TILE_ROWS] = { 1, 1, 1, 1, 1, 1 }; /* alpha of the chunks after the first */
     enum { WORDS_OF_CHUNK = CHUNK / PER_WORD };
-    for (size_t i = 0; i < n; i += WORDS_OF_CHUNK, to.alpha = once, to.step += to.next_step) {
+    to.step += i / WORDS_OF_CHUNK * to.next_step;
+    for (size_t end; i < n; i = end, to.alpha = once, to.step += to.next_step) {
         struct tile t;
+        end = i / WORDS_OF_CHUNK * WORDS_OF_CHUNK + WORDS_OF_CHUNK;
+        end = n < end ? n : end;
         tile_zero(&t);
-        tile_run(&t, rows, p + i, S_LD, 1, v + i * TILE_COLS, n - i < WORDS_OF_CHUNK ? n - i : WORDS_OF_CHUNK);
+        tile_run(&t, rows, p + i, S_LD, 1, v + i * TILE_COLS, end - i);
         add_tile(&to, &t, rows);
     }
 }
 
-static __attribute__((noinline)) void values_6(const struct target *to, const float *p, const float *v, size_t n)
+static __attribute__((noinline)) void values_6(const struct target *to, const float *p, const float *v, size_t i, size_t n)
 {
-    values_chunks(*to, 6, p, v, n);
+    values_chunks(*to, 6, p, v, i, n);
 }
 
-static __attribute__((noinline)) void values_4(const struct target *to, const float *p, const float *v, size_t n)
+static __attribute__((noinline)) void values_4(const struct target *to, const float *p, const float *v, size_t i, size_t n)
 {
-    values_chunks(*to, 4, p, v, n);
+    values_chunks(*to, 4, p, v, i, n);
 }
 
 static bool values_finite(const struct job *j, const float *v)
@@ -303,15 +319,15 @@ static bool values_finite(const struct job *j, const float *v)
     return vec_all_finite(v + v_words(j->d, j->block), j->block / chunk_keys(j->block) * pad16(j->d));
 }
 
-static void values_strip(const struct state *st, const struct job *j, size_t strip, size_t panel, const float *v, size_t n)
+static void values_strip(const struct state *st, const struct job *j, size_t strip, size_t panel, const float *v, size_t begin, size_t n)
 {
     const size_t r = strip * TILE_ROWS, at = 8 * strip, padded = pad16(j->d), c = panel * TILE_COLS;
     const struct target to = { st->o + r * padded + c * TILE_ROWS, st->alpha + at, st->beta + at, v + v_words(j->d, j->block) + c, padded };
     v += c * j->block / PER_WORD;
     if (strip_height(j, strip) == TILE_ROWS)
-        values_6(&to, st->s + r * S_LD, v, n / PER_WORD);
+        values_6(&to, st->s + r * S_LD, v, begin / PER_WORD, n / PER_WORD);
     else
-        values_4(&to, st->s + r * S_LD, v, n / PER_WORD);
+        values_4(&to, st->s + r * S_LD, v, begin / PER_WORD, n / PER_WORD);
 }
 
 /* Of the family's err: the roundings of up to 256 values of P (half a unit of 8192 of the block's largest) and of V (half of 1/4095) are

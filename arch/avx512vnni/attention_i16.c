@@ -25,7 +25,7 @@ static size_t v_block_bytes(size_t d, size_t block)
 static float query_factor(const struct state *st, const struct prism_attn_tile *t, size_t r)
 {
     const float factor = norm_factor(sum_of_squares((const char *)(t->q + r * t->ldq), PRISM_KVF_F32, t->d), st->q_step + r);
-    st->q_step[r] *= t->scale * 0x1.715476p0f; /* log2(e) */
+    st->q_step[r] *= t->scale * LOG2_E;
     return factor;
 }
 
@@ -128,17 +128,35 @@ PRISM_INLINE __m512i probabilities(float *s, size_t i, __m512 step, __m512 unit,
     return words;
 }
 
-/* The maximum that is kept is that of log2 of a block's unit of P. */
-static __attribute__((noinline)) void softmax_16(const struct state *st, const struct job *j, size_t r, size_t n)
+/* For keys i .. end - 1, which not all of 16 rows (r ..) see: the larger of top and their logits; the sum with their P, which replace them. */
+static __attribute__((noinline)) __m512 largest_of_some(__m512 top, const struct state *st, const struct job *j, size_t r, size_t i, size_t end)
 {
-    const ptrdiff_t first = j->first + (ptrdiff_t)r;
-    const size_t seen_by_all = keys_seen(j, r) / 4 * 4;
+    for (; i < end; i++)
+        top = _mm512_mask_max_ps(top, rows_that_see(&j->keys, r, i), top, _mm512_load_ps(st->s + r + i * TILE_ROWS));
+    return top;
+}
+
+static __attribute__((noinline)) __m512i sum_of_some(__m512i sum, const struct state *st, const struct job *j, size_t r, size_t i, size_t end,
+                                                     __m512 step, __m512 unit)
+{
+    for (; i < end; i += 2) {
+        const __mmask16 see0 = rows_that_see(&j->keys, r, i), see1 = rows_that_see(&j->keys, r, i + 1);
+        sum = _mm512_dpwssd_epi32(sum, probabilities(st->s + r, i, step, unit, see0, see1), _mm512_set1_epi16(1));
+    }
+    return sum;
+}
+
+/* The maximum that is kept is that of log2 of a block's unit of P. */
+static __attribute__((noinline)) void softmax_16(const struct state *st, const struct job *j, size_t r, const struct span *keys)
+{
     const __m512 step = _mm512_load_ps(st->q_step + r), before = _mm512_load_ps(st->max + r);
     float *s = st->s + r;
 
-    __m512 top = largest(s, seen_by_all); /* a NaN stays: vmaxps returns its second operand then */
-    for (size_t i = seen_by_all; i < n; i++)
-        top = _mm512_mask_max_ps(top, rows_that_see(first, i), top, _mm512_load_ps(s + i * TILE_ROWS));
+    __m512 top = largest(s + keys->all * TILE_ROWS, keys->most - keys->all); /* a NaN stays: vmaxps returns its second operand then */
+    if (keys->begin < keys->all)
+        top = largest_of_some(top, st, j, r, keys->begin, keys->all);
+    if (keys->most < keys->end)
+        top = largest_of_some(top, st, j, r, keys->most, keys->end);
     const __mmask16 sees = _mm512_cmp_ps_mask(top, _mm512_set1_ps(-INFINITY), _CMP_NEQ_UQ);
     __m512 unit = _mm512_maskz_mov_ps(sees, _mm512_fmsub_ps(top, step, _mm512_set1_ps(P_BITS)));
     unit = _mm512_fmadd_ps(_mm512_abs_ps(unit), _mm512_set1_ps(0x1p-23f), unit); /* one step up: no S - unit passes P_BITS by rounding */
@@ -146,11 +164,12 @@ static __attribute__((noinline)) void softmax_16(const struct state *st, const s
 
     const __m512i ones = _mm512_set1_epi16(1);
     __m512i sum = _mm512_setzero_si512();
-    size_t i = 0;
-    for (; i < seen_by_all; i += 2)
+    if (keys->begin < keys->all)
+        sum = sum_of_some(sum, st, j, r, keys->begin, keys->all, step, unit);
+    for (size_t i = keys->all, end = keys->most; i < end; i += 2)
         sum = _mm512_dpwssd_epi32(sum, probabilities(s, i, step, unit, 0xffff, 0xffff), ones);
-    for (; i < n; i += 2)
-        sum = _mm512_dpwssd_epi32(sum, probabilities(s, i, step, unit, rows_that_see(first, i), rows_that_see(first, i + 1)), ones);
+    if (keys->most < keys->end)
+        sum = sum_of_some(sum, st, j, r, keys->most, keys->end, step, unit);
 
     /* A row that sees nothing keeps what it has: alpha 1, beta 0. At the first block before is -inf, and alpha 0. */
     const __m512 alpha = vec_exp2_neg(_mm512_maskz_sub_ps(sees, before, now));
@@ -213,16 +232,18 @@ static __attribute__((noinline)) void values_8x16(const struct target *to, const
     add_two_rows(to, 6, t.c67);
 }
 
-static void values_group(const struct state *st, const struct job *j, const float *v, size_t r, size_t c, size_t n, const char *ahead)
+static void values_group(const struct state *st, const struct job *j, const float *v, size_t r, size_t c, size_t i, size_t n, const char *ahead)
 {
     static const float once[GROUP] = { 1, 1, 1, 1, 1, 1, 1, 1 }; /* alpha of the chunks after the first */
     const size_t padded = pad_16(j->d), width = padded - c < PANEL ? 16 : PANEL, chunk = chunk_keys(j->block) / PER_WORD;
     struct target to = { st->o + r * padded + c * GROUP, st->alpha + r, st->beta + r, v + v_words(j->d, j->block) + c };
 
     v += c * j->block / PER_WORD;
-    for (size_t i = 0; i < n; i += chunk, to.alpha = once, to.step += padded)
-        (width == 16 ? values_8x16 : values_8x32)(&to, st->s + r + i * TILE_ROWS, v + i * width, n - i < chunk ? n - i : chunk,
-                                                  ahead + i * FETCH_STEP);
+    const size_t first = i == 0 ? 0 : i / chunk; /* the chunk that holds word i */
+    size_t end = (first + 1) * chunk;
+    to.step += first * padded;
+    for (; i < n; ahead += (end - i) * FETCH_STEP, i = end, end += chunk, to.alpha = once, to.step += padded)
+        (width == 16 ? values_8x16 : values_8x32)(&to, st->s + r + i * TILE_ROWS, v + i * width, (n < end ? n : end) - i, ahead);
 }
 
 /* err: the roundings of up to 256 values of P (half a unit of 8192 of the block's largest) and of V (half of 1/4095) are independent of each

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <sleef.h>
 
+#include "arch/generic/attn_keys.h"
 #include "arch/generic/generic.h"
 #include "arch/generic/pack.h"
 
@@ -85,23 +86,27 @@ static void pack_rows(char *panels, const float *x, size_t ldx, size_t rows, siz
         linear->pack_a(panels + i / linear->mr * linear->a_bytes(k), x + i * ldx, ldx, rows - i < linear->mr ? rows - i : linear->mr, k);
 }
 
-/* One row of raw products to probabilities exp(logit - max): n visible, the rest of the block 0. Rescales what the row had. */
-static void softmax_row(const struct parts *s, size_t row, size_t n, const struct prism_attn_tile *t)
+/* One row of raw products to probabilities exp(logit - max): keys begin .. end - 1 are seen, the rest of the block is 0. Rescales what the row
+ * had. */
+static void softmax_row(const struct parts *s, size_t row, size_t begin, size_t end, const struct prism_attn_tile *t)
 {
     float *p = s->scores + row * t->block, max = s->max[row], sum = 0;
 
-    for (size_t j = 0; j < n; j++) {
+    for (size_t j = begin; j < end; j++) {
         p[j] *= t->scale;
         p[j] += 0 * p[j]; /* infinity to NaN: -infinity would have no weight */
+        if (t->softcap > 0)
+            p[j] = t->softcap * Sleef_tanhf_u10(p[j] / t->softcap);
         max = p[j] > max ? p[j] : max;
     }
-    for (size_t j = 0; j < n; j++) {
+    for (size_t j = begin; j < end; j++) {
         p[j] = Sleef_expf_u10(p[j] - max);
         sum += p[j];
     }
-    for (size_t j = n; j < t->block; j++)
-        p[j] = 0;
-    if (n == 0)
+    for (size_t j = 0; j < t->block; j++)
+        if (j < begin || j >= end)
+            p[j] = 0;
+    if (begin == end)
         return;
     float alpha = Sleef_expf_u10(s->max[row] - max); /* exp(-inf) = 0 at the row's first block */
     s->max[row] = max;
@@ -118,18 +123,14 @@ static void attend(const struct prism_attn_tile *t)
     assert(t->rows >= 1 && t->rows <= TILE_ROWS && t->d % NR == 0 && t->d <= PRISM_MAX_HEAD_DIM && t->kv_len >= t->q_pos + t->rows);
     pack_rows(s.q, t->q, t->ldq, t->rows, t->d);
     memset(s.out, 0, t->rows * t->d * sizeof(float));
-    for (size_t r = 0; r < t->rows; r++) {
-        s.max[r] = -INFINITY;
-        s.sum[r] = 0;
-    }
+    for (size_t r = 0; r < t->rows; r++)
+        start_row(t, 1, &s.max[r], &s.sum[r]);
     for (size_t i = 0; i < t->n_blocks; i++) {
-        size_t first = t->blocks[i] * t->block; /* position of the block's first key */
+        const struct keys keys = keys_of_block(t, t->blocks[i]);
         linear->gemm(&(struct prism_gemm_args){ .c = s.scores, .ldc = t->block, .a = s.q, .rows = t->rows, .cols = t->block, .k = t->d,
                                            .w = (const char *)t->k + t->blocks[i] * k_bytes });
-        for (size_t r = 0; r < t->rows; r++) {
-            size_t visible = t->q_pos + r < first ? 0 : t->q_pos + r - first + 1;
-            softmax_row(&s, r, visible < t->block ? visible : t->block, t);
-        }
+        for (size_t r = 0; r < t->rows; r++)
+            softmax_row(&s, r, keys_gone(&keys, r), keys_seen(&keys, r), t);
         pack_rows(s.p, s.scores, t->block, t->rows, t->block);
         linear->gemm(&(struct prism_gemm_args){ .c = s.out, .ldc = t->d, .a = s.p, .rows = t->rows, .cols = t->d, .k = t->block,
                                            .w = (const char *)t->v + t->blocks[i] * v_bytes, .add = true });

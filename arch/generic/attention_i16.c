@@ -6,8 +6,8 @@
  * - Probabilities of a block are P = 2^(S - m + 13) with m the largest logit S (base 2) that the row finds in this block, rounded to integers
  *   up to 8192: a block far below the running maximum keeps its precision.
  * - Values are rounded to integers up to 4095, with one step for each column of a chunk of 64 keys. Sums: 64 * 8192 * 4095 < 2^31.
- * - The part of a chunk is added to O times 2^(m - 13 - M), M the running maximum of m - 13. The sums that O is divided by are those of the
- *   rounded P.
+ * - The part of a chunk is added to O times 2^(m - 13 - M), M the running maximum of m - 13, and of a sink. The sums that O is divided by are
+ *   those of the rounded P; a sink adds 2^(sink - M).
  *
  * A key that is not finite makes NaN of its block for all rows that see any of it; a value, of its column of the chunk. */
 #include <assert.h>
@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "arch/generic/attention_i16.h"
+#include "arch/generic/attn_keys.h"
 #include "arch/generic/generic.h"
 
 enum { TILE_ROWS = 32, MAX_BLOCK = 256 };
@@ -95,23 +96,29 @@ struct row {
     float step, max, sum, o[PRISM_MAX_HEAD_DIM];
 };
 
-/* Its first `seen` keys of a block. */
-static void attend_block(struct row *r, const struct prism_attn_tile *t, const int16_t *k, const int16_t *v, size_t seen)
+/* S, a logit in powers of two, with the cap of the tile. */
+static float capped(float s, float softcap)
+{
+    return softcap > 0 ? softcap * LOG2_E * Sleef_tanhf_u10(s / (softcap * LOG2_E)) : s;
+}
+
+/* Its keys begin .. end - 1 of a block, one at least. */
+static void attend_block(struct row *r, const struct prism_attn_tile *t, const int16_t *k, const int16_t *v, size_t begin, size_t end)
 {
     const float *k_step = steps_of(k, t->d, t->block), *v_step = steps_of(v, t->d, t->block);
     float s[MAX_BLOCK], top = -INFINITY;
     int16_t p[MAX_BLOCK];
     int32_t p_sum = 0;
 
-    for (size_t j = 0; j < seen; j++) {
+    for (size_t j = begin; j < end; j++) {
         int32_t dot = 0;
         for (size_t i = 0; i < t->d; i++)
             dot += r->q[i] * k[j * t->d + i];
-        s[j] = (float)dot * k_step[j] * r->step;
+        s[j] = capped((float)dot * k_step[j] * r->step, t->softcap);
         top = s[j] > top || isnan(s[j]) ? s[j] : top;
     }
     const float unit = top - P_BITS, now = unit > r->max || isnan(unit) ? unit : r->max;
-    for (size_t j = 0; j < seen; j++) {
+    for (size_t j = begin; j < end; j++) {
         p[j] = isnan(unit) ? 0 : (int16_t)lrintf(Sleef_exp2f_u10(s[j] - top) * (1 << P_BITS));
         p_sum += p[j];
     }
@@ -120,9 +127,9 @@ static void attend_block(struct row *r, const struct prism_attn_tile *t, const i
     r->sum = r->sum * alpha + beta * (float)p_sum;
     for (size_t i = 0; i < t->d; i++) {
         r->o[i] *= alpha;
-        for (size_t first = 0; first < seen; first += CHUNK) {
+        for (size_t first = begin / CHUNK * CHUNK; first < end; first += CHUNK) {
             int32_t dot = 0;
-            for (size_t j = first; j < seen && j < first + CHUNK; j++)
+            for (size_t j = first < begin ? begin : first; j < end && j < first + CHUNK; j++)
                 dot += p[j] * v[j * t->d + i];
             r->o[i] += beta * ((float)dot * v_step[first / CHUNK * t->d + i]);
         }
@@ -133,14 +140,15 @@ static void tile(const struct prism_attn_tile *t)
 {
     assert(t->rows >= 1 && t->rows <= TILE_ROWS && t->block <= MAX_BLOCK && t->d <= PRISM_MAX_HEAD_DIM && t->kv_len >= t->q_pos + t->rows);
     for (size_t i = 0; i < t->rows; i++) {
-        struct row r = { .max = -INFINITY };
-        r.step = quantize(r.q, t->q + i * t->ldq, t->d) * (t->scale * 0x1.715476p0f); /* log2(e) */
+        struct row r = { .step = 0 };
+        start_row(t, LOG2_E, &r.max, &r.sum);
+        r.step = quantize(r.q, t->q + i * t->ldq, t->d) * (t->scale * LOG2_E);
         for (size_t b = 0; b < t->n_blocks; b++) {
-            const size_t first = t->blocks[b] * t->block, limit = t->q_pos + i + 1;
-            if (limit > first)
+            const struct keys keys = keys_of_block(t, t->blocks[b]);
+            if (keys_gone(&keys, i) < keys_seen(&keys, i))
                 attend_block(&r, t, (const int16_t *)(const void *)((const char *)t->k + t->blocks[b] * k_block_bytes(t->d, t->block)),
                              (const int16_t *)(const void *)((const char *)t->v + t->blocks[b] * v_block_bytes(t->d, t->block)),
-                             limit - first < t->block ? limit - first : t->block);
+                             keys_gone(&keys, i), keys_seen(&keys, i));
         }
         for (size_t c = 0; c < t->d; c++)
             t->o[i * t->ldo + c] = r.o[c] / r.sum;

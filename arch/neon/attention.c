@@ -20,9 +20,9 @@ static void scores_8x8(float *o, const float *q, const float *k, size_t d)
     PRISM_TILE_EACH(PRISM_TILE_STORE)
 }
 
-static void scores(float *s, const float *q, const float *k, size_t d, size_t n_keys)
+static void scores(float *s, const float *q, const float *k, size_t d, size_t begin, size_t end)
 {
-    for (size_t j = 0; j < n_keys; j += 8)
+    for (size_t j = begin; j < end; j += 8)
         scores_8x8(s + j * 8, q, k + j * d, d);
 }
 
@@ -37,22 +37,35 @@ static void values_8x8(float *o, const float *p, const float *v, const float *al
     PRISM_TILE_EACH(PRISM_TILE_STORE)
 }
 
-/* The keys that every row sees go through the tile, the up to 7 after them row by row, in the same order. */
+/* o[8 dims] of a row += p.v over keys begin .. end - 1; p: the row's column of [key][8]. */
+static void add_row(float *o, const float *p, const float *v, size_t begin, size_t end)
+{
+    float32x4_t o0 = vld1q_f32(o), o1 = vld1q_f32(o + 4);
+    for (size_t j = begin; j < end; j++) {
+        o0 = vfmaq_n_f32(o0, vld1q_f32(v + 8 * j), p[8 * j]);
+        o1 = vfmaq_n_f32(o1, vld1q_f32(v + 8 * j + 4), p[8 * j]);
+    }
+    vst1q_f32(o, o0);
+    vst1q_f32(o + 4, o1);
+}
+
+/* The keys that every row sees, begin .. end - 1, go through the tile, the up to 7 before and after them row by row, in the same order. */
 static void values(float *o, const float *p, const float *v, const struct prism_attn_step *step)
 {
-    size_t all = prism_attn_row_keys(step, 0);
+    static const float once[8] = { 1, 1, 1, 1, 1, 1, 1, 1 };
+    const size_t gone = prism_attn_gone(step, 7), seen = prism_attn_seen(step, 0), begin = gone < seen ? gone : seen, end = seen;
+    const bool window = gone > 0; /* then alpha comes before the keys that only some rows see */
 
     for (size_t c = 0; c < step->d; c += 8, o += 64, v += step->block * 8) {
-        values_8x8(o, p, v, step->alpha, all);
+        for (size_t r = 0; r < 8 && window; r++) {
+            for (size_t i = 0; i < 8; i += 4)
+                vst1q_f32(o + 8 * r + i, vmulq_n_f32(vld1q_f32(o + 8 * r + i), step->alpha[r]));
+            add_row(o + 8 * r, p + r, v, prism_attn_gone(step, r), begin);
+        }
+        values_8x8(o, p + 8 * begin, v + 8 * begin, window ? once : step->alpha, end - begin);
         for (size_t r = 1; r < 8; r++) {
-            float32x4_t o0 = vld1q_f32(o + 8 * r), o1 = vld1q_f32(o + 8 * r + 4);
-            size_t seen = prism_attn_row_keys(step, r);
-            for (size_t j = all; j < seen; j++) {
-                o0 = vfmaq_n_f32(o0, vld1q_f32(v + 8 * j), p[8 * j + r]);
-                o1 = vfmaq_n_f32(o1, vld1q_f32(v + 8 * j + 4), p[8 * j + r]);
-            }
-            vst1q_f32(o + 8 * r, o0);
-            vst1q_f32(o + 8 * r + 4, o1);
+            const size_t first = prism_attn_gone(step, r);
+            add_row(o + 8 * r, p + r, v, first > end ? first : end, prism_attn_seen(step, r));
         }
     }
 }

@@ -3,36 +3,35 @@
  * Rows are worked on in panels of 8, which are the lanes of two vectors: scores lie transposed, [key][8 rows], so that mask,
  * maximum, exponential and sum need no horizontal step, and the same memory is the left operand of P.V. Layouts:
  *     q, k   [row / 8][d][8]              v   [d / 8][key][8]              o   [row / 8][d / 8][8 rows][8 dims]
- * Keys right of a panel's last row are not touched (in steps of 8), and no product is made of a masked key's value: a row
- * does not see what lies behind its own position, be it NaN. The sums of a row go in the order of d and of the keys, so
+ * Keys right of a panel's last row and left of its first row's window are not touched (in steps of 8), and no product is made of a masked
+ * key's value: a row does not see what lies behind its own position or before its window, be it NaN. The sums of a row go in the order of d and of the keys, so
  * its bits do not depend on the tile around it. Source: Milakov & Gimelshein 2018 (online softmax). */
 #ifndef PRISM_ARCH_NEON_ATTN_BODY_H
 #define PRISM_ARCH_NEON_ATTN_BODY_H
 
 #include <math.h>
 
+#include "arch/generic/attn_keys.h"
 #include "arch/generic/pack.h"
 #include "arch/neon/neon.h"
 
 enum { PRISM_ATTN_ROWS = 32, PRISM_ATTN_PANELS = PRISM_ATTN_ROWS / 8 };
 
-/* One panel of 8 rows against one block. Row r sees the first seen + r keys of the block (none when negative). */
+/* One panel of 8 rows, the first of them `row`, against one block. */
 struct prism_attn_step {
-    size_t d, block;
-    ptrdiff_t seen;
-    size_t n_keys;       /* keys to score: what row 7 sees, rounded up to 8 */
+    size_t d, block, row;
+    struct keys keys;
+    size_t begin, end;   /* keys to score: what some row sees, in steps of 8 */
+    float cap;           /* the softcap in powers of two, or 0 */
     float alpha[8];      /* what the old output of each row is multiplied with */
 };
 
-/* Keys of the block that row r sees. */
-static inline size_t prism_attn_row_keys(const struct prism_attn_step *s, size_t r)
-{
-    ptrdiff_t n = s->seen + (ptrdiff_t)r;
-    return n < 0 ? 0 : (size_t)n < s->block ? (size_t)n : s->block;
-}
+/* Row r of the panel sees keys gone .. seen - 1 of the block. */
+static inline size_t prism_attn_gone(const struct prism_attn_step *s, size_t r) { return keys_gone(&s->keys, s->row + r); }
+static inline size_t prism_attn_seen(const struct prism_attn_step *s, size_t r) { return keys_seen(&s->keys, s->row + r); }
 
 /* The products, of one panel of 8 rows: attention.c. */
-static void scores(float *s, const float *q, const float *k, size_t d, size_t n_keys);           /* s[key][8] = k.q */
+static void scores(float *s, const float *q, const float *k, size_t d, size_t begin, size_t end); /* s[key][8] = k.q */
 static void values(float *o, const float *p, const float *v, const struct prism_attn_step *step); /* o = alpha*o + p.v */
 
 struct prism_attn_scratch {
@@ -86,7 +85,7 @@ static inline void prism_attn_pack_k(void *dst, const void *src, enum prism_kv_f
 /* The query rows, times the softmax scale and log2(e): the exponential is one of base 2. Missing rows become zeros. */
 static inline void prism_attn_pack_q(float *dst, const struct prism_attn_tile *t)
 {
-    float scale = t->scale * 1.44269504f, x[PRISM_MAX_HEAD_DIM];
+    float scale = t->scale * LOG2_E, x[PRISM_MAX_HEAD_DIM];
     uint32_t row[4][PRISM_PACK_PIECE];
 
     for (size_t r = 0; r < PRISM_ATTN_ROWS; r += 4) {
@@ -103,21 +102,33 @@ static inline void prism_attn_pack_q(float *dst, const struct prism_attn_tile *t
     }
 }
 
+/* Scores become logits with the cap. */
+static inline void prism_attn_cap(float *s, const struct prism_attn_step *step)
+{
+    const float inverse = 1 / step->cap;
+    for (size_t i = 8 * step->begin; i < 8 * step->end; i += 4) {
+        const float32x4_t x = vld1q_f32(s + i), number = vfmaq_f32(x, x, vdupq_n_f32(0)); /* infinity to NaN */
+        vst1q_f32(s + i, vmulq_n_f32(prism_tanh_neon(vmulq_n_f32(number, inverse)), step->cap));
+    }
+}
+
 /* Scores to unnormalised probabilities in place; updates the running maximum m and sum l, sets step->alpha. */
 static inline void prism_attn_softmax(float *s, float *m, float *l, struct prism_attn_step *step)
 {
     const float32x4_t none = vdupq_n_f32(-INFINITY), zero = vdupq_n_f32(0);
+    const uint32x4_t row0 = { 0, 1, 2, 3 }, row1 = { 4, 5, 6, 7 };
     float32x4_t old0 = vld1q_f32(m), old1 = vld1q_f32(m + 4), max0 = old0, max1 = old1;
-    size_t all = prism_attn_row_keys(step, 0);
+    const size_t seen = prism_attn_seen(step, 0), gone = prism_attn_gone(step, 7), all = gone < seen ? seen - gone : 0; /* that every row sees */
 
-    for (size_t j = 0; j < step->n_keys; j++) {
+    for (size_t j = step->begin; j < step->end; j++) {
         float32x4_t s0 = vld1q_f32(s + 8 * j), s1 = vld1q_f32(s + 8 * j + 4);
         s0 = vfmaq_f32(s0, s0, zero); /* infinity to NaN, which the maximum keeps: -infinity would have no weight */
         s1 = vfmaq_f32(s1, s1, zero);
-        if (j >= all) { /* row r sees key j when j < seen + r */
-            int32x4_t gap = vdupq_n_s32((int32_t)((ptrdiff_t)j - step->seen));
-            s0 = vbslq_f32(vcgtq_s32((int32x4_t){ 0, 1, 2, 3 }, gap), s0, none);
-            s1 = vbslq_f32(vcgtq_s32((int32x4_t){ 4, 5, 6, 7 }, gap), s1, none);
+        if (j - gone >= all) { /* or before gone; rows first .. end - 1 see key j */
+            const uint32x4_t first = vdupq_n_u32(keys_first_row(&step->keys, step->row, j, 8));
+            const uint32x4_t end = vdupq_n_u32(keys_end_row(&step->keys, step->row, j, 8));
+            s0 = vbslq_f32(vandq_u32(vcgeq_u32(row0, first), vcltq_u32(row0, end)), s0, none);
+            s1 = vbslq_f32(vandq_u32(vcgeq_u32(row1, first), vcltq_u32(row1, end)), s1, none);
             vst1q_f32(s + 8 * j, s0);
             vst1q_f32(s + 8 * j + 4, s1);
         }
@@ -132,7 +143,7 @@ static inline void prism_attn_softmax(float *s, float *m, float *l, struct prism
 
     float32x4_t alpha0 = prism_exp2_neon(vsubq_f32(old0, max0)), alpha1 = prism_exp2_neon(vsubq_f32(old1, max1));
     float32x4_t sum0 = vmulq_f32(vld1q_f32(l), alpha0), sum1 = vmulq_f32(vld1q_f32(l + 4), alpha1);
-    for (size_t j = 0; j < step->n_keys; j++) {
+    for (size_t j = step->begin; j < step->end; j++) {
         float32x4_t p0 = prism_exp2_neon(vsubq_f32(vld1q_f32(s + 8 * j), max0));
         float32x4_t p1 = prism_exp2_neon(vsubq_f32(vld1q_f32(s + 8 * j + 4), max1));
         vst1q_f32(s + 8 * j, p0);
@@ -169,19 +180,20 @@ static inline void prism_attn_tile_body(const struct prism_attn_tile *t)
     assert(block % PRISM_ATTN_ROWS == 0 && t->kv_len >= t->q_pos + t->rows && (uintptr_t)t->scratch % 64 == 0);
     prism_attn_pack_q(w.q, t);
     memset(w.o, 0, panels * d * 8 * sizeof *w.o);
-    memset(w.l, 0, PRISM_ATTN_ROWS * sizeof *w.l);
     for (size_t r = 0; r < PRISM_ATTN_ROWS; r++)
-        w.m[r] = -INFINITY;
+        start_row(t, LOG2_E, &w.m[r], &w.l[r]);
 
     for (size_t b = 0; b < t->n_blocks; b++) {
         const float *k = (const float *)t->k + t->blocks[b] * block * d, *v = (const float *)t->v + t->blocks[b] * block * d;
         for (size_t p = 0; p < panels; p++) {
-            struct prism_attn_step step = { .d = d, .block = block };
-            step.seen = (ptrdiff_t)(t->q_pos + 8 * p + 1) - (ptrdiff_t)(t->blocks[b] * block);
-            step.n_keys = (prism_attn_row_keys(&step, 7) + 7) / 8 * 8;
-            if (step.n_keys == 0)
+            struct prism_attn_step step = { .d = d, .block = block, .row = 8 * p, .keys = keys_of_block(t, t->blocks[b]), .cap = t->softcap * LOG2_E };
+            step.begin = prism_attn_gone(&step, 0) / 8 * 8;
+            step.end = (prism_attn_seen(&step, 7) + 7) / 8 * 8;
+            if (step.begin >= step.end)
                 continue;
-            scores(w.s, w.q + p * d * 8, k, d, step.n_keys);
+            scores(w.s, w.q + p * d * 8, k, d, step.begin, step.end);
+            if (step.cap > 0)
+                prism_attn_cap(w.s, &step);
             prism_attn_softmax(w.s, w.m + 8 * p, w.l + 8 * p, &step);
             values(w.o + p * d * 8, w.s, v, &step);
         }

@@ -3,6 +3,7 @@
  * them for 64 dims at a time, so that a block of values is read once. */
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "arch/generic/bits.h"
 #include "arch/neon/neon.h"
@@ -111,24 +112,36 @@ static inline __attribute__((always_inline)) void add_64(float *o, const float *
     STORE_8(0) STORE_8(1) STORE_8(2) STORE_8(3) STORE_8(4) STORE_8(5) STORE_8(6) STORE_8(7)
 }
 
-/* Logits of one row and n > 0 keys. */
-static inline __attribute__((always_inline)) void logits(const struct prism_attn_row *a, size_t r, size_t n, load8_fn *load8)
+/* Logits of one row and keys i .. n - 1. */
+static inline __attribute__((always_inline)) void logits(const struct prism_attn_row *a, size_t r, size_t i, size_t n, load8_fn *load8)
 {
     float *scores = a->scores + r * PRISM_ATTN_ROW_KEYS;
 
-    for (size_t j = 0; j < n; j++) {
+    for (size_t j = i; j < n; j++) {
         scores[j] = a->scale * 1.44269504f * dot(a->q + r * a->d, a->k, j * a->d, a->d, load8); /* log2(e) */
         scores[j] += 0 * scores[j]; /* infinity to NaN: -infinity would have no weight */
     }
 }
 
-static inline __attribute__((always_inline)) void add_values(const struct prism_attn_row *a, size_t r, size_t n, load8_fn *load8)
+/* The cap of n logits. */
+static void cap_logits(float *scores, size_t n, float softcap)
+{
+    const float cap = softcap * 1.44269504f; /* log2(e) */
+    for (size_t i = 0; i < n; i += 4) {
+        float last[4] = { 0 }, *s = n - i < 4 ? memcpy(last, scores + i, (n - i) * sizeof *last) : scores + i;
+        vst1q_f32(s, vmulq_n_f32(prism_tanh_neon(vmulq_n_f32(vld1q_f32(s), 1 / cap)), cap));
+        if (n - i < 4)
+            memcpy(scores + i, last, (n - i) * sizeof *last);
+    }
+}
+
+static inline __attribute__((always_inline)) void add_values(const struct prism_attn_row *a, size_t r, size_t i, size_t n, load8_fn *load8)
 {
     const size_t d = a->d;
     const float *p = a->scores + r * PRISM_ATTN_ROW_KEYS;
     float *o = a->o + r * d;
 
-    for (size_t j = 0; j < n; j += KEYS) {
+    for (size_t j = i; j < n; j += KEYS) {
         size_t keys = n - j < KEYS ? n - j : KEYS, c = 0;
         for (; c + 64 <= d; c += 64)
             add_64(o + c, p + j, a->v, j * d + c, keys, d, load8);
@@ -137,19 +150,19 @@ static inline __attribute__((always_inline)) void add_values(const struct prism_
     }
 }
 
-typedef void pass_fn(const struct prism_attn_row *a, size_t r, size_t n);
+typedef void pass_fn(const struct prism_attn_row *a, size_t r, size_t i, size_t n);
 
-static void logits_f32(const struct prism_attn_row *a, size_t r, size_t n) { logits(a, r, n, load8_f32); }
-static void logits_f16(const struct prism_attn_row *a, size_t r, size_t n) { logits(a, r, n, load8_f16); }
-static void logits_bf16(const struct prism_attn_row *a, size_t r, size_t n) { logits(a, r, n, load8_bf16); }
-static void logits_q8_0(const struct prism_attn_row *a, size_t r, size_t n) { logits(a, r, n, load8_q8_0); }
-static void add_values_f32(const struct prism_attn_row *a, size_t r, size_t n) { add_values(a, r, n, load8_f32); }
-static void add_values_f16(const struct prism_attn_row *a, size_t r, size_t n) { add_values(a, r, n, load8_f16); }
-static void add_values_bf16(const struct prism_attn_row *a, size_t r, size_t n) { add_values(a, r, n, load8_bf16); }
-static void add_values_q8_0(const struct prism_attn_row *a, size_t r, size_t n) { add_values(a, r, n, load8_q8_0); }
+static void logits_f32(const struct prism_attn_row *a, size_t r, size_t i, size_t n) { logits(a, r, i, n, load8_f32); }
+static void logits_f16(const struct prism_attn_row *a, size_t r, size_t i, size_t n) { logits(a, r, i, n, load8_f16); }
+static void logits_bf16(const struct prism_attn_row *a, size_t r, size_t i, size_t n) { logits(a, r, i, n, load8_bf16); }
+static void logits_q8_0(const struct prism_attn_row *a, size_t r, size_t i, size_t n) { logits(a, r, i, n, load8_q8_0); }
+static void add_values_f32(const struct prism_attn_row *a, size_t r, size_t i, size_t n) { add_values(a, r, i, n, load8_f32); }
+static void add_values_f16(const struct prism_attn_row *a, size_t r, size_t i, size_t n) { add_values(a, r, i, n, load8_f16); }
+static void add_values_bf16(const struct prism_attn_row *a, size_t r, size_t i, size_t n) { add_values(a, r, i, n, load8_bf16); }
+static void add_values_q8_0(const struct prism_attn_row *a, size_t r, size_t i, size_t n) { add_values(a, r, i, n, load8_q8_0); }
 
-/* One row, which sees n > 0 keys. */
-static void attend_row(const struct prism_attn_row *a, size_t r, size_t n)
+/* One row, which sees keys i .. n - 1, one at least. */
+static void attend_row(const struct prism_attn_row *a, size_t r, size_t i, size_t n)
 {
     static pass_fn *const logits_of[PRISM_N_KV_FORMATS] = {
         [PRISM_KVF_F16] = logits_f16, [PRISM_KVF_BF16] = logits_bf16, [PRISM_KVF_F32] = logits_f32, [PRISM_KVF_Q8_0] = logits_q8_0,
@@ -160,14 +173,16 @@ static void attend_row(const struct prism_attn_row *a, size_t r, size_t n)
     };
     float *scores = a->scores + r * PRISM_ATTN_ROW_KEYS, *o = a->o + r * a->d;
 
-    logits_of[a->k_format](a, r, n);
-    const float here = prism_max_neon(scores, n), max = here > a->max[r] ? here : a->max[r];
+    logits_of[a->k_format](a, r, i, n);
+    if (a->softcap > 0)
+        cap_logits(scores + i, n - i, a->softcap);
+    const float here = prism_max_neon(scores + i, n - i), max = here > a->max[r] ? here : a->max[r];
     const float old = vgetq_lane_f32(prism_exp2_neon(vdupq_n_f32(a->max[r] - max)), 0);
-    a->sum[r] = a->sum[r] * old + softmax(scores, n, max);
+    a->sum[r] = a->sum[r] * old + softmax(scores + i, n - i, max);
     a->max[r] = max;
     for (size_t c = 0; c < a->d; c++)
         o[c] *= old;
-    add_values_of[a->v_format](a, r, n);
+    add_values_of[a->v_format](a, r, i, n);
 }
 
 void prism_attn_row_f32_neon(const struct prism_attn_row *a)
@@ -175,7 +190,9 @@ void prism_attn_row_f32_neon(const struct prism_attn_row *a)
     assert(a->n_q >= 1 && a->n_q <= PRISM_ATTN_ROW_Q && a->n_keys >= 1 && a->n_keys <= PRISM_ATTN_ROW_KEYS);
     assert(a->d % 8 == 0 && a->d >= 8 && a->d <= PRISM_MAX_HEAD_DIM);
     assert(a->d % 32 == 0 || (a->k_format != PRISM_KVF_Q8_0 && a->v_format != PRISM_KVF_Q8_0));
-    for (size_t r = 0; r < a->n_q; r++)
-        if (a->seen[r] > 0)
-            attend_row(a, r, a->seen[r]);
+    for (size_t r = 0; r < a->n_q; r++) {
+        const size_t from = a->from ? a->from[r] : 0;
+        if (from < a->seen[r])
+            attend_row(a, r, from, a->seen[r]);
+    }
 }

@@ -41,7 +41,7 @@ C_ALL       = $(C_BASE) $(CFLAGS) $(LIB_FLAGS) $(LEVEL_FLAGS) $(OPENMP) $(CFLAGS
 PREPROCESS := -D_GNU_SOURCE -I. -Iinclude -MMD -MP $(CPPFLAGS)
 LIBS       := $(PKG_LIBS) -pthread -lm $(LDLIBS)
 
-LIB_SRC  := $(wildcard src/*/*.c) arch/detect.c $(foreach l,$(LEVELS),$(wildcard arch/$(l)/*.c))
+LIB_SRC  := $(wildcard src/*/*.c src/*/*/*.c) arch/detect.c $(foreach l,$(LEVELS),$(wildcard arch/$(l)/*.c))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 LIB      := $(BUILD)/libprismcpu.a
 TOOL_LIB := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/common/*.c))

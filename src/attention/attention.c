@@ -10,6 +10,7 @@ enum { PACK_BLOCKS = 8 }; /* blocks that one packing job handles */
 struct batch {
     const struct prism_attention_call *a;
     size_t first, n_heads, n_blocks, kv_len, tile_rows, n_tiles, first_tile;
+    size_t first_block; /* that a row sees */
 };
 
 size_t prism_attention_tile_rows(const struct prism_attention *family, size_t block) { return min_size(family->tile_rows, block); }
@@ -44,11 +45,13 @@ static uint8_t *v_panels(const struct batch *b, size_t slot)
     return k_panels(b, a->heads_at_once) + slot * b->n_blocks * a->family->v_block_bytes(a->d, a->block);
 }
 
+static size_t pack_jobs(const struct batch *b) { return div_up(b->n_blocks - b->first_block, PACK_BLOCKS); }
+
 static void pack_job(void *arg, size_t job, uint32_t thread)
 {
     const struct batch *b = arg;
     const struct prism_attention_call *a = b->a;
-    size_t per_head = div_up(b->n_blocks, PACK_BLOCKS), slot = job / per_head, block = job % per_head * PACK_BLOCKS;
+    size_t per_head = pack_jobs(b), slot = job / per_head, block = b->first_block + job % per_head * PACK_BLOCKS;
     size_t head = b->first + slot, k_row = prism_kv_row_bytes(a->k_format, a->d), v_row = prism_kv_row_bytes(a->v_format, a->d);
     size_t k_bytes = a->family->k_block_bytes(a->d, a->block), v_bytes = a->family->v_block_bytes(a->d, a->block);
 
@@ -64,9 +67,10 @@ static void pack_job(void *arg, size_t job, uint32_t thread)
 static void run_tile(const struct batch *b, size_t head, size_t pos, size_t end, uint8_t *scratch)
 {
     const struct prism_attention_call *a = b->a;
-    size_t slot = head / (a->n_head / a->n_head_kv) - b->first, n = (end - 1) / a->block + 1;
+    size_t slot = head / (a->n_head / a->n_head_kv) - b->first, first = prism_attention_first_key(a, pos) / a->block;
+    size_t n = (end - 1) / a->block + 1 - first;
     float *q = a->q + ((pos - a->q_pos) * a->n_head + head) * a->d;
-    const uint32_t *blocks = a->blocks;
+    const uint32_t *blocks = a->blocks + first;
 
     if (a->mask && pos < a->dense_from) {
         uint32_t *list = (uint32_t *)(void *)(scratch + tile_bytes(a->family, a->d, a->block));
@@ -77,6 +81,7 @@ static void run_tile(const struct batch *b, size_t head, size_t pos, size_t end,
         .q = q, .ldq = a->n_head * a->d, .o = q, .ldo = a->n_head * a->d,
         .rows = end - pos, .d = a->d, .q_pos = pos, .kv_len = b->kv_len, .block = a->block,
         .k = k_panels(b, slot), .v = v_panels(b, slot), .blocks = blocks, .n_blocks = n, .scale = a->scale, .scratch = scratch,
+        .window = a->window, .softcap = a->softcap, .sink = a->sinks ? a->sinks + head : NULL,
     });
 }
 
@@ -132,16 +137,18 @@ bool prism_attention_tiles(const struct prism_attention_call *a)
     struct batch b = { .a = a, .kv_len = a->q_pos + a->n_rows, .tile_rows = prism_attention_tile_rows(a->family, a->block) };
 
     b.n_blocks = div_up(b.kv_len, a->block);
+    b.first_block = prism_attention_first_key(a, a->q_pos) / a->block;
     b.first_tile = a->q_pos / b.tile_rows;
     b.n_tiles = (b.kv_len - 1) / b.tile_rows + 1 - b.first_tile;
     for (b.first = 0; b.first < a->n_head_kv; b.first += b.n_heads) {
         b.n_heads = min_size(a->heads_at_once, a->n_head_kv - b.first);
         size_t jobs = b.n_tiles * b.n_heads * (a->n_head / a->n_head_kv);
-        double keys = (double)a->n_rows * ((double)a->q_pos + 0.5 * (double)(a->n_rows + 1));
+        double all = (double)a->n_rows * ((double)a->q_pos + 0.5 * (double)(a->n_rows + 1)), most = (double)a->n_rows * (double)a->window;
+        double keys = a->window && most < all ? most : all;
         double work = 4.0 * keys * (double)a->d * (double)(b.n_heads * (a->n_head / a->n_head_kv));
         if (a->mask)
             order_jobs(&b, jobs);
-        if (!a->runner.run(a->runner.self, b.n_heads * div_up(b.n_blocks, PACK_BLOCKS), 0, pack_job, &b) ||
+        if (!a->runner.run(a->runner.self, b.n_heads * pack_jobs(&b), 0, pack_job, &b) ||
             !a->runner.run(a->runner.self, jobs, work / (double)jobs, tile_job, &b))
             return false;
     }

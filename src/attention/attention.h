@@ -24,10 +24,13 @@ struct prism_attention_call {
     float *q;                  /* [n_rows][n_head][d], rotated, unscaled; replaced by the attention output */
     size_t n_rows, q_pos;      /* row 0 stands at absolute position q_pos; the cache holds q_pos + n_rows tokens */
     size_t n_head, n_head_kv, d;
-    float scale;
+    float scale, softcap;      /* as in struct prism_attn_tile */
+    size_t window;             /* keys that a row sees, itself among them; 0: all before it. Not with a mask */
+    const float *sinks;        /* [n_head] or NULL: struct prism_attn_tile.sink of each head */
 
-    const uint8_t *k, *v;      /* cache of the layer: [n_head_kv] of kv_len rows, heads k_head_bytes (v_head_bytes) apart */
-    size_t k_head_bytes, v_head_bytes;
+    const uint8_t *k, *v;      /* cache of the layer: [n_head_kv] of `capacity` rows, heads k_head_bytes (v_head_bytes) apart; a token's keys at */
+    size_t k_head_bytes, v_head_bytes; /* position p lie in row p % capacity. capacity: at least kv_len for tiles, for rows the window */
+    size_t capacity;           /* and n_rows, a multiple of PRISM_ATTN_ROW_KEYS where it is below kv_len */
     enum prism_kv_format k_format, v_format;
 
     size_t block;              /* keys per packed block */
@@ -49,6 +52,12 @@ size_t prism_attention_head_bytes(const struct prism_attention *family, size_t d
 
 /* Rows of a query tile: a tile lies in one block of the grid. */
 size_t prism_attention_tile_rows(const struct prism_attention *family, size_t block);
+
+/* The first key that the row at position pos sees. */
+static inline size_t prism_attention_first_key(const struct prism_attention_call *a, size_t pos)
+{
+    return a->window && pos + 1 > a->window ? pos + 1 - a->window : 0;
+}
 
 /* Query tiles against packed blocks: for prompts. Returns false when the runner wanted to stop. */
 bool prism_attention_tiles(const struct prism_attention_call *a);

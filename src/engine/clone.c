@@ -32,7 +32,7 @@ static enum prism_status copy_state(const struct prism_context *from, struct pri
     for (size_t i = 0; a && i < c.n; i++)
         jobs += a[i].count;
     if (a && b) {
-        prism_context_advise_cache(to, 0, f.length);
+        prism_kv_advise(to, 0, f.length);
         prism_team_run(to->team, jobs, copy_job, &c);
         prism_state_adopt(to, &f);
     }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "src/base/size.h"
-#include "src/engine/linear.h"
+#include "src/engine/layer.h"
 #include "src/engine/selection.h"
 
 enum { DEFAULT_LOGITS_ROWS = 16 };
@@ -25,8 +25,8 @@ struct kind_limits {
     size_t piece_bytes; /* weight panels of a thread */
 };
 
-/* k: activations of any product; k_shared: of the products that may need panels of PRISM_MAX_KINDS kinds at once; k_next: columns of a gated
- * product. */
+/* n: rows; few: how many of them at most are multiplied as stored; k: activations of any product; k_shared: of the products that may need panels
+ * of PRISM_MAX_KINDS kinds at once; k_next: columns of a gated product. */
 static void widen(struct kind_limits *l, const struct prism_linear *kind, size_t n, size_t k, size_t k_shared, size_t k_next)
 {
     size_t panels = div_up(n, kind->mr);
@@ -35,9 +35,9 @@ static void widen(struct kind_limits *l, const struct prism_linear *kind, size_t
     l->piece_bytes = max_size(l->piece_bytes, prism_piece_bytes(kind, k));
 }
 
-static struct kind_limits kind_limits(const struct prism_context *c, size_t n, size_t k, size_t k_shared, size_t k_next)
+static struct kind_limits kind_limits(const struct prism_context *c, size_t n, size_t few, size_t k, size_t k_shared, size_t k_next)
 {
-    struct kind_limits l = { .a_bytes = prism_stored_bytes(c, min_size(n, PRISM_FEW_TOKENS), k) };
+    struct kind_limits l = { .a_bytes = prism_stored_bytes(c, min_size(n, few), k) };
 
     k = round_up(k, 32), k_shared = round_up(k_shared, 32), k_next = round_up(k_next, 32);
     widen(&l, c->kernels->linear_f32, n, k, k_shared, k_next);
@@ -50,37 +50,61 @@ static struct kind_limits kind_limits(const struct prism_context *c, size_t n, s
 /* Adds to *bytes of the plan what was taken since `mark`. */
 static void account(const struct prism_arena *a, uint64_t mark, uint64_t *bytes) { *bytes += a->used - mark; }
 
+/* The widest of each kind that a layer has. */
+struct widths {
+    size_t ff, expert;
+    bool post_norm, experts;
+};
+
+static struct widths widths(const struct prism_model *m)
+{
+    struct widths w = { 0 };
+    for (uint32_t i = 0; i < m->n_layer; i++) {
+        const struct prism_layer *l = &m->layers[i];
+        w.ff = max_size(w.ff, l->ffn.dense.width);
+        w.expert = max_size(w.expert, l->ffn.experts.each.width);
+        w.post_norm |= l->attn_post_norm.kind || l->ffn_post_norm.kind;
+        w.experts |= l->ffn.experts.n > 0;
+    }
+    return w;
+}
+
 /* What has one size for calls of all lengths, and is used whole. */
 static void layout_fixed(struct prism_context *c, struct prism_arena *a)
 {
-    const struct prism_hparams *hp = &c->model->hp;
+    const struct prism_model *m = c->model;
+    const struct prism_attn_spec *h = prism_heads(c);
     struct prism_plan *p = &c->plan;
-    size_t q_width = (size_t)hp->n_head * hp->head_dim, kv_width = (size_t)hp->n_head_kv * hp->head_dim;
-    size_t slab = p->slab_tokens, k_max = max_size(max_size(hp->n_embd, q_width), hp->n_ff);
-    struct kind_limits limits = kind_limits(c, slab, k_max, hp->n_embd, hp->n_ff);
+    struct widths w = widths(m);
+    size_t q_width = (size_t)h->n_head * h->head_dim, kv_width = (size_t)h->n_head_kv * h->head_dim, pairs = prism_experts_rows(c, p->n_ctx);
+    size_t slab = p->slab_tokens, k_max = max_size(max_size(m->n_embd, q_width), w.ff);
+    struct kind_limits limits = kind_limits(c, slab, PRISM_FEW_TOKENS, k_max, m->n_embd, w.ff);
+    struct kind_limits expert = kind_limits(c, pairs, prism_experts_rows(c, PRISM_FEW_TOKENS), max_size(m->n_embd, w.expert), m->n_embd, w.expert);
     uint64_t mark = a->used;
 
-    c->w_panels = prism_arena_take_each(a, p->n_threads, limits.piece_bytes, &c->w_panel_bytes);
+    c->w_panels = prism_arena_take_each(a, p->n_threads, max_size(limits.piece_bytes, expert.piece_bytes), &c->w_panel_bytes);
     account(a, mark, &p->panel_bytes);
 
     mark = a->used;
-    c->y_width = max_size(2 * kv_width, hp->n_ff);
-    c->a_panels = prism_arena_take(a, limits.a_bytes, 1);
-    c->y = prism_arena_take(a, max_size(slab * c->y_width * sizeof(float), limits.next_bytes), 1);
-    c->layer_stats = prism_arena_take(a, hp->n_layer, sizeof *c->layer_stats);
-    c->layer_call = prism_arena_take(a, hp->n_layer, sizeof *c->layer_call);
+    c->y_width = max_size(2 * kv_width, w.ff);
+    c->a_panels = prism_arena_take(a, max_size(limits.a_bytes, expert.a_bytes), 1);
+    c->y = prism_arena_take(a, max_size(max_size(slab * c->y_width, pairs * w.expert) * sizeof(float),
+                                        max_size(limits.next_bytes, expert.next_bytes)), 1);
+    c->half = w.post_norm ? prism_arena_take(a, slab * m->n_embd, sizeof(float)) : NULL;
+    c->layer_stats = prism_arena_take(a, m->n_layer, sizeof *c->layer_stats);
+    c->layer_call = prism_arena_take(a, m->n_layer, sizeof *c->layer_call);
     account(a, mark, &p->activation_bytes);
 
     mark = a->used;
     c->logits_n = min_size(slab, c->logits_n);
-    c->logits = prism_arena_take(a, hp->n_vocab, sizeof(float));
-    c->logits_next = prism_arena_take(a, hp->n_vocab, sizeof(float));
-    c->logits_rows = prism_arena_take(a, c->logits_n * hp->n_vocab, sizeof(float));
+    c->logits = prism_arena_take(a, m->n_vocab, sizeof(float));
+    c->logits_next = prism_arena_take(a, m->n_vocab, sizeof(float));
+    c->logits_rows = prism_arena_take(a, c->logits_n * m->n_vocab, sizeof(float));
     account(a, mark, &p->logits_bytes);
 
     mark = a->used;
-    c->thread_used = max_size(max_size(prism_attention_scratch(c->attention, hp->head_dim, p->block, p->n_ctx), prism_selection_scratch(c)),
-                              max_size(PRISM_PACK_ROWS * k_max * sizeof(float), prism_gated_bytes()));
+    c->thread_used = max_size(max_size(prism_attention_scratch(c->attention, h->head_dim, p->block, p->n_ctx), prism_selection_scratch(c)),
+                              max_size(PRISM_PACK_ROWS * max_size(k_max, w.expert) * sizeof(float), prism_gated_bytes()));
     c->thread_scratch = prism_arena_take_each(a, p->n_threads, c->thread_used, &c->thread_bytes);
     account(a, mark, &p->attention_bytes);
 }
@@ -88,27 +112,30 @@ static void layout_fixed(struct prism_context *c, struct prism_arena *a)
 /* What grows with the tokens in the cache, or with those of a call: from its beginning, or from that of each head. */
 static void layout_growing(struct prism_context *c, struct prism_arena *a)
 {
-    const struct prism_hparams *hp = &c->model->hp;
+    const struct prism_model *m = c->model;
+    const struct prism_attn_spec *h = prism_heads(c);
     struct prism_plan *p = &c->plan;
-    uint64_t n_ctx = p->n_ctx, q_width = (uint64_t)hp->n_head * hp->head_dim, mark = a->used;
+    uint64_t n_ctx = p->n_ctx, q_width = (uint64_t)h->n_head * h->head_dim, mark = a->used;
 
-    c->k_cache.data = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * c->k_cache.row_bytes);
-    c->v_cache.data = prism_arena_take(a, hp->n_layer * (uint64_t)hp->n_head_kv, n_ctx * c->v_cache.row_bytes);
+    prism_kv_layout(c, a);
     account(a, mark, &p->kv_bytes);
 
     mark = a->used;
-    c->x = prism_arena_take(a, n_ctx * hp->n_embd, sizeof(float));
-    c->q = prism_arena_take(a, n_ctx * q_width, sizeof(float));
+    c->x = prism_arena_take(a, n_ctx * m->n_embd, sizeof(float));
+    c->q = prism_arena_take(a, n_ctx * (widths(m).experts ? max_u64(q_width, m->n_embd) : q_width), sizeof(float));
     c->tokens = prism_arena_take(a, n_ctx, sizeof *c->tokens);
-    c->rope_cos = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
-    c->rope_sin = prism_arena_take(a, n_ctx * (hp->n_rot / 2), sizeof(float));
+    for (uint32_t i = 0; i < m->n_ropes; i++) {
+        c->rope[i].cos = prism_arena_take(a, n_ctx * (m->ropes[i].n_rot / 2), sizeof(float));
+        c->rope[i].sin = prism_arena_take(a, n_ctx * (m->ropes[i].n_rot / 2), sizeof(float));
+    }
+    prism_experts_layout(c, a);
     account(a, mark, &p->activation_bytes);
 
     mark = a->used;
     uint64_t n_blocks = (n_ctx + p->block - 1) / p->block;
-    uint64_t head_bytes = prism_attention_head_bytes(c->attention, hp->head_dim, p->block, n_ctx);
-    c->attn_heads = (uint32_t)min_u64(hp->n_head_kv, max_u64(1, attention_panel_target / head_bytes));
-    uint64_t rows_bytes = prism_attention_rows_bytes((size_t)min_u64(n_ctx, PRISM_FEW_TOKENS), hp->n_head, hp->head_dim, n_ctx);
+    uint64_t head_bytes = prism_attention_head_bytes(c->attention, h->head_dim, p->block, n_ctx);
+    c->attn_heads = (uint32_t)min_u64(h->n_head_kv, max_u64(1, attention_panel_target / head_bytes));
+    uint64_t rows_bytes = prism_attention_rows_bytes((size_t)min_u64(n_ctx, PRISM_FEW_TOKENS), h->n_head, h->head_dim, n_ctx);
     c->attn_panels = prism_arena_take(a, max_u64(c->attn_heads * head_bytes, rows_bytes), 1);
     c->blocks = prism_arena_take(a, n_blocks, sizeof *c->blocks);
     c->cuts = prism_arena_take(a, n_blocks + 1, sizeof *c->cuts);
@@ -128,23 +155,12 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
     p->total_bytes = a->used;
 }
 
-void prism_context_advise_cache(struct prism_context *c, size_t pos, size_t n)
-{
-    const struct prism_hparams *hp = &c->model->hp;
-    size_t k_bytes = n * c->k_cache.row_bytes, v_bytes = n * c->v_cache.row_bytes, heads = (size_t)hp->n_layer * hp->n_head_kv;
-
-    for (size_t h = 0; k_bytes >= PRISM_HUGE_PAGE && h < heads; h++)
-        prism_advise_huge(prism_kv_at(c, c->k_cache, 0, h, pos), k_bytes);
-    for (size_t h = 0; v_bytes >= PRISM_HUGE_PAGE && h < heads; h++)
-        prism_advise_huge(prism_kv_at(c, c->v_cache, 0, h, pos), v_bytes);
-}
-
 static enum prism_status set_up_kv(const struct prism_context *c, struct prism_kv_cache *cache, const char *what, enum prism_kv_type type,
                                    struct prism_error *err)
 {
     static const enum prism_kv_format formats[] = { [PRISM_KV_F16] = PRISM_KVF_F16, [PRISM_KV_BF16] = PRISM_KVF_BF16, [PRISM_KV_F32] = PRISM_KVF_F32,
                                                     [PRISM_KV_Q8_0] = PRISM_KVF_Q8_0 };
-    const size_t d = c->model->hp.head_dim;
+    const size_t d = prism_heads(c)->head_dim;
 
     if (type < PRISM_KV_F16 || type > PRISM_KV_Q8_0)
         return prism_fail(err, PRISM_E_ARG, "cache type of %s: expected f16, bf16, f32 or q8_0, found %d", what, (int)type);
@@ -169,12 +185,12 @@ static enum prism_status set_up_cache(struct prism_context *c, enum prism_kv_typ
 
 void prism_context_advise(struct prism_context *c, size_t pos, size_t n)
 {
-    const struct prism_hparams *hp = &c->model->hp;
+    const struct prism_attn_spec *h = prism_heads(c);
 
-    prism_advise_huge(c->x, n * hp->n_embd * sizeof(float));
-    prism_advise_huge(c->q, n * hp->n_head * hp->head_dim * sizeof(float));
-    prism_advise_huge(c->attn_panels, c->attn_heads * prism_attention_head_bytes(c->attention, hp->head_dim, c->plan.block, pos + n));
-    prism_context_advise_cache(c, pos, n);
+    prism_advise_huge(c->x, n * c->model->n_embd * sizeof(float));
+    prism_advise_huge(c->q, n * h->n_head * h->head_dim * sizeof(float));
+    prism_advise_huge(c->attn_panels, c->attn_heads * prism_attention_head_bytes(c->attention, h->head_dim, c->plan.block, pos + n));
+    prism_kv_advise(c, pos, n);
 }
 
 /* Fills c (a zeroed context) up to the point where its memory can be laid out. */
@@ -215,12 +231,12 @@ static enum prism_status set_up(struct prism_context *c, const struct prism_mode
         return s;
 
     c->plan.n_ctx = params.n_ctx ? params.n_ctx : model->hp.n_ctx_train;
-    uint32_t most = UINT32_MAX / model->hp.n_head - 2; /* attention numbers the tiles of all heads, of 32 tokens at least, in 32 bits */
+    uint32_t most = UINT32_MAX / prism_heads(c)->n_head - 2; /* attention numbers the tiles of all heads, of 32 tokens at least, in 32 bits */
     if (c->plan.n_ctx / 32 > most)
-        return prism_fail(err, PRISM_E_ARG, "n_ctx: expected 1..%u tokens with %u heads, found %u", 32 * most, model->hp.n_head, c->plan.n_ctx);
-    if (model->hp.sliding_window && c->plan.n_ctx > model->hp.sliding_window)
+        return prism_fail(err, PRISM_E_ARG, "n_ctx: expected 1..%u tokens with %u heads, found %u", 32 * most, prism_heads(c)->n_head, c->plan.n_ctx);
+    if (model->n_ctx_limit && c->plan.n_ctx > model->n_ctx_limit)
         return prism_fail(err, PRISM_E_UNSUPPORTED, "context of %u tokens: expected at most %u, the model's sliding window: windows are unsupported",
-                          c->plan.n_ctx, model->hp.sliding_window);
+                          c->plan.n_ctx, model->n_ctx_limit);
     c->plan.n_threads = params.n_threads;
     c->plan.level = c->kernels->name;
     c->plan.compute = c->compute == PRISM_COMPUTE_F32 ? "f32" : "auto";
@@ -323,6 +339,11 @@ enum prism_status prism_truncate(prism_context *c, size_t n, struct prism_error 
         return prism_fail(err, PRISM_E_ARG, "truncate: expected 0..%zu, found %zu", c->length, n);
     if (n == c->length)
         return PRISM_OK; /* nothing to forget: the logits stay */
+    if (!prism_kv_can_cut(c, n))
+        return prism_fail(err, PRISM_E_UNSUPPORTED, "truncate: to %zu of %zu tokens: layers with a window keep those from %zu on", n, c->length,
+                          c->kept_from);
+    if (n == 0)
+        c->kept_from = 0;
     c->length = n;
     c->logits_valid = false;
     c->whole = min_size(c->whole, n);
@@ -334,7 +355,7 @@ void prism_get_stats(const prism_context *c, struct prism_stats *stats) { *stats
 
 bool prism_get_layer_stats(const prism_context *c, uint32_t layer, struct prism_layer_stats *stats)
 {
-    if (layer >= c->model->hp.n_layer)
+    if (layer >= c->model->n_layer)
         return false;
     *stats = c->layer_stats[layer];
     return true;
@@ -343,7 +364,7 @@ bool prism_get_layer_stats(const prism_context *c, uint32_t layer, struct prism_
 void prism_stats_reset(prism_context *c)
 {
     c->stats = (struct prism_stats){ 0 };
-    memset(c->layer_stats, 0, c->model->hp.n_layer * sizeof *c->layer_stats);
+    memset(c->layer_stats, 0, c->model->n_layer * sizeof *c->layer_stats);
     prism_selection_reset_stats(c);
 }
 

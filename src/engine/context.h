@@ -9,6 +9,7 @@
 #include "src/attention/select.h"
 #include "src/attention/sketch.h"
 #include "src/base/arena.h"
+#include "src/engine/kv.h"
 #include "src/kernels.h"
 #include "src/model/model.h"
 #include "src/threads/team.h"
@@ -58,11 +59,24 @@ struct prism_series {
     bool last;
 };
 
-/* Where keys, or values, are cached: the layout is this and prism_kv_at. */
-struct prism_kv_cache {
-    uint8_t *data;                  /* [n_layer][n_head_kv][n_ctx] rows */
-    enum prism_kv_format format;
-    size_t row_bytes;               /* of a row: head_dim values of a token */
+/* Rotations of the rows of a call. */
+struct prism_rope_table {
+    float *cos, *sin;               /* [n_ctx][n_rot / 2] */
+};
+
+struct prism_product; /* linear.h */
+
+/* Which experts take which rows of the running call, see experts.c. */
+struct prism_routes {
+    uint32_t *expert;               /* [n_ctx][n_used] of each row, the best first */
+    float *weight;                  /* of them */
+    uint32_t *sorted;               /* pairs of a row and an expert, indices of the two above, by expert */
+    size_t *begin;                  /* [n + 1] where an expert's pairs begin in `sorted` */
+    float *logits;                  /* [slab][n] of the router */
+    float *shared;                  /* [n_ctx] weights of the shared expert */
+    uint32_t *to;                   /* of the rows of a group of experts: rows of the call */
+    float *to_weight;
+    struct prism_product *gated, *down; /* [n] */
 };
 
 struct prism_context {
@@ -80,10 +94,12 @@ struct prism_context {
     uint64_t bytes, fixed_bytes;    /* fixed: at its beginning, what every call uses whole */
     struct prism_kv_cache k_cache, v_cache;
     float *x;                       /* [n_ctx][n_embd] residual stream of the call */
-    float *q;                       /* [n_ctx][n_head * head_dim] queries, then attention output */
-    float *rope_cos, *rope_sin;     /* [n_ctx][n_rot / 2], rows are tokens of the call */
+    float *q;                       /* [n_ctx][n_head * head_dim] queries, then attention output, then [n_ctx][n_embd] what experts read */
+    struct prism_rope_table rope[PRISM_MAX_ROPES];
     float *y;                       /* [slab][y_width] outputs of linear layers; those of gated products may be panels instead */
     size_t y_width;
+    float *half;                    /* [slab][n_embd] what half a layer adds, where a norm follows; else NULL */
+    struct prism_routes routes;
     uint8_t *a_panels;              /* activation panels of a slab */
     uint8_t *w_panels;              /* [n_threads][w_panel_bytes]: the piece of weights that a thread multiplies */
     size_t w_panel_bytes;
@@ -100,6 +116,7 @@ struct prism_context {
     size_t length;                  /* tokens in the cache */
     int32_t *tokens;                /* [n_ctx] of the reservation: those in the cache, then those of the running call */
     const double *cached_freq;      /* that the cached keys were rotated with; NULL: the cache must be made again from the tokens */
+    size_t kept_from;               /* keys and values from this position on are there in all layers, see kv.h */
     bool logits_valid;
 
     /* what of them prism_prefill_to may keep, see reuse.h */
@@ -133,7 +150,6 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a);
 
 /* Before a call over n tokens from absolute position pos on touches the memory: huge pages where it fills whole ones. */
 void prism_context_advise(struct prism_context *c, size_t pos, size_t n);
-void prism_context_advise_cache(struct prism_context *c, size_t pos, size_t n); /* the cache alone */
 
 /* The reservation and the team of c, whose plan and parameters are set: an empty context. After a failure, free c. */
 enum prism_status prism_context_open(struct prism_context *c, struct prism_error *err);
@@ -167,14 +183,8 @@ static inline uint8_t *prism_thread_panels(const struct prism_context *c, uint32
     return c->w_panels + (size_t)thread * c->w_panel_bytes;
 }
 
-/* From one kv head to the next. */
-static inline size_t prism_kv_head_bytes(const struct prism_context *c, struct prism_kv_cache cache) { return c->plan.n_ctx * cache.row_bytes; }
-
-/* The row of the token at pos, behind which those of the same head and later positions lie. */
-static inline uint8_t *prism_kv_at(const struct prism_context *c, struct prism_kv_cache cache, size_t layer, size_t kv_head, size_t pos)
-{
-    return cache.data + (layer * c->model->hp.n_head_kv + kv_head) * prism_kv_head_bytes(c, cache) + pos * cache.row_bytes;
-}
+/* Heads are alike in all layers. */
+static inline const struct prism_attn_spec *prism_heads(const struct prism_context *c) { return &c->model->layers[0].attn; }
 
 double prism_now_ms(void);
 

@@ -13,9 +13,8 @@ static float sum_lanes(const float lane[LANES])
     return sum;
 }
 
-double prism_head_squares(const struct prism_context *c, const float *x)
+double prism_head_squares(const struct prism_context *c, const float *x, size_t d)
 {
-    size_t d = c->model->hp.head_dim;
     float sum, none[2];
 
     c->kernels->band_dots(&sum, none, none + 1, x, x, 1, d, d, d);
@@ -57,17 +56,15 @@ static bool scales_finite(const uint8_t *row, size_t n)
     return most < 0x7c00;
 }
 
-bool prism_store_kv(const struct prism_context *c, enum prism_kv_format format, void *at, const float *x)
+bool prism_store_kv(const struct prism_context *c, enum prism_kv_format format, void *at, const float *x, size_t d)
 {
-    size_t d = c->model->hp.head_dim;
-
     switch (format) {
     case PRISM_KVF_F16:
         c->kernels->f32_to_f16(at, x, d);
         return all_below(at, d, 0x7c00);
     case PRISM_KVF_BF16:
         c->kernels->f32_to_bf16(at, x, d);
-        return all_below(at, d, 0x7f80) && prism_is_tame(prism_head_squares(c, x));
+        return all_below(at, d, 0x7f80) && prism_is_tame(prism_head_squares(c, x, d));
     case PRISM_KVF_Q8_0:
         c->kernels->f32_to_q8_0(at, x, d);
         return scales_finite(at, d);
@@ -75,7 +72,7 @@ bool prism_store_kv(const struct prism_context *c, enum prism_kv_format format, 
         break;
     }
     memcpy(at, x, d * sizeof *x);
-    return prism_is_tame(prism_head_squares(c, x));
+    return prism_is_tame(prism_head_squares(c, x, d));
 }
 
 /* ---- the first fault of a call ---- */
@@ -122,6 +119,10 @@ enum prism_status prism_fail_fault(const struct prism_context *c, struct prism_e
                           range_advice[fault == PRISM_FAULT_KEY_RANGE ? c->k_cache.format : c->v_cache.format]);
     case PRISM_FAULT_ATTENTION:
         return prism_fail(err, PRISM_E_NUMERIC, "layer %zu: attention's output at position %zu is not finite or beyond fp32 sums", layer, pos);
+    case PRISM_FAULT_ROUTER:
+        return prism_fail(err, PRISM_E_NUMERIC, "layer %zu: the router's output at position %zu is not finite", layer, pos);
+    case PRISM_FAULT_FFN:
+        return prism_fail(err, PRISM_E_NUMERIC, "layer %zu: the FFN's output at position %zu is not finite or beyond fp32 sums", layer, pos);
     case PRISM_FAULT_LOGITS:
         break;
     }

@@ -14,6 +14,8 @@ enum prism_fault {
     PRISM_FAULT_QUERIES, PRISM_FAULT_KEYS, PRISM_FAULT_VALUES,
     PRISM_FAULT_KEY_RANGE, PRISM_FAULT_VALUE_RANGE, /* finite, but not in the cache's type */
     PRISM_FAULT_ATTENTION, /* the residual stream between attention and FFN */
+    PRISM_FAULT_ROUTER,    /* the numbers that experts are chosen by */
+    PRISM_FAULT_FFN,       /* what the FFN adds, where a norm looks at it */
     PRISM_FAULT_LOGITS,
 };
 
@@ -22,13 +24,13 @@ enum prism_fault {
 static inline bool prism_is_tame(double squares) { return squares < 0x1p116; /* false for NaN */ }
 
 /* Sum of squares of a head, in fp32. */
-double prism_head_squares(const struct prism_context *c, const float *x);
+double prism_head_squares(const struct prism_context *c, const float *x, size_t d);
 
 /* Whether x[0..n) holds no NaN and no infinity. */
 bool prism_is_finite(const float *x, size_t n);
 
 /* Stores a head as a row of a cache; false: what is stored is not finite, or not tame. */
-bool prism_store_kv(const struct prism_context *c, enum prism_kv_format format, void *at, const float *x);
+bool prism_store_kv(const struct prism_context *c, enum prism_kv_format format, void *at, const float *x, size_t d);
 
 /* From any thread, once per fault: the call fails after the running phase. Of several the first position counts, then the first kind, then
  * the first head, for any number of threads. */

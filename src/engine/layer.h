@@ -1,4 +1,4 @@
-/* layer.h - one transformer layer over all tokens of a call. Private to src/engine. */
+/* layer.h - one transformer layer over all tokens of a call: its parts in the order in which they run. Private to src/engine. */
 #ifndef PRISM_ENGINE_LAYER_H
 #define PRISM_ENGINE_LAYER_H
 
@@ -13,10 +13,51 @@ struct prism_span {
  * rows enter the cache. Returns false when cancelled. */
 bool prism_layer_run(struct prism_context *c, size_t index, struct prism_span span, size_t first_needed);
 
+/* Progress units of the first n_layers layers for a call; attention counts like in prism_layer_run. */
+double prism_layers_work(const struct prism_context *c, size_t n_layers, struct prism_span span, size_t first_needed);
+
+/* ---- the parts; each returns false when cancelled ---- */
+
+/* x -> c->q (rotated queries) and the layer's cache. qkv.c */
+bool prism_layer_qkv(struct prism_context *c, size_t index, struct prism_span span);
+
+/* c->q of rows from `first` on becomes the output of attention. attend.c */
+bool prism_layer_attend(struct prism_context *c, size_t index, struct prism_span span, size_t first);
+
+/* Output projection and FFN of rows [first, end) of the call, whose row 0 stands at absolute position pos. ffn.c */
+bool prism_layer_ffn(struct prism_context *c, size_t index, size_t pos, size_t first, size_t end);
+
+/* x += what the chosen experts make of the rows [first, end) of x, normalised, and the shared expert if there is one. Uses c->q. experts.c */
+bool prism_layer_experts(struct prism_context *c, size_t index, size_t pos, size_t first, size_t end);
+
+/* What experts take of memory. */
+void prism_experts_layout(struct prism_context *c, struct prism_arena *a);
+size_t prism_experts_rows(const struct prism_context *c, size_t n_tokens); /* of their products, at most; 0: the model has no experts */
+
+/* ---- shared by them ---- */
+
+/* Rows of the slab at the beginning of the `left` rows of a call that are left. A rest of few rows would be multiplied another way than the
+ * rows before it (linear.h), and the bits of a token's keys and values would depend on where its call began: so the slab before is shorter. */
+size_t prism_slab_rows(const struct prism_context *c, size_t left);
+
+/* One gated FFN, `act(gate, up)` then `down`, on rows of the call: x from row `row` on, source as given, becomes
+ * x += factor * weight * ffn(source). Or, where `made` is not NULL, made = ffn(source). */
+struct prism_ffn_rows {
+    const struct prism_gated_ffn *ffn;
+    const struct prism_rows *source;
+    size_t n;
+    float *x;                /* [n][n_embd] */
+    float factor;
+    const float *weight;     /* [n] or NULL */
+    float *made;             /* [n][n_embd] or NULL */
+};
+bool prism_run_ffn(struct prism_context *c, const struct prism_ffn_rows *f);
+
 /* Of the kinds for weights of a type (compute auto), that of the products which need finer activations most: keys, values, down. */
 const struct prism_linear *prism_fine_kind(const struct prism_kernels *kernels, enum prism_type type);
 
-/* Progress units of the first n_layers layers for a call; attention counts like in prism_layer_run. */
-double prism_layers_work(const struct prism_context *c, size_t n_layers, struct prism_span span, size_t first_needed);
+/* The kind for a matrix whose products need finer activations, and for the others. kinds.c */
+const struct prism_linear *prism_fine(const struct prism_context *c, const struct prism_matrix *m);
+const struct prism_linear *prism_coarse(const struct prism_context *c, const struct prism_matrix *m);
 
 #endif

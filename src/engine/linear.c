@@ -16,16 +16,21 @@ enum {
 
 /* ---- activations ---- */
 
+double prism_normalise(const struct prism_kernels *k, const struct prism_norm *norm, float *y, const float *x, size_t n)
+{
+    if (norm->kind == PRISM_NORM_LAYER)
+        return k->layer_norm(y, x, norm->weight, norm->bias, n, norm->eps);
+    return k->rms_norm(y, x, norm->weight, n, norm->eps);
+}
+
 void prism_norm_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
 {
     const struct prism_norm_rows *s = arg;
-    size_t n = c->model->hp.n_embd;
+    size_t n = c->model->n_embd;
 
-    for (size_t r = 0; r < n_rows; r++) {
-        const float *x = s->x + (row + r) * n;
-        if (!prism_is_tame(c->kernels->rms_norm(out + r * n, x, s->weight, n, c->model->hp.rms_eps)))
+    for (size_t r = 0; r < n_rows; r++)
+        if (!prism_is_tame(prism_normalise(c->kernels, s->norm, out + r * n, s->x + (row + r) * n, n)))
             prism_note_fault(c, s->fault, s->pos + row + r, 0);
-    }
 }
 
 /* The kinds that n products need, and their panels one after the other in c->a_panels. */
@@ -90,14 +95,19 @@ size_t prism_piece_bytes(const struct prism_linear *kind, size_t k)
 struct product_job {
     const struct operands *o;
     const struct prism_product *p;
-    size_t n, rows_per_job, row_jobs;
+    size_t n, rows_per_job;
     unsigned halvings; /* of the largest pieces */
 };
+
+static size_t rows_of(const struct operands *o, const struct prism_product *p) { return p->n_rows ? p->n_rows : o->n_rows; }
+
+/* Products that add to rows of their choice: a job is a piece of the columns of all of them. */
+static bool take_turns(const struct product_job *j) { return j->p->to != NULL; }
 
 /* Columns of a piece of a product. */
 static size_t cols_of(const struct product_job *j, const struct prism_product *p)
 {
-    size_t panels = prism_piece_cols(p->kind, j->o->k) / p->kind->nr >> (j->halvings + (p->up ? 1 : 0));
+    size_t panels = prism_piece_cols(p->kind, j->o->k) / p->kind->nr >> (j->halvings + (p->up.data ? 1 : 0));
     return (panels ? panels : 1) * p->kind->nr;
 }
 
@@ -127,39 +137,55 @@ static void plain_piece(const struct operands *o, const struct prism_product *p,
 {
     uint8_t *panels = prism_thread_panels(o->c, thread);
 
-    pack_piece(p->kind, p->m, col, cols, panels);
+    pack_piece(p->kind, &p->m, col, cols, panels);
     multiply(o, p->kind, panels, row, n_rows, cols, p->bias ? p->bias + col : NULL, p->y + row * p->ldy + col, p->ldy, p->add);
+}
+
+typedef float piece_rows[GATED_ROWS][PIECE_COLS];
+
+size_t prism_gated_bytes(void) { return 2 * sizeof(piece_rows); }
+
+/* The product waits in scratch for its factor and its row. */
+static void scattered_piece(const struct operands *o, const struct prism_product *p, size_t row, size_t n_rows, size_t col, size_t cols,
+                            uint32_t thread)
+{
+    float (*made)[PIECE_COLS] = prism_thread_scratch(o->c, thread);
+    uint8_t *panels = prism_thread_panels(o->c, thread);
+
+    pack_piece(p->kind, &p->m, col, cols, panels);
+    for (size_t i = row; i < row + n_rows; i += GATED_ROWS) {
+        size_t n = min_size(row + n_rows - i, GATED_ROWS);
+        multiply(o, p->kind, panels, i, n, cols, p->bias ? p->bias + col : NULL, made[0], PIECE_COLS, false);
+        for (size_t r = 0; r < n; r++)
+            prism_product_add(o->c->kernels, p, i + r, col, made[r], cols);
+    }
 }
 
 /* x, [n][cols] with stride PIECE_COLS, becomes columns [col, col + cols) of n rows from `row` on in the panels that are p->y. */
 static void pack_next(const struct prism_product *p, size_t row, size_t n, size_t col, size_t cols, const float *x)
 {
     const struct prism_linear *kind = p->next;
-    uint8_t *panel = (uint8_t *)p->y + row / kind->mr * kind->a_bytes(p->m->rows) + kind->a_bytes(col);
+    uint8_t *panel = (uint8_t *)p->y + row / kind->mr * kind->a_bytes(p->m.rows) + kind->a_bytes(col);
 
-    for (size_t r = 0; r < n; r += kind->mr, panel += kind->a_bytes(p->m->rows))
+    for (size_t r = 0; r < n; r += kind->mr, panel += kind->a_bytes(p->m.rows))
         kind->pack_a(panel, x + r * PIECE_COLS, PIECE_COLS, min_size(n - r, kind->mr), cols);
 }
-
-typedef float gated_rows[GATED_ROWS][PIECE_COLS];
-
-size_t prism_gated_bytes(void) { return 2 * sizeof(gated_rows); }
 
 static void gated_piece(const struct operands *o, const struct prism_product *p, size_t row, size_t n_rows, size_t col, size_t cols,
                         uint32_t thread)
 {
-    gated_rows *scratch = prism_thread_scratch(o->c, thread); /* too large for the stacks of an application's threads */
+    piece_rows *scratch = prism_thread_scratch(o->c, thread); /* too large for the stacks of an application's threads */
     float (*gate)[PIECE_COLS] = scratch[0], (*up)[PIECE_COLS] = scratch[1];
     uint8_t *panels = prism_thread_panels(o->c, thread);
-    uint8_t *up_panels = pack_piece(p->kind, p->m, col, cols, panels);
+    uint8_t *up_panels = pack_piece(p->kind, &p->m, col, cols, panels);
 
-    pack_piece(p->kind, p->up, col, cols, up_panels);
+    pack_piece(p->kind, &p->up, col, cols, up_panels);
     for (size_t i = row; i < row + n_rows; i += GATED_ROWS) {
         size_t n = min_size(row + n_rows - i, GATED_ROWS);
         multiply(o, p->kind, panels, i, n, cols, p->bias ? p->bias + col : NULL, gate[0], PIECE_COLS, false);
         multiply(o, p->kind, up_panels, i, n, cols, p->up_bias ? p->up_bias + col : NULL, up[0], PIECE_COLS, false);
         for (size_t r = 0; r < n; r++)
-            o->c->kernels->gate[PRISM_GATE_SWIGLU](gate[r], up[r], cols);
+            o->c->kernels->gate[p->act](gate[r], up[r], cols);
         if (p->next)
             pack_next(p, i, n, col, cols, gate[0]);
         else
@@ -168,41 +194,62 @@ static void gated_piece(const struct operands *o, const struct prism_product *p,
     }
 }
 
+static void run_piece(const struct product_job *j, const struct prism_product *p, size_t row, size_t n_rows, size_t col, uint32_t thread)
+{
+    size_t cols = min_size(p->m.rows - col, cols_of(j, p));
+
+    (p->up.data ? gated_piece : prism_is_scattered(p) ? scattered_piece : plain_piece)(j->o, p, row, n_rows, col, cols, thread);
+}
+
+static size_t pieces_of(const struct product_job *j, const struct prism_product *p) { return div_up(p->m.rows, cols_of(j, p)); }
+
+static size_t jobs_of(const struct product_job *j, const struct prism_product *p)
+{
+    return pieces_of(j, p) * div_up(rows_of(j->o, p), j->rows_per_job);
+}
+
 static void product_job(void *arg, size_t job, uint32_t thread)
 {
     const struct product_job *j = arg;
     const struct prism_product *p = j->p;
-    size_t piece = job / j->row_jobs, row = job % j->row_jobs * j->rows_per_job;
 
-    for (size_t n; piece >= (n = div_up(p->m->rows, cols_of(j, p))); p++) /* which product the columns belong to */
-        piece -= n;
-    size_t col = piece * cols_of(j, p), cols = min_size(p->m->rows - col, cols_of(j, p)), n_rows = min_size(j->o->n_rows - row, j->rows_per_job);
-    (p->up ? gated_piece : plain_piece)(j->o, p, row, n_rows, col, cols, thread);
+    if (take_turns(j)) {
+        for (size_t i = 0; i < j->n; i++)
+            run_piece(j, &p[i], p[i].first, rows_of(j->o, &p[i]), job * cols_of(j, p), thread);
+        return;
+    }
+    for (size_t n; job >= (n = jobs_of(j, p)); p++) /* which product the job belongs to */
+        job -= n;
+    size_t row_jobs = div_up(rows_of(j->o, p), j->rows_per_job), row = job % row_jobs * j->rows_per_job;
+    run_piece(j, p, p->first + row, min_size(rows_of(j->o, p) - row, j->rows_per_job), job / row_jobs * cols_of(j, p), thread);
 }
 
 static size_t count_pieces(const struct product_job *j)
 {
     size_t pieces = 0;
-    for (size_t i = 0; i < j->n; i++)
-        pieces += div_up(j->p[i].m->rows, cols_of(j, &j->p[i]));
+    for (size_t i = 0; i < (take_turns(j) ? 1 : j->n); i++)
+        pieces += pieces_of(j, &j->p[i]);
     return pieces;
 }
 
 /* Cuts the products into jobs: narrower pieces, then pieces of the rows too (each packs its weights anew), until all threads find work. */
 static size_t cut(struct product_job *j)
 {
-    size_t n_threads = j->o->c->plan.n_threads, pieces;
+    size_t n_threads = j->o->c->plan.n_threads, pieces, jobs = 0;
 
     for (j->halvings = 0; (pieces = count_pieces(j)) < JOBS_PER_THREAD * n_threads && j->halvings < MAX_HALVINGS;)
         j->halvings++;
     j->rows_per_job = round_up(div_up(j->o->n_rows, div_up(n_threads, pieces)), PRISM_PACK_ROWS);
-    j->row_jobs = div_up(j->o->n_rows, j->rows_per_job);
-    return pieces * j->row_jobs;
+    if (take_turns(j))
+        return pieces;
+    for (size_t i = 0; i < j->n; i++)
+        jobs += jobs_of(j, &j->p[i]);
+    return jobs;
 }
 
 double prism_product_work(const struct prism_product *p, size_t n_rows, size_t k)
 {
-    return 2.0 * (double)n_rows * (double)k * (double)p->m->rows * (p->up ? 2 : 1);
+    return 2.0 * (double)(p->n_rows ? p->n_rows : n_rows) * (double)k * (double)p->m.rows * (p->up.data ? 2 : 1);
 }
 
 static bool run_packed(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,
@@ -220,26 +267,30 @@ static bool run_packed(struct prism_context *c, const struct prism_rows *rows, s
            prism_context_run(c, PRISM_PHASE_LINEAR, jobs, work / (double)jobs, product_job, &j);
 }
 
-static bool is_few(size_t n_rows, const struct prism_linear *kind)
+bool prism_is_few(size_t n_rows, const struct prism_linear *kind)
 {
     return n_rows <= (kind->few_rows ? kind->few_rows : PRISM_FEW_TOKENS);
 }
 
-const struct prism_linear *prism_next_kind(struct prism_context *c, size_t n_rows, size_t k, const struct prism_product *gated,
-                                           const struct prism_product *down)
+static bool is_stored(enum prism_way way, size_t n_rows, const struct prism_linear *kind)
+{
+    return way == PRISM_BY_COUNT ? prism_is_few(n_rows, kind) : way == PRISM_STORED;
+}
+
+const struct prism_linear *prism_next_kind(struct prism_context *c, enum prism_way way, size_t n_rows, size_t k, const struct prism_product *gated,
+                                           size_t n, const struct prism_linear *kind)
 {
     struct operands o = { .c = c, .n_rows = n_rows, .k = k };
-    struct product_job j = { .o = &o, .p = gated, .n = 1 };
-    const struct prism_linear *kind = down->kind;
+    struct product_job j = { .o = &o, .p = gated, .n = n };
 
     cut(&j);
     bool in_parts = kind->a_part && cols_of(&j, gated) % kind->a_part == 0;
-    return in_parts && !is_few(n_rows, gated->kind) && !is_few(n_rows, kind) ? kind : NULL;
+    return in_parts && !is_stored(way, n_rows, gated->kind) && !is_stored(way, n_rows, kind) ? kind : NULL;
 }
 
 bool prism_products(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,
                     size_t n)
 {
-    bool few = is_few(n_rows, p[0].kind); /* the products of a call: of kinds that are alike */
-    return few ? prism_products_stored(c, rows, n_rows, k, p, n) : run_packed(c, rows, n_rows, k, p, n);
+    return is_stored(rows->way, n_rows, p[0].kind) ? prism_products_stored(c, rows, n_rows, k, p, n)
+                                                   : run_packed(c, rows, n_rows, k, p, n);
 }

@@ -8,35 +8,49 @@
 
 #include "src/engine/finite.h"
 
-/* One product y[rows][m->rows] (+)= x . m^T; with `up`, gated: y = silu(x . m^T + bias) * (x . up^T + up_bias). */
+/* One product y[rows][m.rows] (+)= x . m^T + bias; with `up`, gated: y = act(x . m^T + bias, x . up^T + up_bias). Products of one call may
+ * each take their own part of its rows. */
 struct prism_product {
-    const struct prism_matrix *m;
+    struct prism_matrix m, up; /* up without data: not gated; else as large as m and multiplied by the same kind */
     const struct prism_linear *kind;
-    const float *bias;       /* [m->rows] or NULL; not together with add */
-    float *y;                /* row stride ldy */
+    enum prism_gate act;     /* of a gated product */
+    const float *bias, *up_bias; /* [m.rows] or NULL; bias not together with a plain add */
+    size_t first, n_rows;    /* which rows: n_rows 0 is all. first: a multiple of PRISM_PACK_ROWS */
+    float *y;                /* row r of the call's rows goes to row r of y, ldy apart */
     size_t ldy;
     bool add;                /* not of a gated product */
-    const struct prism_matrix *up; /* NULL, or as large as m and multiplied by the same kind */
-    const float *up_bias;
     const struct prism_linear *next; /* of a gated product: the kind for which y receives the rows as panels, see prism_next_kind. Or NULL */
+
+    /* With add, y's row to[r] += factor * weight[r] * product of row r. Products that have `to` may share rows of y: they take turns, in
+     * their order, whatever the number of threads. */
+    float factor;            /* 0 counts as 1 */
+    const uint32_t *to;      /* [rows] of the call, or NULL: r itself */
+    const float *weight;     /* [rows] of the call, or NULL: 1 */
 };
 
 /* Where the rows of activations come from; called for pieces of rows: writes [n_rows][k] floats to out (stride k). NULL source:
  * the rows are used as they stand at x. */
 typedef void prism_rows_fn(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out);
 
+enum prism_way {
+    PRISM_BY_COUNT,          /* few rows as stored, more packed */
+    PRISM_STORED, PRISM_PACKED,
+};
+
 struct prism_rows {
     const float *x;          /* used when fn is NULL: row stride ldx */
     size_t ldx;
     prism_rows_fn *fn;
     void *arg;
-    uint8_t *panels;         /* not NULL: the rows packed for the kind of the only product; the other fields are unused */
+    uint8_t *panels;         /* not NULL: the rows packed for the kind of all products; the other fields are unused */
+    enum prism_way way;
 };
 
 /* A source of rows: those of the residual stream at x, n_embd wide, normalised. arg: a struct prism_norm_rows. A row that is not finite is
  * noted as `fault` at its position. */
 struct prism_norm_rows {
-    const float *x, *weight;
+    const float *x;
+    const struct prism_norm *norm;
     size_t pos;              /* absolute position of row 0 */
     enum prism_fault fault;
 };
@@ -51,15 +65,35 @@ size_t prism_piece_bytes(const struct prism_linear *kind, size_t k);
 /* Bytes of scratch that a thread needs for a piece of a gated product. */
 size_t prism_gated_bytes(void);
 
-/* n <= PRISM_MAX_KINDS products of the same n_rows rows of k activations. Up to PRISM_FEW_TOKENS rows the weights are read as they are stored
- * (stored.c). Returns false when cancelled. */
+/* y = norm(x), n values; x == y allowed. Returns the sum of squares of x. */
+double prism_normalise(const struct prism_kernels *k, const struct prism_norm *norm, float *y, const float *x, size_t n);
+
+/* n products of n_rows rows of k activations, by up to PRISM_MAX_KINDS kinds. A few rows (prism_is_few of the first kind: the products of a
+ * call are of kinds that are alike) are multiplied with the weights as they are stored (stored.c). Returns false when cancelled. */
 bool prism_products(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,
                     size_t n);
 
-/* The kind of `down`, a product of the n_rows rows that `gated` makes of k activations, if each piece of them can be packed for it as it
+/* Whether so many rows take less time as stored. */
+bool prism_is_few(size_t n_rows, const struct prism_linear *kind);
+
+/* `kind`, of the products that follow on the rows that n gated ones make of k activations, if each piece of them can be packed for it as it
  * comes: they need not be written as rows and read again. Else NULL. */
-const struct prism_linear *prism_next_kind(struct prism_context *c, size_t n_rows, size_t k, const struct prism_product *gated,
-                                           const struct prism_product *down);
+const struct prism_linear *prism_next_kind(struct prism_context *c, enum prism_way way, size_t n_rows, size_t k, const struct prism_product *gated,
+                                           size_t n, const struct prism_linear *kind);
+
+/* Whether a product adds elsewhere, or something else, than plain rows. */
+static inline bool prism_is_scattered(const struct prism_product *p)
+{
+    return p->add && (p->to || p->weight || (p->factor != 0 && p->factor != 1));
+}
+
+/* For those: adds columns [col, col + cols) of row r of the product, bias and all, to y. */
+static inline void prism_product_add(const struct prism_kernels *k, const struct prism_product *p, size_t r, size_t col, const float *made,
+                                     size_t cols)
+{
+    float factor = (p->factor != 0 ? p->factor : 1) * (p->weight ? p->weight[r] : 1);
+    k->add_scaled(p->y + (p->to ? p->to[r] : r) * p->ldy + col, factor, made, cols);
+}
 
 /* Operations, two per multiply-add. */
 double prism_product_work(const struct prism_product *p, size_t n_rows, size_t k);

@@ -4,6 +4,7 @@
 #include "src/engine/reuse.h"
 #include "src/engine/selection.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { EMBED_ROWS = 64, ROPE_TABLE_ROWS = 64 };
@@ -24,20 +25,26 @@ static void embed_job(void *arg, size_t job, uint32_t thread)
     const struct prism_matrix *e = &c->model->tok_embd;
 
     (void)thread;
-    for (size_t t = job * EMBED_ROWS, end = min_size(t + EMBED_ROWS, call->span.n); t < end; t++)
+    for (size_t t = job * EMBED_ROWS, end = min_size(t + EMBED_ROWS, call->span.n); t < end; t++) {
         c->kernels->to_f32[e->type](c->x + t * e->k, e->data + (size_t)c->tokens[call->span.pos + t] * e->row_bytes, e->k);
+        if (c->model->embd_scale != 1)
+            c->kernels->scale(c->x + t * e->k, c->model->embd_scale, e->k);
+    }
 }
+
+static size_t rope_jobs(const struct call *call) { return div_up(call->span.n, ROPE_TABLE_ROWS); }
 
 static void rope_table_job(void *arg, size_t job, uint32_t thread)
 {
     const struct call *call = arg;
     struct prism_context *c = call->c;
-    const struct prism_model *m = c->model;
-    size_t row = job * ROPE_TABLE_ROWS, half = m->hp.n_rot / 2;
+    size_t i = job / rope_jobs(call), row = job % rope_jobs(call) * ROPE_TABLE_ROWS;
+    const struct prism_rope *r = &c->model->ropes[i];
+    size_t half = r->n_rot / 2;
 
     (void)thread;
-    c->kernels->rope_table(c->rope_cos + row * half, c->rope_sin + row * half, call->freq, half, call->span.pos + row,
-                           min_size(ROPE_TABLE_ROWS, call->span.n - row), m->rope_mag);
+    c->kernels->rope_table(c->rope[i].cos + row * half, c->rope[i].sin + row * half, i == 0 ? call->freq : r->freq, half, call->span.pos + row,
+                           min_size(ROPE_TABLE_ROWS, call->span.n - row), r->mag);
 }
 
 /* ---- logits ---- */
@@ -45,7 +52,7 @@ static void rope_table_job(void *arg, size_t job, uint32_t thread)
 /* Whether a row may be delivered. */
 static bool check_logits(const struct call *call, size_t row, const float *logits)
 {
-    bool finite = prism_is_finite(logits, call->c->model->hp.n_vocab);
+    bool finite = prism_is_finite(logits, call->c->model->n_vocab);
 
     if (!finite)
         prism_note_fault(call->c, PRISM_FAULT_LOGITS, call->span.pos + row, 0);
@@ -64,13 +71,23 @@ static void deliver_job(void *arg, size_t job, uint32_t thread)
     const struct deliver_job *d = arg;
     struct prism_context *c = d->call->c;
     size_t row = job * DELIVER_ROWS, n = min_size(DELIVER_ROWS, d->n - row), good = 0;
-    const float *logits = c->logits_rows + row * c->model->hp.n_vocab;
+    const float *logits = c->logits_rows + row * c->model->n_vocab;
 
     (void)thread;
-    while (good < n && check_logits(d->call, d->row + row + good, logits + good * c->model->hp.n_vocab))
+    while (good < n && check_logits(d->call, d->row + row + good, logits + good * c->model->n_vocab))
         good++;
     if (good > 0)
         c->params->logits(c->params->logits_user, d->row + row - d->call->n_again, good, logits);
+}
+
+/* In the order of the models that do both. */
+static void scale_logits(const struct prism_model *m, float *logits)
+{
+    for (size_t i = 0; i < m->n_vocab; i++) {
+        logits[i] *= m->logit_scale;
+        if (m->logit_softcap != 0)
+            logits[i] = m->logit_softcap * tanhf(logits[i] / m->logit_softcap);
+    }
 }
 
 /* The output matrix is never multiplied with int8 activations, whose steps would show undamped in the logits: many rows are multiplied in
@@ -80,10 +97,15 @@ static bool compute_logits(const struct call *call, size_t row, size_t n, float 
 {
     struct prism_context *c = call->c;
     const struct prism_model *m = c->model;
-    struct prism_norm_rows source = { c->x + row * m->hp.n_embd, m->output_norm, call->span.pos + row, PRISM_FAULT_INPUT };
-    struct prism_product p = { .m = &m->output, .kind = c->kernels->linear_f32, .bias = m->output_bias, .y = logits, .ldy = m->hp.n_vocab };
+    struct prism_norm_rows source = { c->x + row * m->n_embd, &m->output_norm, call->span.pos + row, PRISM_FAULT_INPUT };
+    struct prism_product p = { .m = m->output, .kind = c->kernels->linear_f32, .bias = m->output_bias, .y = logits, .ldy = m->n_vocab };
 
-    return prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, m->hp.n_embd, &p, 1);
+    if (!prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, m->n_embd, &p, 1))
+        return false;
+    if (m->logit_scale != 1 || m->logit_softcap != 0)
+        for (size_t r = 0; r < n; r++)
+            scale_logits(m, logits + r * m->n_vocab);
+    return true;
 }
 
 static bool run_logits(const struct call *call)
@@ -98,7 +120,7 @@ static bool run_logits(const struct call *call)
                 !prism_context_run(c, PRISM_PHASE_OTHER, (d.n + DELIVER_ROWS - 1) / DELIVER_ROWS, 0, deliver_job, &d))
                 return false;
             if (row + d.n == call->span.n)
-                memcpy(c->logits_next, c->logits_rows + (d.n - 1) * c->model->hp.n_vocab, c->model->hp.n_vocab * sizeof(float));
+                memcpy(c->logits_next, c->logits_rows + (d.n - 1) * c->model->n_vocab, c->model->n_vocab * sizeof(float));
         }
     else if (!compute_logits(call, call->span.n - 1, 1, c->logits_next) || !check_logits(call, call->span.n - 1, c->logits_next))
         return false;
@@ -113,7 +135,7 @@ static bool run(const struct call *call)
     size_t n = call->span.n;
 
     if (!prism_context_run(c, PRISM_PHASE_OTHER, (n + EMBED_ROWS - 1) / EMBED_ROWS, 0, embed_job, (void *)call) ||
-        !prism_context_run(c, PRISM_PHASE_OTHER, (n + ROPE_TABLE_ROWS - 1) / ROPE_TABLE_ROWS, 0, rope_table_job, (void *)call))
+        !prism_context_run(c, PRISM_PHASE_OTHER, c->model->n_ropes * rope_jobs(call), 0, rope_table_job, (void *)call))
         return false;
     for (size_t i = 0; i < call->n_layers; i++)
         if (!prism_layer_run(c, i, call->span, i + 1 == call->n_layers ? call->first_needed : 0))
@@ -123,7 +145,7 @@ static bool run(const struct call *call)
 
 enum prism_status prism_check_ids(const struct prism_context *c, const int32_t *tokens, size_t n, struct prism_error *err)
 {
-    uint32_t n_vocab = c->model->hp.n_vocab;
+    uint32_t n_vocab = c->model->n_vocab;
 
     for (size_t i = 0; i < n; i++)
         if (tokens[i] < 0 || (uint32_t)tokens[i] >= n_vocab)
@@ -148,7 +170,7 @@ static void set_span(struct call *call, size_t n)
     const struct prism_context *c = call->c;
     const struct prism_model *m = c->model;
 
-    call->freq = m->rope_freq_short && c->length + n <= m->rope_orig_ctx ? m->rope_freq_short : m->rope_freq;
+    call->freq = prism_frequencies(m, c->length + n);
     call->n_again = c->cached_freq == call->freq ? 0 : c->length;
     call->span = (struct prism_span){ call->n_again + n, c->length - call->n_again };
 }
@@ -158,7 +180,7 @@ static enum prism_status set_extent(struct call *call, const struct prism_prefil
 {
     size_t n = call->span.n - call->n_again;
 
-    call->n_layers = call->c->model->hp.n_layer;
+    call->n_layers = call->c->model->n_layer;
     call->first_needed = call->span.n - 1;
     call->n_logits = 1;
     if (params && params->n_layers) {
@@ -183,20 +205,21 @@ static void commit(const struct call *call, size_t length, bool all_rows)
     struct prism_context *c = call->c;
     float *last = c->logits;
 
-    c->cached_freq = call->n_again && call->n_layers < c->model->hp.n_layer ? NULL : call->freq;
+    c->cached_freq = call->n_again && call->n_layers < c->model->n_layer ? NULL : call->freq;
     c->length = length;
+    c->kept_from = prism_kv_kept_from(c, call->span.pos ? c->kept_from : 0, length);
     c->logits_valid = call->n_logits > 0;
     if (c->logits_valid) {
         c->logits = c->logits_next;
         c->logits_next = last;
     }
-    prism_reuse_note(c, call->span, call->n_layers == c->model->hp.n_layer, all_rows);
+    prism_reuse_note(c, call->span, call->n_layers == c->model->n_layer, all_rows);
     prism_context_count(c, call->span.n - call->n_again);
 }
 
 double prism_call_work(const struct prism_context *c, size_t pos, size_t n)
 {
-    return prism_layers_work(c, c->model->hp.n_layer, (struct prism_span){ n, pos }, n - 1) + 2.0 * c->model->hp.n_embd * c->model->hp.n_vocab;
+    return prism_layers_work(c, c->model->n_layer, (struct prism_span){ n, pos }, n - 1) + 2.0 * c->model->n_embd * c->model->n_vocab;
 }
 
 enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t n, const struct prism_prefill_params *params,
@@ -216,7 +239,7 @@ enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t 
         return s;
     memcpy(c->tokens + length, tokens, n * sizeof *tokens);
     prism_context_begin(c, params, n, prism_layers_work(c, call.n_layers, call.span, call.first_needed) +
-                                          2.0 * (double)call.n_logits * c->model->hp.n_embd * c->model->hp.n_vocab);
+                                          2.0 * (double)call.n_logits * c->model->n_embd * c->model->n_vocab);
     c->length = call.span.pos;
     prism_context_advise(c, call.span.pos, call.span.n);
     prism_selection_begin(c, call.span.n);
@@ -226,7 +249,8 @@ enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t 
     if (!prism_context_end(c, done)) {
         prism_selection_cancel(c);
         c->length = length;
-        if (call.n_again)
+        c->kept_from = min_size(prism_kv_kept_from(c, c->kept_from, call.span.pos + call.span.n), length);
+        if (call.n_again || !prism_kv_can_cut(c, length))
             c->cached_freq = NULL;
         return prism_has_fault(c) ? prism_fail_fault(c, err) : prism_fail(err, PRISM_E_CANCELLED, "prefill: cancelled");
     }

@@ -36,11 +36,11 @@ static size_t common_prefix(const struct prism_context *c, const int32_t *tokens
 static bool other_rotations(const struct prism_context *c, size_t keep, size_t n, enum prism_reuse reuse)
 {
     const struct prism_model *m = c->model;
-    bool narrow = m->rope_freq_short && n <= m->rope_orig_ctx;
+    bool wide = m->ropes[0].freq_short && n > m->rope_orig_ctx;
 
-    if (c->cached_freq != (narrow ? m->rope_freq_short : m->rope_freq))
+    if (c->cached_freq != prism_frequencies(m, n))
         return true;
-    return reuse == PRISM_REUSE_EXACT && c->selection.selector && m->rope_freq_short && !narrow && keep <= m->rope_orig_ctx;
+    return reuse == PRISM_REUSE_EXACT && c->selection.selector && wide && keep <= m->rope_orig_ctx;
 }
 
 /* How many of the first tokens in the cache stay; n: all, and the logits too. */
@@ -56,7 +56,7 @@ static size_t choose(const struct prism_context *c, const int32_t *tokens, size_
             keep--;
         keep *= block;
     }
-    return other_rotations(c, keep, n, reuse) ? 0 : keep;
+    return other_rotations(c, keep, n, reuse) || (keep < c->length && !prism_kv_can_cut(c, keep)) ? 0 : keep;
 }
 
 /* Where a call that begins at `at` ends. Only where something may be chosen there is more than one, and where the next would not make all
@@ -65,7 +65,7 @@ static size_t call_end(const struct prism_context *c, size_t at, size_t n, const
 {
     const struct prism_model *m = c->model;
     size_t block = c->plan.block, most = n > PRISM_FEW_TOKENS ? (n - PRISM_FEW_TOKENS - 1) / block * block : 0, end = n;
-    size_t first = m->rope_freq_short && n > m->rope_orig_ctx ? max_size(at, m->rope_orig_ctx) : at; /* ends lie behind it */
+    size_t first = m->ropes[0].freq_short && n > m->rope_orig_ctx ? max_size(at, m->rope_orig_ctx) : at; /* ends lie behind it */
 
     if (!c->selection.selector || n < c->selection.min_tokens)
         return n;

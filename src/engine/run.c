@@ -52,7 +52,7 @@ void prism_context_begin(struct prism_context *c, const struct prism_prefill_par
     atomic_store(&c->cancelled, false);
     atomic_store(&c->fault, UINT64_MAX);
     memset(c->call_ms, 0, sizeof c->call_ms);
-    memset(c->layer_call, 0, c->model->hp.n_layer * sizeof *c->layer_call);
+    memset(c->layer_call, 0, c->model->n_layer * sizeof *c->layer_call);
 }
 
 bool prism_context_end(struct prism_context *c, bool done)
@@ -76,7 +76,7 @@ void prism_context_count(struct prism_context *c, size_t n_tokens)
         s->prefill_tokens += n_tokens, s->prefill_ms += all;
         s->linear_ms += linear, s->attention_ms += attention, s->select_ms += select, s->other_ms += other;
     }
-    for (uint32_t i = 0; i < c->model->hp.n_layer; i++) {
+    for (uint32_t i = 0; i < c->model->n_layer; i++) {
         c->layer_stats[i].attention_ms += c->layer_call[i].attention_ms;
         c->layer_stats[i].select_ms += c->layer_call[i].select_ms;
     }

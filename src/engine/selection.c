@@ -10,11 +10,11 @@
 
 static struct prism_select_call select_call(const struct prism_context *c, size_t q_pos, size_t n_tokens)
 {
-    const struct prism_hparams *hp = &c->model->hp;
+    const struct prism_attn_spec *a = prism_heads(c);
     return (struct prism_select_call){
-        .kernels = c->kernels, .params = &c->selection.params, .n_head = hp->n_head, .n_head_kv = hp->n_head_kv, .d = hp->head_dim,
-        .block = c->plan.block, .q_pos = q_pos, .n_tokens = n_tokens, .kv_len = q_pos + n_tokens, .scale = hp->attn_scale,
-        .format = c->k_cache.format, .kv_head_bytes = prism_kv_head_bytes(c, c->k_cache),
+        .kernels = c->kernels, .params = &c->selection.params, .n_head = a->n_head, .n_head_kv = a->n_head_kv, .d = a->head_dim,
+        .block = c->plan.block, .q_pos = q_pos, .n_tokens = n_tokens, .kv_len = q_pos + n_tokens, .scale = a->scale,
+        .format = c->k_cache.format, .kv_head_bytes = c->plan.n_ctx * c->k_cache.row_bytes,
     };
 }
 
@@ -26,10 +26,10 @@ size_t prism_selection_scratch(const struct prism_context *c)
 
 void prism_selection_layout(struct prism_context *c, struct prism_arena *a)
 {
-    const struct prism_hparams *hp = &c->model->hp;
+    const struct prism_attn_spec *heads = prism_heads(c);
     struct prism_selection *s = &c->selection;
     struct prism_select_call call = select_call(c, 0, c->plan.n_ctx);
-    uint64_t n = s->max_blocks = (c->plan.n_ctx + c->plan.block - 1) / c->plan.block, d = hp->head_dim, layers = hp->n_layer;
+    uint64_t n = s->max_blocks = (c->plan.n_ctx + c->plan.block - 1) / c->plan.block, d = heads->head_dim, layers = c->model->n_layer;
     size_t tile = prism_attention_tile_rows(c->attention, c->plan.block);
 
     if (!s->selector)
@@ -43,32 +43,32 @@ void prism_selection_layout(struct prism_context *c, struct prism_arena *a)
         }
     }
     s->dim_order = prism_arena_take(a, d, sizeof *s->dim_order);
-    s->k_sum = prism_arena_take(a, layers * hp->n_head_kv, n * d * sizeof(float));
-    s->k_sum_open = prism_arena_take(a, layers * hp->n_head_kv, d * sizeof(float));
-    s->q_energy = prism_arena_take(a, layers * hp->n_head, n * 3 * sizeof(float));
+    s->k_sum = prism_arena_take(a, layers * heads->n_head_kv, n * d * sizeof(float));
+    s->k_sum_open = prism_arena_take(a, layers * heads->n_head_kv, d * sizeof(float));
+    s->q_energy = prism_arena_take(a, layers * heads->n_head, n * 3 * sizeof(float));
     s->q_full = prism_arena_take(a, n, 1);
-    s->q_mean = prism_arena_take(a, hp->n_head, n * d * sizeof(float));
-    s->k_mean = prism_arena_take(a, hp->n_head_kv, n * d * sizeof(float));
-    s->bits = prism_arena_take(a, hp->n_head * n, (n + 63) / 64 * sizeof *s->bits);
-    s->order = prism_arena_take(a, 2 * (uint64_t)hp->n_head * (c->plan.n_ctx / tile + 2), sizeof *s->order);
+    s->q_mean = prism_arena_take(a, heads->n_head, n * d * sizeof(float));
+    s->k_mean = prism_arena_take(a, heads->n_head_kv, n * d * sizeof(float));
+    s->bits = prism_arena_take(a, heads->n_head * n, (n + 63) / 64 * sizeof *s->bits);
+    s->order = prism_arena_take(a, 2 * (uint64_t)heads->n_head * (c->plan.n_ctx / tile + 2), sizeof *s->order);
     s->shared = prism_arena_take(a, s->selector->shared_bytes(&call), 1);
-    s->mass = prism_arena_take(a, hp->n_head, sizeof *s->mass);
-    s->stats = prism_arena_take(a, layers * hp->n_head, sizeof *s->stats);
-    s->mass_calls = prism_arena_take(a, layers * hp->n_head, sizeof *s->mass_calls);
-    s->call_stats = prism_arena_take(a, layers * hp->n_head, sizeof *s->call_stats);
+    s->mass = prism_arena_take(a, heads->n_head, sizeof *s->mass);
+    s->stats = prism_arena_take(a, layers * heads->n_head, sizeof *s->stats);
+    s->mass_calls = prism_arena_take(a, layers * heads->n_head, sizeof *s->mass_calls);
+    s->call_stats = prism_arena_take(a, layers * heads->n_head, sizeof *s->call_stats);
 }
 
-/* Pair 0 first, its two dims side by side; unrotated dims last. */
+/* Pair 0 first, its two dims side by side; unrotated dims last. As in layers that see all tokens. */
 void prism_selection_start(struct prism_context *c)
 {
-    const struct prism_hparams *hp = &c->model->hp;
-    uint32_t half = hp->n_rot / 2;
+    const struct prism_rope *r = &c->model->ropes[0];
+    uint32_t half = r->n_rot / 2;
 
-    for (uint32_t i = 0; c->selection.selector && i < hp->head_dim; i++)
-        c->selection.dim_order[i] = i >= hp->n_rot || hp->rope_interleaved ? i : i / 2 + i % 2 * half;
+    for (uint32_t i = 0; c->selection.selector && i < prism_heads(c)->head_dim; i++)
+        c->selection.dim_order[i] = i >= r->n_rot || r->interleaved ? i : i / 2 + i % 2 * half;
 }
 
-static size_t all_heads(const struct prism_context *c) { return (size_t)c->model->hp.n_layer * c->model->hp.n_head; }
+static size_t all_heads(const struct prism_context *c) { return (size_t)c->model->n_layer * prism_heads(c)->n_head; }
 
 void prism_selection_reset_stats(struct prism_context *c)
 {
@@ -93,10 +93,10 @@ void prism_selection_count(struct prism_context *c)
 
 bool prism_get_head_stats(const prism_context *c, uint32_t layer, uint32_t head, struct prism_head_stats *stats)
 {
-    const struct prism_hparams *hp = &c->model->hp;
-    size_t at = (size_t)layer * hp->n_head + head;
+    const struct prism_attn_spec *heads = prism_heads(c);
+    size_t at = (size_t)layer * heads->n_head + head;
 
-    if (layer >= hp->n_layer || head >= hp->n_head)
+    if (layer >= c->model->n_layer || head >= heads->n_head)
         return false;
     *stats = (struct prism_head_stats){ 0 };
     if (c->selection.selector) {
@@ -108,16 +108,19 @@ bool prism_get_head_stats(const prism_context *c, uint32_t layer, uint32_t head,
 
 /* ---- pooled sums ---- */
 
+/* A layer with a window is sparse already. */
+static bool may_select(const struct prism_context *c, size_t layer) { return c->model->layers[layer].attn.window == 0; }
+
 static float *key_sum(const struct prism_context *c, size_t layer, size_t head, size_t block)
 {
-    return c->selection.k_sum + ((layer * c->model->hp.n_head_kv + head) * c->selection.max_blocks + block) * c->model->hp.head_dim;
+    return c->selection.k_sum + ((layer * prism_heads(c)->n_head_kv + head) * c->selection.max_blocks + block) * prism_heads(c)->head_dim;
 }
 
 static void copy_open(struct prism_context *c, size_t block, bool keep)
 {
-    size_t d = c->model->hp.head_dim;
+    size_t d = prism_heads(c)->head_dim;
 
-    for (size_t h = 0; h < (size_t)c->model->hp.n_layer * c->model->hp.n_head_kv; h++) {
+    for (size_t h = 0; h < (size_t)c->model->n_layer * prism_heads(c)->n_head_kv; h++) {
         float *sum = key_sum(c, 0, h, block), *open = c->selection.k_sum_open + h * d;
         memcpy(keep ? open : sum, keep ? sum : open, d * sizeof *sum);
     }
@@ -143,8 +146,8 @@ void prism_selection_begin(struct prism_context *c, size_t n_tokens)
 /* Sketches end with the cache: of tokens that are gone, neither keys nor a basis remain. */
 static void cut_sketches(struct prism_context *c)
 {
-    for (uint32_t l = 0; c->selection.sketch && l < c->model->hp.n_layer; l++)
-        prism_sketch_truncate(&c->selection.sketch[l], c->model->hp.n_head_kv, c->length, c->plan.block);
+    for (uint32_t l = 0; c->selection.sketch && l < c->model->n_layer; l++)
+        prism_sketch_truncate(&c->selection.sketch[l], prism_heads(c)->n_head_kv, c->length, c->plan.block);
 }
 
 void prism_selection_cancel(struct prism_context *c)
@@ -157,19 +160,22 @@ void prism_selection_cancel(struct prism_context *c)
 
 void prism_selection_truncate(struct prism_context *c)
 {
-    const struct prism_hparams *hp = &c->model->hp;
-    size_t block = c->length / c->plan.block, d = hp->head_dim;
+    const struct prism_attn_spec *heads = prism_heads(c);
+    size_t block = c->length / c->plan.block, d = heads->head_dim;
     float x[PRISM_MAX_HEAD_DIM];
 
     cut_sketches(c);
     if (!c->selection.selector || block * c->plan.block == c->length)
         return;
-    for (size_t l = 0; l < hp->n_layer; l++)
-        for (size_t h = 0; h < hp->n_head_kv; h++) {
+    for (size_t l = 0; l < c->model->n_layer; l++)
+        for (size_t h = 0; h < heads->n_head_kv; h++) {
             float *sum = key_sum(c, l, h, block);
+            struct prism_kv_view kv = prism_kv_view(c, l, 1);
+            if (!may_select(c, l))
+                continue;
             memset(sum, 0, d * sizeof *sum);
             for (size_t pos = block * c->plan.block; pos < c->length; pos++) {
-                c->kernels->to_f32[prism_kv_stored(c->k_cache.format)](x, prism_kv_at(c, c->k_cache, l, h, pos), d);
+                c->kernels->to_f32[prism_kv_stored(c->k_cache.format)](x, prism_view_key(&kv, h, pos), d);
                 c->kernels->add(sum, x, d);
             }
         }
@@ -178,40 +184,43 @@ void prism_selection_truncate(struct prism_context *c)
 
 static void add_to(const struct prism_context *c, float *sum, const float *x, bool first)
 {
-    size_t d = c->model->hp.head_dim;
+    size_t d = prism_heads(c)->head_dim;
     if (first)
         memcpy(sum, x, d * sizeof *x);
     else
         c->kernels->add(sum, x, d);
 }
 
-void prism_selection_add_query(struct prism_context *c, size_t head, size_t pos, const float *x, bool first)
+void prism_selection_add_query(struct prism_context *c, size_t layer, size_t head, size_t pos, const float *x, bool first)
 {
     struct prism_selection *s = &c->selection;
-    if (s->selector)
-        add_to(c, s->q_mean + (head * s->n_rows + pos / c->plan.block - s->first) * c->model->hp.head_dim, x, first);
+    if (s->selector && may_select(c, layer))
+        add_to(c, s->q_mean + (head * s->n_rows + pos / c->plan.block - s->first) * prism_heads(c)->head_dim, x, first);
 }
 
 void prism_selection_add_key(struct prism_context *c, size_t layer, size_t head, size_t pos, const float *x)
 {
-    if (c->selection.selector)
+    if (c->selection.selector && may_select(c, layer))
         add_to(c, key_sum(c, layer, head, pos / c->plan.block), x, pos % c->plan.block == 0);
 }
 
 /* ---- one layer ---- */
 
-static bool is_dense(const struct prism_selection *s, size_t layer) { return s->dense_layers[layer / 64] >> layer % 64 & 1; }
+static bool is_dense(const struct prism_context *c, size_t layer)
+{
+    return !may_select(c, layer) || (c->selection.dense_layers[layer / 64] >> layer % 64 & 1);
+}
 
 bool prism_selection_active(const struct prism_context *c, size_t layer, struct prism_span span, size_t n_rows)
 {
     const struct prism_selection *s = &c->selection;
-    return s->selector && n_rows > PRISM_FEW_TOKENS && span.pos + span.n >= s->min_tokens && !is_dense(s, layer);
+    return s->selector && n_rows > PRISM_FEW_TOKENS && span.pos + span.n >= s->min_tokens && !is_dense(c, layer);
 }
 
 /* out[i] = sum[order[i]] / count; sum == out allowed. */
 static void finish_mean(const struct prism_context *c, float *out, const float *sum, size_t count)
 {
-    size_t d = c->model->hp.head_dim;
+    size_t d = prism_heads(c)->head_dim;
     float tmp[PRISM_MAX_HEAD_DIM];
 
     for (size_t i = 0; i < d; i++)
@@ -229,7 +238,7 @@ struct mean_job {
 static void key_means(const struct mean_job *j, size_t head)
 {
     struct prism_context *c = j->c;
-    size_t d = c->model->hp.head_dim, block = c->plan.block, end = j->span.pos + j->span.n;
+    size_t d = prism_heads(c)->head_dim, block = c->plan.block, end = j->span.pos + j->span.n;
 
     for (size_t v = 0; v < j->n_blocks; v++)
         finish_mean(c, c->selection.k_mean + (head * j->n_blocks + v) * d, key_sum(c, j->layer, head, v), min_size(block, end - v * block));
@@ -239,7 +248,7 @@ static void query_means(const struct mean_job *j, size_t head)
 {
     struct prism_context *c = j->c;
     struct prism_selection *s = &c->selection;
-    size_t d = c->model->hp.head_dim, block = c->plan.block, end = j->span.pos + j->span.n;
+    size_t d = prism_heads(c)->head_dim, block = c->plan.block, end = j->span.pos + j->span.n;
 
     for (size_t r = 0; r < s->n_rows; r++) {
         size_t from = (s->first + r) * block, to = min_size(from + block, end);
@@ -251,7 +260,7 @@ static void query_means(const struct mean_job *j, size_t head)
 static void mean_job(void *arg, size_t job, uint32_t thread)
 {
     const struct mean_job *j = arg;
-    size_t kv = j->c->model->hp.n_head_kv;
+    size_t kv = prism_heads(j->c)->n_head_kv;
 
     (void)thread;
     if (job < kv)
@@ -262,7 +271,7 @@ static void mean_job(void *arg, size_t job, uint32_t thread)
 
 static float *query_energy(const struct prism_context *c, size_t layer, size_t head)
 {
-    return c->selection.q_energy + (layer * c->model->hp.n_head + head) * c->selection.max_blocks * 3;
+    return c->selection.q_energy + (layer * prism_heads(c)->n_head + head) * c->selection.max_blocks * 3;
 }
 
 static void skip_job(void *arg, size_t head, uint32_t thread)
@@ -270,7 +279,7 @@ static void skip_job(void *arg, size_t head, uint32_t thread)
     const struct mean_job *j = arg;
     const struct prism_context *c = j->c;
     const struct prism_selection *s = &c->selection;
-    size_t d = c->model->hp.head_dim;
+    size_t d = prism_heads(c)->head_dim;
 
     (void)thread;
     query_means(j, head);
@@ -284,9 +293,9 @@ bool prism_selection_skip(struct prism_context *c, size_t layer, struct prism_sp
     const struct prism_selection *s = &c->selection;
     struct mean_job j = { .c = c, .layer = layer, .span = span };
 
-    if (!s->selector || !s->selector->pooled || s->params.energy != PRISM_ENERGY_CAUSAL || is_dense(s, layer))
+    if (!s->selector || !s->selector->pooled || s->params.energy != PRISM_ENERGY_CAUSAL || is_dense(c, layer))
         return true;
-    return prism_context_run(c, PRISM_PHASE_SELECT, c->model->hp.n_head, 0, skip_job, &j);
+    return prism_context_run(c, PRISM_PHASE_SELECT, prism_heads(c)->n_head, 0, skip_job, &j);
 }
 
 static bool run_phase(void *self, size_t n_jobs, double work, prism_job_fn *fn, void *arg)
@@ -314,26 +323,26 @@ static void count_layer(struct prism_context *c, size_t layer, const struct pris
 
 bool prism_selection_run(struct prism_context *c, size_t layer, struct prism_span span, struct prism_mask *mask)
 {
-    const struct prism_hparams *hp = &c->model->hp;
+    const struct prism_attn_spec *heads = prism_heads(c);
     struct prism_selection *s = &c->selection;
     struct prism_select_call call = select_call(c, span.pos, span.n);
     struct mean_job j = { c, layer, span, s->first + s->n_rows };
 
-    *mask = (struct prism_mask){ s->bits, hp->n_head, s->first, s->n_rows, (j.n_blocks + 63) / 64 };
+    *mask = (struct prism_mask){ s->bits, heads->n_head, s->first, s->n_rows, (j.n_blocks + 63) / 64 };
     memset(s->bits, 0, mask->n_heads * mask->n_rows * mask->words * sizeof *s->bits);
     call.runner = (struct prism_runner){ run_phase, c };
     call.q_mean = s->q_mean, call.k_mean = s->k_mean, call.q_full = s->q_full;
     call.q_energy = query_energy(c, layer, 0), call.energy_blocks = s->max_blocks;
-    call.q = c->q, call.k = prism_kv_at(c, c->k_cache, layer, 0, 0);
+    call.q = c->q, call.k = prism_kv_view(c, layer, span.n).k;
     call.shared = s->shared, call.scratch = c->thread_scratch, call.scratch_bytes = c->thread_bytes;
     call.mask = mask, call.mass = s->mass;
     call.sketch = s->sketch ? &s->sketch[layer] : NULL;
-    if ((s->selector->pooled && !prism_context_run(c, PRISM_PHASE_SELECT, hp->n_head + hp->n_head_kv, 0, mean_job, &j)) ||
+    if ((s->selector->pooled && !prism_context_run(c, PRISM_PHASE_SELECT, heads->n_head + heads->n_head_kv, 0, mean_job, &j)) ||
         !prism_select(s->selector, &call))
         return false;
     count_layer(c, layer, mask);
     if (c->params && c->params->mask) {
-        struct prism_attention_mask m = { (uint32_t)layer, hp->n_head, c->plan.block, (uint32_t)mask->first, (uint32_t)mask->n_rows,
+        struct prism_attention_mask m = { (uint32_t)layer, heads->n_head, c->plan.block, (uint32_t)mask->first, (uint32_t)mask->n_rows,
                                           (uint32_t)mask->words, mask->bits };
         c->params->mask(c->params->mask_user, &m);
     }

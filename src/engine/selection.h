@@ -24,7 +24,7 @@ void prism_selection_truncate(struct prism_context *c);
 
 /* Adds a rotated head (query head or kv head) of the token at absolute position pos. first: its block has no earlier token (queries: of
  * this call). Jobs own whole blocks, so that sums are added in order of position. */
-void prism_selection_add_query(struct prism_context *c, size_t head, size_t pos, const float *x, bool first);
+void prism_selection_add_query(struct prism_context *c, size_t layer, size_t head, size_t pos, const float *x, bool first);
 void prism_selection_add_key(struct prism_context *c, size_t layer, size_t head, size_t pos, const float *x);
 
 /* Whether a layer selects for a call that attends with n_rows rows. */

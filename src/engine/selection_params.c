@@ -14,10 +14,10 @@ static const size_t auto_min_tokens = 8192;
  * the last pair below 0.30 (rounded down), high ends after the last pair below 0.99 (rounded up). */
 static struct prism_bands bands_by_rule(const struct prism_model *m, size_t block)
 {
-    size_t pairs = m->hp.n_rot / 2, align = m->hp.n_rot <= 96 ? 4 : 8, low = 0, high = 0;
+    size_t pairs = m->ropes[0].n_rot / 2, align = m->ropes[0].n_rot <= 96 ? 4 : 8, low = 0, high = 0;
 
     for (size_t j = 0; j < pairs; j++) {
-        double half = m->rope_freq[j] / 2, lambda = fabs(sin((double)block * half) / ((double)block * sin(half)));
+        double half = m->ropes[0].freq[j] / 2, lambda = fabs(sin((double)block * half) / ((double)block * sin(half)));
         low = lambda < 0.30 ? j + 1 : low;
         high = lambda < 0.99 ? j + 1 : high;
     }
@@ -26,19 +26,19 @@ static struct prism_bands bands_by_rule(const struct prism_model *m, size_t bloc
 
 static enum prism_status check_bands(struct prism_context *c, const struct prism_attention_params *g, struct prism_error *err)
 {
-    const struct prism_hparams *hp = &c->model->hp;
+    const uint32_t n_rot = c->model->ropes[0].n_rot, d = prism_heads(c)->head_dim;
     struct prism_bands *b = &c->selection.params.bands;
 
     *b = g->bands_by_rule ? bands_by_rule(c->model, c->plan.block)
-                          : (struct prism_bands){ 2 * (size_t)(hp->n_rot / 4), 2 * (size_t)(hp->n_rot / 8) };
-    if (g->high_dim % 2 || g->high_dim > hp->n_rot)
-        return prism_fail(err, PRISM_E_ARG, "high band: expected an even number of dims, 2..%u, found %u", hp->n_rot, g->high_dim);
-    if (g->low_dim % 2 || g->low_dim > hp->head_dim)
-        return prism_fail(err, PRISM_E_ARG, "low band: expected an even number of dims, 2..%u, found %u", hp->head_dim, g->low_dim);
+                          : (struct prism_bands){ 2 * (size_t)(n_rot / 4), 2 * (size_t)(n_rot / 8) };
+    if (g->high_dim % 2 || g->high_dim > n_rot)
+        return prism_fail(err, PRISM_E_ARG, "high band: expected an even number of dims, 2..%u, found %u", n_rot, g->high_dim);
+    if (g->low_dim % 2 || g->low_dim > d)
+        return prism_fail(err, PRISM_E_ARG, "low band: expected an even number of dims, 2..%u, found %u", d, g->low_dim);
     if (g->high_dim)
         b->high_end = g->high_dim;
     if (g->low_dim)
-        b->low_begin = hp->head_dim - g->low_dim;
+        b->low_begin = d - g->low_dim;
     return PRISM_OK;
 }
 

@@ -9,12 +9,12 @@ enum { FEW_PIECES = 8, SKETCH_PIECES = 8 };
 
 struct prism_state_facts prism_state_facts(const struct prism_context *c)
 {
-    struct prism_state_facts f = { .length = c->length, .whole = c->whole, .logits = c->logits_valid,
+    struct prism_state_facts f = { .length = c->length, .whole = c->whole, .kept_from = c->kept_from, .logits = c->logits_valid,
                                    .logits_exact = c->logits_valid && c->logits_exact };
 
     if (c->length && c->cached_freq)
-        f.rotations = c->cached_freq == c->model->rope_freq_short ? PRISM_ROTATIONS_SHORT : PRISM_ROTATIONS_LONG;
-    for (uint32_t l = 0; c->selection.sketch && l < c->model->hp.n_layer; l++)
+        f.rotations = c->cached_freq == c->model->ropes[0].freq_short ? PRISM_ROTATIONS_SHORT : PRISM_ROTATIONS_LONG;
+    for (uint32_t l = 0; c->selection.sketch && l < c->model->n_layer; l++)
         f.sketched |= c->selection.sketch[l].rank[0] != 0;
     return f;
 }
@@ -27,9 +27,9 @@ static void add(struct prism_state_piece *list, size_t *n, struct prism_state_pi
 
 static void add_sketch(const struct prism_context *c, const struct prism_sketch *s, size_t length, struct prism_state_piece *list, size_t *n)
 {
-    const struct prism_hparams *hp = &c->model->hp;
-    size_t heads = hp->n_head_kv, done = length / c->plan.block, map = prism_sketch_map_bytes(c->kernels, hp->head_dim);
-    size_t keys = c->plan.block * prism_sketch_dim(hp->head_dim);
+    const struct prism_attn_spec *a = prism_heads(c);
+    size_t heads = a->n_head_kv, done = length / c->plan.block, map = prism_sketch_map_bytes(c->kernels, a->head_dim);
+    size_t keys = c->plan.block * prism_sketch_dim(a->head_dim);
 
     add(list, n, (struct prism_state_piece){ "sketch: maps of keys", s->k_map, 1, heads * map, 0 });
     add(list, n, (struct prism_state_piece){ "sketch: maps of queries", s->q_map, 1, heads * map, 0 });
@@ -41,26 +41,34 @@ static void add_sketch(const struct prism_context *c, const struct prism_sketch 
     add(list, n, (struct prism_state_piece){ "sketch: lengths", (uint8_t *)s->k_rest, heads, done * sizeof(float), s->max_blocks * sizeof(float) });
 }
 
+static void add_cache(const struct prism_context *c, size_t layer, size_t length, struct prism_state_piece *list, size_t *n)
+{
+    const struct prism_kv_view kv = prism_kv_view(c, layer, 1);
+    size_t heads = c->model->layers[layer].attn.n_head_kv, rows = min_size(length, kv.capacity);
+
+    add(list, n, (struct prism_state_piece){ "keys", kv.k, heads, rows * kv.k_row, kv.k_head_bytes });
+    add(list, n, (struct prism_state_piece){ "values", kv.v, heads, rows * kv.v_row, kv.v_head_bytes });
+}
+
 static void add_selection(const struct prism_context *c, const struct prism_state_facts *f, struct prism_state_piece *list, size_t *n)
 {
-    const struct prism_hparams *hp = &c->model->hp;
+    const struct prism_attn_spec *a = prism_heads(c);
     const struct prism_selection *s = &c->selection;
-    size_t blocks = div_up(f->length, c->plan.block), sum = hp->head_dim * sizeof(float), energy = 3 * sizeof(float);
+    size_t blocks = div_up(f->length, c->plan.block), sum = a->head_dim * sizeof(float), energy = 3 * sizeof(float);
 
-    add(list, n, (struct prism_state_piece){ "sums of keys", (uint8_t *)s->k_sum, (size_t)hp->n_layer * hp->n_head_kv, blocks * sum,
+    add(list, n, (struct prism_state_piece){ "sums of keys", (uint8_t *)s->k_sum, (size_t)c->model->n_layer * a->n_head_kv, blocks * sum,
                                              s->max_blocks * sum });
-    add(list, n, (struct prism_state_piece){ "energies of queries", (uint8_t *)s->q_energy, (size_t)hp->n_layer * hp->n_head, blocks * energy,
+    add(list, n, (struct prism_state_piece){ "energies of queries", (uint8_t *)s->q_energy, (size_t)c->model->n_layer * a->n_head, blocks * energy,
                                              s->max_blocks * energy });
     add(list, n, (struct prism_state_piece){ "whole blocks", s->q_full, 1, blocks, 0 });
-    for (uint32_t l = 0; f->sketched && l < hp->n_layer; l++)
+    for (uint32_t l = 0; f->sketched && l < c->model->n_layer; l++)
         add_sketch(c, &s->sketch[l], f->length, list, n);
 }
 
 struct prism_state_piece *prism_state_list(const struct prism_context *c, const struct prism_state_facts *f, size_t *n)
 {
-    const struct prism_hparams *hp = &c->model->hp;
-    size_t heads = (size_t)hp->n_layer * hp->n_head_kv, k_row = c->k_cache.row_bytes, v_row = c->v_cache.row_bytes;
-    struct prism_state_piece *list = calloc(FEW_PIECES + (size_t)SKETCH_PIECES * hp->n_layer, sizeof *list);
+    const size_t n_layer = c->model->n_layer;
+    struct prism_state_piece *list = calloc(FEW_PIECES + (2 + SKETCH_PIECES) * n_layer, sizeof *list);
 
     *n = 0;
     if (!list)
@@ -68,9 +76,9 @@ struct prism_state_piece *prism_state_list(const struct prism_context *c, const 
     add(list, n, (struct prism_state_piece){ "tokens", (uint8_t *)c->tokens, 1, f->length * sizeof *c->tokens, 0 });
     add(list, n, (struct prism_state_piece){ "cuts", c->cuts, 1, f->length / c->plan.block + 1, 0 });
     if (f->logits)
-        add(list, n, (struct prism_state_piece){ "logits", (uint8_t *)c->logits, 1, hp->n_vocab * sizeof(float), 0 });
-    add(list, n, (struct prism_state_piece){ "keys", c->k_cache.data, heads, f->length * k_row, c->plan.n_ctx * k_row });
-    add(list, n, (struct prism_state_piece){ "values", c->v_cache.data, heads, f->length * v_row, c->plan.n_ctx * v_row });
+        add(list, n, (struct prism_state_piece){ "logits", (uint8_t *)c->logits, 1, c->model->n_vocab * sizeof(float), 0 });
+    for (size_t l = 0; l < n_layer; l++)
+        add_cache(c, l, f->length, list, n);
     if (c->selection.selector)
         add_selection(c, f, list, n);
     return list;
@@ -80,7 +88,7 @@ void prism_state_adopt(struct prism_context *c, const struct prism_state_facts *
 {
     const struct prism_model *m = c->model;
 
-    c->length = f->length, c->whole = f->whole;
+    c->length = f->length, c->whole = f->whole, c->kept_from = f->kept_from;
     c->logits_valid = f->logits, c->logits_exact = f->logits_exact;
-    c->cached_freq = f->rotations == PRISM_ROTATIONS_SHORT ? m->rope_freq_short : f->rotations == PRISM_ROTATIONS_LONG ? m->rope_freq : NULL;
+    c->cached_freq = f->rotations == PRISM_ROTATIONS_SHORT ? m->ropes[0].freq_short : f->rotations == PRISM_ROTATIONS_LONG ? m->ropes[0].freq : NULL;
 }

@@ -10,7 +10,7 @@ enum prism_rotations { PRISM_ROTATIONS_NONE, PRISM_ROTATIONS_LONG, PRISM_ROTATIO
 
 /* Numbers beside the memory. */
 struct prism_state_facts {
-    uint64_t length, whole;                         /* tokens */
+    uint64_t length, whole, kept_from;              /* tokens; kept_from: as in struct prism_context */
     uint32_t logits, logits_exact, rotations, sketched; /* 0 or 1, but for rotations. sketched: some layer has a basis */
 };
 struct prism_state_facts prism_state_facts(const struct prism_context *c);

@@ -8,21 +8,21 @@
 
 enum {
     COLS = 64,            /* weight columns of a job */
-    MAX_MATRICES = 2 * 3, /* of a call: three products, each perhaps gated */
+    MAX_GEMV_KINDS = PRISM_MAX_KINDS, /* of a call */
 };
 
 struct call {
     struct prism_context *c;
     const struct prism_rows *rows;
     const struct prism_product *p;
-    size_t n_rows, k, n_units;
+    size_t n, n_rows, k, n_units;
     float *own;              /* [n_rows][k]: what rows->fn writes */
     const float *x;          /* the rows, ldx apart */
     size_t ldx, n_kinds;
     struct {
         const struct prism_gemv *kind;
         uint8_t *rows;       /* the rows packed for it */
-    } packed[MAX_MATRICES];
+    } packed[MAX_GEMV_KINDS];
 };
 
 /* NULL: fp32 activations. */
@@ -70,7 +70,7 @@ static const uint8_t *packed_rows(const struct call *l, const struct prism_gemv 
 /* Room for the rows packed for m behind what there is; returns the end. */
 static uint8_t *add_kind(struct call *l, const struct prism_matrix *m, uint8_t *at)
 {
-    const struct prism_gemv *kind = m ? kind_of(l->c, m) : NULL;
+    const struct prism_gemv *kind = m->data ? kind_of(l->c, m) : NULL;
 
     if (!kind || packed_rows(l, kind))
         return at;
@@ -104,46 +104,64 @@ static size_t unit_of_job(const struct call *l, size_t job)
     return range * (l->n_units / ranges) + min_size(range, rest) + job / ranges;
 }
 
-static void product_job(void *arg, size_t job, uint32_t thread)
+/* Columns [unit * COLS ...) of one product. */
+static void run_unit(const struct call *l, const struct prism_product *p, size_t unit)
 {
-    const struct call *l = arg;
-    const struct prism_product *p = l->p;
+    const struct prism_kernels *kernels = l->c->kernels;
     float out[PRISM_GEMV_ROWS][COLS], up[PRISM_GEMV_ROWS][COLS];
-    size_t unit = unit_of_job(l, job);
+    size_t col = unit * COLS, cols = min_size(p->m.rows - col, COLS), end = p->first + (p->n_rows ? p->n_rows : l->n_rows);
 
-    (void)thread;
-    for (size_t n; unit >= (n = div_up(p->m->rows, COLS)); p++) /* which product the columns belong to */
-        unit -= n;
-    size_t col = unit * COLS, cols = min_size(p->m->rows - col, COLS);
-    for (size_t row = 0; row < l->n_rows; row += PRISM_GEMV_ROWS) {
-        size_t n = min_size(l->n_rows - row, PRISM_GEMV_ROWS);
-        multiply(l, p->m, p->bias, row, n, col, cols, out);
-        if (p->up)
-            multiply(l, p->up, p->up_bias, row, n, col, cols, up);
+    for (size_t row = p->first; row < end; row += PRISM_GEMV_ROWS) {
+        size_t n = min_size(end - row, PRISM_GEMV_ROWS);
+        multiply(l, &p->m, p->bias, row, n, col, cols, out);
+        if (p->up.data)
+            multiply(l, &p->up, p->up_bias, row, n, col, cols, up);
         for (size_t r = 0; r < n; r++) {
             float *y = p->y + (row + r) * p->ldy + col;
-            if (p->up)
-                l->c->kernels->gate[PRISM_GATE_SWIGLU](out[r], up[r], cols);
-            if (p->add)
-                l->c->kernels->add(y, out[r], cols);
+            if (p->up.data)
+                kernels->gate[p->act](out[r], up[r], cols);
+            if (prism_is_scattered(p))
+                prism_product_add(kernels, p, row + r, col, out[r], cols);
+            else if (p->add)
+                kernels->add(y, out[r], cols);
             else
                 memcpy(y, out[r], cols * sizeof *y);
         }
     }
 }
 
+static bool take_turns(const struct call *l) { return l->p->to != NULL; }
+
+static void product_job(void *arg, size_t job, uint32_t thread)
+{
+    const struct call *l = arg;
+    const struct prism_product *p = l->p;
+    size_t unit = unit_of_job(l, job);
+
+    (void)thread;
+    if (take_turns(l)) {
+        for (size_t i = 0; i < l->n; i++)
+            run_unit(l, &p[i], unit);
+        return;
+    }
+    for (size_t n; unit >= (n = div_up(p->m.rows, COLS)); p++) /* which product the columns belong to */
+        unit -= n;
+    run_unit(l, p, unit);
+}
+
 bool prism_products_stored(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,
                            size_t n)
 {
     float *own = (float *)(void *)c->a_panels; /* few rows: they fit where their panels would be */
-    struct call l = { .c = c, .rows = rows, .p = p, .n_rows = n_rows, .k = k, .own = own,
+    struct call l = { .c = c, .rows = rows, .p = p, .n = n, .n_rows = n_rows, .k = k, .own = own,
                       .x = rows->fn ? own : rows->x, .ldx = rows->fn ? k : rows->ldx };
     uint8_t *at = c->a_panels + round_up(n_rows * k * sizeof(float), 64);
     double work = 0;
 
     for (size_t i = 0; i < n; i++) {
-        at = add_kind(&l, p[i].up, add_kind(&l, p[i].m, at));
-        l.n_units += div_up(p[i].m->rows, COLS);
+        at = add_kind(&l, &p[i].up, add_kind(&l, &p[i].m, at));
+        if (i == 0 || !take_turns(&l))
+            l.n_units += div_up(p[i].m.rows, COLS);
         work += prism_product_work(&p[i], n_rows, k);
     }
     if (n_rows == 1)

@@ -1,4 +1,5 @@
 /* check.c - the optional scan of all weights for NaN and infinity. Only scales are read: a block with a good scale has good values. */
+#include "src/gguf/reader.h"
 #include "src/model/load.h"
 
 enum number { NUMBER_HALF, NUMBER_BF16, NUMBER_F32, NUMBER_E8M0 };

@@ -3,8 +3,7 @@
 #ifndef PRISM_MODEL_LOAD_H
 #define PRISM_MODEL_LOAD_H
 
-#include "src/gguf/reader.h"
-#include "src/model/model.h"
+#include "src/model/build.h"
 
 /* Floats that could not be used where they lie. */
 struct prism_owned {
@@ -12,29 +11,22 @@ struct prism_owned {
     float values[];
 };
 
-/* m->hp from the metadata, except n_vocab. Needs m->gguf, m->arch. */
-enum prism_status prism_read_hparams(struct prism_model *m, struct prism_error *err);
+/* Everything of the network: keys, tensors, layers, rotations. Needs m->gguf, m->arch. */
+enum prism_status prism_build(struct prism_model *m, struct prism_error *err);
 
-/* Refuses keys that ask for mathematics that this version lacks, warns about unknown ones. Needs m->hp. */
-enum prism_status prism_check_keys(const struct prism_model *m, struct prism_error *err);
+/* Keys of the architecture that nothing read: refuses those that ask for mathematics that this version lacks, warns about unknown ones. */
+void prism_check_unread_keys(struct prism_builder *b);
 
-/* Divisors of the rotary frequencies, each [n_rot/2] or NULL. */
-struct prism_rope_divisors {
-    const float *freqs;                    /* rope_freqs.weight (llama 3.1) */
-    const float *long_ctx, *short_ctx;     /* rope_factors_{long,short}.weight (longrope) */
-};
+/* Tensors that nothing asked for: refuses those that take part in the computation, warns about the rest. */
+void prism_check_unread_tensors(struct prism_builder *b);
 
-/* All tensors by name and shape into m, and m->hp.n_vocab. Refuses tensors of a layer, and others that take part in the computation, that
- * the architecture does not have here; warns about the rest that nothing uses. */
-enum prism_status prism_bind_tensors(struct prism_model *m, struct prism_rope_divisors *div, struct prism_error *err);
+/* m->ropes from b->ropes. */
+void prism_rope_setup(struct prism_builder *b);
 
-/* m->rope_freq, rope_freq_short, rope_mag. */
-enum prism_status prism_rope_setup(struct prism_model *m, const struct prism_rope_divisors *div, struct prism_error *err);
-
-/* freq[i], i < n_rot/2: radians per position of pair i under hp's scaling; div: [n_rot/2] or NULL. */
-void prism_rope_frequencies(const struct prism_hparams *hp, const float *div, double *freq);
+/* freq[i], i < n_rot/2: radians per position of pair i; div: [n_rot/2] or NULL. */
+void prism_rope_frequencies(const struct prism_rope_params *p, const float *div, double *freq);
 /* What cosines and sines are multiplied with. */
-double prism_rope_magnitude(const struct prism_hparams *hp);
+double prism_rope_magnitude(const struct prism_rope_params *p);
 
 /* Looks at every scale (of float types: every value) of every tensor; fails at the first that is NaN or infinite. */
 enum prism_status prism_check_tensors(const struct prism_gguf *g, struct prism_error *err);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/gguf/reader.h"
 #include "src/model/load.h"
 
 /* What fits of a text without end, and its whole length. */

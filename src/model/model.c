@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "src/chat/templates.h"
+#include "src/gguf/reader.h"
 #include "src/model/load.h"
 #include "src/text/vocab.h"
 
@@ -35,22 +36,18 @@ static enum prism_status find_arch(struct prism_model *m, struct prism_str name,
     m->arch = prism_arch_find(name.p, name.n);
     if (m->arch)
         return PRISM_OK;
-    char list[128];
+    char list[256];
     size_t o = 0;
     for (size_t i = 0; i < prism_n_archs && o < sizeof list; i++)
-        o += (size_t)snprintf(list + o, sizeof list - o, " %s", prism_archs[i].name);
+        o += (size_t)snprintf(list + o, sizeof list - o, " %s", prism_archs[i]->name);
     return prism_fail(err, PRISM_E_UNSUPPORTED, "%s: key general.architecture: unsupported architecture \"%.*s\"; supported:%s",
                       m->gguf->path, prism_show_len(name.n), name.p, list);
 }
 
 static enum prism_status load_network(struct prism_model *m, struct prism_str arch, struct prism_error *err)
 {
-    struct prism_rope_divisors div = { 0 };
     enum prism_status status = find_arch(m, arch, err);
-    if (status || (status = prism_read_hparams(m, err)) || (status = prism_check_keys(m, err)) ||
-        (status = prism_bind_tensors(m, &div, err)))
-        return status;
-    return prism_rope_setup(m, &div, err);
+    return status ? status : prism_build(m, err);
 }
 
 /* A vocabulary alone needs no architecture that we run; its size is checked where there are tensors. */
@@ -110,8 +107,10 @@ void prism_model_free(prism_model *m)
     prism_vocab_free(m->vocab);
     prism_chat_templates_free(m->chat_templates);
     free(m->layers);
-    free(m->rope_freq);
-    free(m->rope_freq_short);
+    for (uint32_t i = 0; i < PRISM_MAX_ROPES; i++) {
+        free(m->ropes[i].freq);
+        free(m->ropes[i].freq_short);
+    }
     free(m->name);
     free(m->arch_name);
     prism_gguf_close(m->gguf); /* last: everything above may point into the mapping */
@@ -125,10 +124,10 @@ void prism_model_info(const prism_model *m, struct prism_model_info *info)
     prism_vocab_facts(m->vocab, &facts);
     *info = (struct prism_model_info){
         .path = m->gguf->path, .architecture = m->arch_name, .name = m->name, .type = m->type_name,
-        .n_layer = hp->n_layer, .n_embd = hp->n_embd, .n_head = hp->n_head, .n_head_kv = hp->n_head_kv, .head_dim = hp->head_dim,
-        .n_rot = hp->n_rot, .n_ff = hp->n_ff, .n_vocab = m->layers ? hp->n_vocab : facts.n_tokens, .n_ctx_train = hp->n_ctx_train,
+        .n_layer = m->n_layer, .n_embd = m->n_embd, .n_head = hp->n_head, .n_head_kv = hp->n_head_kv, .head_dim = hp->head_dim,
+        .n_rot = hp->n_rot, .n_ff = hp->n_ff, .n_vocab = m->layers ? m->n_vocab : facts.n_tokens, .n_ctx_train = hp->n_ctx_train,
         .rope_freq_base = (float)hp->rope_base, .rms_eps = hp->rms_eps,
-        .rope_order = hp->rope_interleaved ? "interleaved" : "half-split",
+        .rope_order = m->ropes[0].interleaved ? "interleaved" : "half-split",
         .rope_scaling = hp->rope_scaling ? hp->rope_scaling : "none",
         .tokenizer = facts.model, .pre_tokenizer = facts.pre,
         .tied_embeddings = m->layers && m->output.data == m->tok_embd.data, .add_bos = facts.add_bos, .add_eos = facts.add_eos,

@@ -1,10 +1,11 @@
-/* model.h - a network ready to run: hyper-parameters, tensors bound by name and shape, RoPE frequencies, vocabulary.
+/* model.h - a network ready to run: layers as data with tensors bound by name and shape, RoPE frequencies, vocabulary.
  *
- * Owns the GGUF file and the vocabulary; read-only after loading. Which architectures exist is a table of rows (arch.c). */
+ * Owns the GGUF file and the vocabulary; read-only after loading. Which architectures exist is a table of rows (arch/arch.c). */
 #ifndef PRISM_MODEL_MODEL_H
 #define PRISM_MODEL_MODEL_H
 
 #include "src/gguf/gguf.h"
+#include "src/kernels.h" /* enum prism_gate, PRISM_MAX_HEAD_DIM */
 
 struct prism_vocab; /* src/text/vocab.h */
 struct prism_chat_template;
@@ -16,24 +17,94 @@ struct prism_matrix {
     size_t rows, k, row_bytes;
 };
 
-struct prism_layer {
-    struct prism_matrix q, k, v, o, gate, up, down; /* q, k, v may be slices of a fused attn_qkv */
-    const float *attn_norm, *ffn_norm;              /* [n_embd] */
-    const float *q_norm, *k_norm;                   /* [head_dim] or NULL */
-    const float *q_bias, *k_bias, *v_bias, *o_bias, *gate_bias, *up_bias, *down_bias; /* or NULL */
+/* rows [first, first + n) of m */
+static inline struct prism_matrix prism_matrix_rows(const struct prism_matrix *m, size_t first, size_t n)
+{
+    return (struct prism_matrix){ m->data + first * m->row_bytes, m->type, n, m->k, m->row_bytes };
+}
+
+/* ---- a layer is data: what the engine computes, whatever the architecture ---- */
+
+enum prism_norm_kind { PRISM_NORM_NONE, PRISM_NORM_RMS, PRISM_NORM_LAYER };
+
+struct prism_norm {
+    enum prism_norm_kind kind; /* NONE: the values pass as they are */
+    const float *weight, *bias; /* bias: NULL, or of a LAYER norm */
+    float eps;
 };
 
+struct prism_attn_spec {
+    uint32_t n_head, n_head_kv, head_dim;
+    float scale;                    /* of the logits */
+    float softcap;                  /* 0: none; else a logit becomes softcap * tanh(logit / softcap) */
+    uint32_t window;                /* keys that a row sees, itself among them; 0: all before it */
+    int rope;                       /* index of prism_model.ropes; -1: not rotated */
+    double temperature;             /* 0: none; else queries at position p are scaled by 1 + temperature * ln(1 + floor(p / temperature_from)) */
+    uint32_t temperature_from;
+    const float *sinks;             /* [n_head], one more logit of each head's softmax, without a value; NULL: none */
+    struct prism_norm q_norm, k_norm; /* of each head, weights [head_dim], before the rotation */
+    struct prism_matrix q, k, v, o; /* q, k, v may be slices of a fused attn_qkv */
+    const float *q_bias, *k_bias, *v_bias, *o_bias; /* or NULL */
+};
+
+/* down . (gate(gate . x, up . x)): of a layer, or of all its experts, whose rows follow each other. */
+struct prism_gated_ffn {
+    enum prism_gate act;
+    size_t width;                   /* of one: activations between the two products */
+    struct prism_matrix gate, up, down;
+    size_t stride;                  /* rows of gate, and of up, from one expert to the next */
+    const float *gate_bias, *up_bias, *down_bias; /* or NULL */
+};
+
+/* How a router's numbers become probabilities. */
+enum prism_gating { PRISM_GATING_SOFTMAX = 1, PRISM_GATING_SIGMOID, PRISM_GATING_SOFTMAX_CHOSEN };
+
+/* Mixture of experts: the n_used best of n take each token, architectures.md 2.6. */
+struct prism_experts {
+    uint32_t n, n_used;             /* n 0: the layer has none */
+    struct prism_matrix router;     /* [n_embd, n] */
+    const float *router_bias;       /* [n] or NULL */
+    const float *choice_bias;       /* [n] or NULL: added where experts are chosen, not where they are weighed */
+    enum prism_gating gating;
+    bool normalise;                 /* weights of the chosen add up to 1 */
+    float scale;                    /* of the weights */
+    struct prism_gated_ffn each;
+};
+
+struct prism_ffn_spec {
+    struct prism_gated_ffn dense;   /* takes every token; beside experts: the shared one. width 0: there is none */
+    struct prism_matrix dense_gate; /* [n_embd, 1]: its output is multiplied by sigmoid(dense_gate . x). Or without data */
+    struct prism_experts experts;
+};
+
+struct prism_layer {
+    struct prism_norm attn_norm, attn_post_norm, ffn_norm, ffn_post_norm; /* of what enters each half, and of what it adds */
+    struct prism_attn_spec attn;
+    struct prism_ffn_spec ffn;
+    float residual_scale;           /* of what each half adds */
+};
+
+/* One table of rotations. */
+struct prism_rope {
+    uint32_t n_rot;
+    bool interleaved;               /* NORM order (llama); else NEOX (qwen) */
+    double *freq;                   /* [n_rot/2] radians per position, scaling and divisors applied */
+    double *freq_short;             /* longrope only: for up to rope_orig_ctx tokens in the cache; else NULL */
+    float mag;                      /* multiplies cos and sin */
+};
+enum { PRISM_MAX_ROPES = 2 };
+
+/* ---- the model ---- */
+
+/* Facts of the file as a person reads them; the engine reads none of them. Where layers differ they are those of the first. */
 struct prism_hparams {
-    uint32_t n_layer, n_embd, n_head, n_head_kv, head_dim, n_rot, n_ff, n_vocab;
-    uint32_t n_ctx_train;           /* at most sliding_window, when there is one */
-    uint32_t sliding_window;        /* less than the trained length: longer contexts are unsupported; 0: none */
-    float rms_eps, attn_scale;      /* attn_scale: 1/sqrt(head_dim) unless the file says otherwise */
-    bool rope_interleaved;          /* NORM order (llama); else NEOX (qwen) */
-    double rope_base;
+    uint32_t n_head, n_head_kv, head_dim, n_rot, n_ff;
+    uint32_t n_ctx_train;
+    uint32_t window, n_window_layers; /* 0: none */
+    uint32_t n_expert, n_expert_used, n_ff_expert, n_ff_shared; /* 0: none */
+    float rms_eps;
+    double rope_base, rope_base_window;
     const char *rope_scaling;       /* "none", "linear", "yarn", "longrope" */
-    double rope_factor;             /* context is stretched this many times; 1: not at all */
-    double rope_attn_factor;        /* rope.scaling.attn_factor */
-    uint32_t rope_orig_ctx;         /* context before stretching */
 };
 
 struct prism_model {
@@ -41,13 +112,17 @@ struct prism_model {
     struct prism_vocab *vocab;
     const struct prism_arch *arch;
     struct prism_hparams hp;
+    uint32_t n_layer, n_embd, n_vocab;
+    uint32_t n_ctx_limit;            /* longer contexts are unsupported; 0: none is */
     struct prism_layer *layers;      /* [n_layer]; NULL when vocab_only */
+    struct prism_rope ropes[PRISM_MAX_ROPES];
+    uint32_t n_ropes;
+    uint32_t rope_orig_ctx;          /* of a longrope: tokens up to which freq_short holds */
     struct prism_matrix tok_embd, output;
-    const float *output_norm, *output_bias;
-    double *rope_freq;               /* [n_rot/2] radians per position, scaling and divisors applied */
-    float rope_mag;                  /* YaRN magnitude, multiplies cos and sin */
-    double *rope_freq_short;         /* longrope only: for up to rope_orig_ctx tokens in the cache; else NULL */
-    uint32_t rope_orig_ctx;          /* as in hp */
+    float embd_scale;                /* of embeddings */
+    struct prism_norm output_norm;
+    const float *output_bias;
+    float logit_scale, logit_softcap; /* logits are scaled, then capped as those of attention; softcap 0: not */
     uint64_t n_params;               /* elements of all tensors */
     struct prism_owned *owned;       /* widened norms and biases */
     char *name, *arch_name;          /* terminated, printable */
@@ -55,15 +130,23 @@ struct prism_model {
     char type_name[48];
 };
 
-/* One row per architecture: what differs from llama. */
+/* The frequencies of ropes[0] when n tokens will be in the cache. */
+static inline const double *prism_frequencies(const struct prism_model *m, size_t n)
+{
+    return m->ropes[0].freq_short && n <= m->rope_orig_ctx ? m->ropes[0].freq_short : m->ropes[0].freq;
+}
+
+struct prism_builder;
+
+/* One row per architecture. The rest of what differs from llama is done by two functions (src/model/arch/NAME.c). */
 struct prism_arch {
     const char *name;
     bool rope_interleaved;
-    bool n_rot_is_head_dim;      /* llama: rope.dimension_count must equal key_length */
-    bool qk_norm;                /* attn_q_norm, attn_k_norm required */
-    bool qkv_bias;               /* attn_{q,k,v}.bias all required (qwen2) */
+    bool n_rot_is_head_dim;      /* rope.dimension_count must equal key_length */
+    void (*keys)(struct prism_builder *b);                              /* what the metadata says of all layers; NULL: nothing more */
+    void (*layer)(struct prism_builder *b, struct prism_layer *l, uint32_t index); /* one layer's spec and tensors */
 };
-extern const struct prism_arch prism_archs[];
+extern const struct prism_arch *const prism_archs[];
 extern const size_t prism_n_archs;
 
 /* The row of a name that need not be terminated; NULL: none. */

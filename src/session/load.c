@@ -67,7 +67,7 @@ static enum prism_status read_header(struct reader *r, uint64_t file_bytes, stru
     if (h->file_bytes != file_bytes)
         return prism_fail(err, PRISM_E_FORMAT, "session %s: expected %llu bytes, found %llu", r->path, (unsigned long long)h->file_bytes,
                           (unsigned long long)file_bytes);
-    if (h->header_bytes != sizeof *h || h->facts.length == 0 || h->facts.length > PRISM_MAX_CONTEXT || h->facts.whole > h->facts.length ||
+    if (h->header_bytes != sizeof *h || h->facts.length == 0 || h->facts.length > PRISM_MAX_CONTEXT || h->facts.whole > h->facts.length || h->facts.kept_from > h->facts.length ||
         h->facts.logits > 1 || h->facts.logits_exact > h->facts.logits || h->facts.sketched > 1 || h->facts.rotations > PRISM_ROTATIONS_SHORT)
         return prism_fail(err, PRISM_E_FORMAT, "session %s: header: contradicts itself", r->path);
     return PRISM_OK;
@@ -120,7 +120,7 @@ static enum prism_status check_context(const struct reader *r, const struct pris
     if (r->h.facts.length > c->plan.n_ctx)
         return prism_fail(err, PRISM_E_LENGTH, "session %s: %llu tokens, the context holds %u", r->path,
                           (unsigned long long)r->h.facts.length, c->plan.n_ctx);
-    if ((r->h.facts.sketched && !c->selection.sketch) || (r->h.facts.rotations == PRISM_ROTATIONS_SHORT && !c->model->rope_freq_short))
+    if ((r->h.facts.sketched && !c->selection.sketch) || (r->h.facts.rotations == PRISM_ROTATIONS_SHORT && !c->model->ropes[0].freq_short))
         return prism_fail(err, PRISM_E_FORMAT, "session %s: header: contradicts itself", r->path);
     return PRISM_OK;
 }
@@ -172,19 +172,19 @@ static void read_job(void *arg, size_t job, uint32_t thread)
 /* What is used as an index lies in its range, whoever made the file. */
 static bool is_sound(const struct prism_context *c, const struct prism_state_facts *f)
 {
-    const struct prism_hparams *hp = &c->model->hp;
+    const struct prism_attn_spec *a = prism_heads(c);
 
     for (uint64_t i = 0; i < f->length; i++)
-        if ((uint32_t)c->tokens[i] >= hp->n_vocab)
+        if ((uint32_t)c->tokens[i] >= c->model->n_vocab)
             return false;
-    if (f->logits && !prism_is_finite(c->logits, hp->n_vocab))
+    if (f->logits && !prism_is_finite(c->logits, c->model->n_vocab))
         return false;
-    for (uint32_t l = 0; f->sketched && l < hp->n_layer; l++) {
+    for (uint32_t l = 0; f->sketched && l < c->model->n_layer; l++) {
         const struct prism_sketch *s = &c->selection.sketch[l];
         if (*s->n_done > f->length / c->plan.block)
             return false;
-        for (uint32_t h = 0; h < hp->n_head_kv; h++)
-            if (s->rank[h] % PRISM_SKETCH_STEP || s->rank[h] > prism_sketch_dim(hp->head_dim) || (s->rank[h] == 0) != (s->rank[0] == 0))
+        for (uint32_t h = 0; h < a->n_head_kv; h++)
+            if (s->rank[h] % PRISM_SKETCH_STEP || s->rank[h] > prism_sketch_dim(a->head_dim) || (s->rank[h] == 0) != (s->rank[0] == 0))
                 return false;
     }
     return true;
@@ -192,7 +192,7 @@ static bool is_sound(const struct prism_context *c, const struct prism_state_fac
 
 static enum prism_status read_rows(struct reader *r, struct prism_context *c, struct prism_error *err)
 {
-    prism_context_advise_cache(c, 0, r->h.facts.length);
+    prism_kv_advise(c, 0, r->h.facts.length);
     prism_team_run(c->team, r->rows.n_rows, read_job, r);
     size_t bad = atomic_load(&r->bad);
     int error = atomic_load(&r->error);

@@ -16,7 +16,7 @@
 #include "src/engine/state.h"
 
 #define SESSION_MAGIC "PRISMSES"
-enum { SESSION_VERSION = 1, SESSION_HEADER = 4096, SESSION_SETTINGS = 2048 };
+enum { SESSION_VERSION = 2, SESSION_HEADER = 4096, SESSION_SETTINGS = 2048 };
 
 struct session_header {
     char magic[8];
@@ -27,7 +27,7 @@ struct session_header {
     uint64_t n_rows;
     uint64_t hash_of_hashes;
     char settings[SESSION_SETTINGS];      /* lines "name value", terminated: what changes numbers */
-    uint8_t zeros[SESSION_HEADER - SESSION_SETTINGS - 96];
+    uint8_t zeros[SESSION_HEADER - SESSION_SETTINGS - 104];
     uint64_t hash;                        /* of all before it */
 };
 _Static_assert(sizeof(struct session_header) == SESSION_HEADER, "no gaps");

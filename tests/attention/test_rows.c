@@ -19,14 +19,22 @@ static const struct shape {
     size_t n_head, n_head_kv, d, q_pos, n_rows;
     enum prism_kv_format format;
     const char *why;
+    size_t window;  /* 0: none. Else the cache is a ring, as small as it may be */
+    bool sinks;
 } shapes[] = {
-    { 2, 2, 64, 0, 1, PRISM_KVF_F16, "one token" },
-    { 4, 1, 64, 1023, 1, PRISM_KVF_F16, "a whole span" },
-    { 8, 2, 128, 1024, 1, PRISM_KVF_F16, "a span and a key" },
-    { 6, 2, 40, 1019, 16, PRISM_KVF_BF16, "rows on both sides of a span's end" },
-    { 9, 1, 16, 2300, 3, PRISM_KVF_F32, "more heads than a pass takes" },
-    { 7, 7, 80, 3000, 2, PRISM_KVF_F16, "no shared heads" },
-    { 8, 2, 64, 1500, 5, PRISM_KVF_Q8_0, "blocks of Q8_0" },
+    { 2, 2, 64, 0, 1, PRISM_KVF_F16, "one token", 0, false },
+    { 4, 1, 64, 1023, 1, PRISM_KVF_F16, "a whole span", 0, false },
+    { 8, 2, 128, 1024, 1, PRISM_KVF_F16, "a span and a key", 0, false },
+    { 6, 2, 40, 1019, 16, PRISM_KVF_BF16, "rows on both sides of a span's end", 0, false },
+    { 9, 1, 16, 2300, 3, PRISM_KVF_F32, "more heads than a pass takes", 0, false },
+    { 7, 7, 80, 3000, 2, PRISM_KVF_F16, "no shared heads", 0, false },
+    { 8, 2, 64, 1500, 5, PRISM_KVF_Q8_0, "blocks of Q8_0", 0, false },
+    { 4, 2, 64, 100, 1, PRISM_KVF_F16, "a sink", 0, true },
+    { 4, 2, 64, 2100, 4, PRISM_KVF_F32, "a sink of several spans", 0, true },
+    { 4, 2, 32, 1030, 16, PRISM_KVF_F32, "a window across a span's end", 24, false },
+    { 4, 1, 64, 3000, 3, PRISM_KVF_F16, "a window that begins a span back, and sinks", 1000, true },
+    { 2, 2, 64, 1535, 2, PRISM_KVF_Q8_0, "a window across a piece's end", 128, true },
+    { 4, 2, 16, 10, 5, PRISM_KVF_BF16, "a window that sees all", 128, false },
 };
 
 struct scene {
@@ -35,11 +43,16 @@ struct scene {
     float *q, *k, *v; /* [n_rows][n_head][d]; [n_head_kv][kv_len][d] as the cache's rounding left them */
 };
 
-/* Rounds x to the format; returns it as stored. */
-static uint8_t *store(float *x, size_t n, enum prism_kv_format f)
+/* Rounds rows of d to the format; returns the last of them as a cache of `capacity` rows a head stores them. */
+static uint8_t *store(float *x, const struct shape *s, size_t kv_len, size_t capacity)
 {
-    uint8_t *p = kt_alloc(prism_kv_row_bytes(f, n), 4);
-    kt_store_kv(p, x, n, f);
+    size_t row = prism_kv_row_bytes(s->format, s->d);
+    uint8_t *p = kt_alloc(s->n_head_kv * capacity * row, 4);
+
+    memset(p, 0, s->n_head_kv * capacity * row);
+    for (size_t h = 0; h < s->n_head_kv; h++)
+        for (size_t pos = 0; pos < kv_len; pos++)
+            kt_store_kv(p + (h * capacity + pos % capacity) * row, x + (h * kv_len + pos) * s->d, s->d, s->format);
     kt_freeze(p);
     return p;
 }
@@ -53,14 +66,17 @@ static float *normal(size_t n)
 
 static struct scene scene_open(const struct prism_kernels *k, const struct shape *s)
 {
-    size_t kv_len = s->q_pos + s->n_rows, n_kv = s->n_head_kv * kv_len * s->d;
+    size_t kv_len = s->q_pos + s->n_rows, n_kv = s->n_head_kv * kv_len * s->d, row = prism_kv_row_bytes(s->format, s->d);
+    size_t ring = (s->window + s->n_rows + PRISM_ATTN_ROW_KEYS - 1) / PRISM_ATTN_ROW_KEYS * PRISM_ATTN_ROW_KEYS;
+    size_t capacity = s->window && ring < kv_len ? ring : kv_len;
     struct scene c = { .kv_len = kv_len, .q = normal(s->n_rows * s->n_head * s->d), .k = normal(n_kv), .v = normal(n_kv) };
 
     c.a = (struct prism_attention_call){
         .kernels = k, .family = k->attention_f32, .attn_row = k->attn_row,
         .n_rows = s->n_rows, .q_pos = s->q_pos, .n_head = s->n_head, .n_head_kv = s->n_head_kv,
-        .d = s->d, .scale = (float)(1 / sqrt((double)s->d)), .k = store(c.k, n_kv, s->format), .v = store(c.v, n_kv, s->format),
-        .k_head_bytes = prism_kv_row_bytes(s->format, kv_len * s->d), .v_head_bytes = prism_kv_row_bytes(s->format, kv_len * s->d),
+        .d = s->d, .scale = (float)(1 / sqrt((double)s->d)), .k = store(c.k, s, kv_len, capacity), .v = store(c.v, s, kv_len, capacity),
+        .k_head_bytes = capacity * row, .v_head_bytes = capacity * row, .capacity = capacity,
+        .window = s->window, .sinks = s->sinks ? normal(s->n_head) : NULL,
         .k_format = s->format, .v_format = s->format,
         .panels = kt_alloc(prism_attention_rows_bytes(s->n_rows, s->n_head, s->d, kv_len), 64),
         .scratch_bytes = (prism_attention_scratch(k->attention_f32, s->d, 128, kv_len) + 63) & ~(size_t)63,
@@ -89,10 +105,11 @@ static void check_head(const struct scene *c, const float *o, size_t row, size_t
 {
     size_t d = c->a.d, n = c->a.q_pos + row + 1, kv = head / (c->a.n_head / c->a.n_head_kv) * c->kv_len * d;
     const float *q = c->q + (row * c->a.n_head + head) * d, *k = c->k + kv, *v = c->v + kv;
-    double p[4096], max = -(double)INFINITY, sum = 0, delta = 0;
+    double p[4096], sink = c->a.sinks ? (double)c->a.sinks[head] : -(double)INFINITY, max = sink, sum = 0, delta = 0;
+    size_t first = prism_attention_first_key(&c->a, c->a.q_pos + row);
 
     assert_true(n <= sizeof p / sizeof *p);
-    for (size_t j = 0; j < n; j++) {
+    for (size_t j = first; j < n; j++) {
         double dot = 0, sum_abs = 0;
         for (size_t i = 0; i < d; i++) {
             dot += (double)q[i] * k[j * d + i];
@@ -103,12 +120,13 @@ static void check_head(const struct scene *c, const float *o, size_t row, size_t
         sum_abs *= (double)d * FLT_EPSILON * (double)c->a.scale;
         delta = sum_abs > delta ? sum_abs : delta;
     }
-    for (size_t j = 0; j < n; j++)
+    for (size_t j = first; j < n; j++)
         sum += p[j] = exp(p[j] - max);
+    sum += exp(sink - max);
     double relative = 2 * expm1(delta) + ((double)n + 16 + 8 * (double)(n / PRISM_ATTN_ROW_KEYS)) * FLT_EPSILON;
     for (size_t i = 0; i < d; i++) {
         double exact = 0, weighted = 0;
-        for (size_t j = 0; j < n; j++) {
+        for (size_t j = first; j < n; j++) {
             exact += p[j] / sum * v[j * d + i];
             weighted += p[j] / sum * fabs((double)v[j * d + i]);
         }

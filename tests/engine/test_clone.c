@@ -30,11 +30,11 @@ static void test_all_is_copied(void **state)
         prism_context *a = state_context(model, &state_cases[i].params), *b = clone(a);
         struct prism_stats stats;
 
-        assert_same_state(a, b, model->hp.n_vocab);
+        assert_same_state(a, b, model->n_vocab);
         prism_get_stats(b, &stats);
         assert_int_equal(stats.prefill_tokens + stats.decode_tokens, 0);
         assert_true(stats.prefill_ms == 0);
-        assert_same_future(a, b, model->hp.n_vocab);
+        assert_same_future(a, b, model->n_vocab);
         prism_context_free(a);
         prism_context_free(b);
     }
@@ -56,8 +56,8 @@ static void test_nothing_is_shared(void **state)
             must(prism_truncate(gone, 40, &err), &err);
             must(prism_prefill(gone, other, 200, NULL, &err), &err);
             prism_context_free(gone);
-            assert_same_state(kept, same, model->hp.n_vocab);
-            assert_same_future(kept, same, model->hp.n_vocab);
+            assert_same_state(kept, same, model->n_vocab);
+            assert_same_future(kept, same, model->n_vocab);
             prism_context_free(kept);
             prism_context_free(same);
         }
@@ -74,22 +74,22 @@ static void test_odd_states(void **state)
     int32_t tokens[64];
     struct prism_error err;
 
-    make_tokens(tokens, 64, model->hp.n_vocab);
-    assert_same_state(a, b, model->hp.n_vocab);
+    make_tokens(tokens, 64, model->n_vocab);
+    assert_same_state(a, b, model->n_vocab);
     must(prism_prefill(a, tokens, 64, NULL, &err), &err);
     must(prism_prefill(b, tokens, 64, NULL, &err), &err);
-    assert_same_state(a, b, model->hp.n_vocab);
+    assert_same_state(a, b, model->n_vocab);
     prism_context_free(b);
     must(prism_truncate(a, 50, &err), &err);
     b = clone(a);
     assert_null(prism_logits(b));
-    assert_same_state(a, b, model->hp.n_vocab);
+    assert_same_state(a, b, model->n_vocab);
     prism_context_free(b);
     must(prism_prefill(a, tokens, 40, &(struct prism_prefill_params){ .n_layers = 1 }, &err), &err);
     b = clone(a);
     assert_int_equal(a->whole, 50);
     assert_int_equal(b->whole, 50);
-    assert_same_state(a, b, model->hp.n_vocab);
+    assert_same_state(a, b, model->n_vocab);
     prism_context_free(a);
     prism_context_free(b);
 }

@@ -64,7 +64,7 @@ static bool session(const prism_model *model, struct worker *w, struct prism_err
 /* A thread alone against the forward pass in double: the last logits within 0.15, as tests/engine/test_golden.c asks of the fast path. */
 static void judge(const prism_model *model, const struct worker *alone)
 {
-    size_t n_vocab = model->hp.n_vocab;
+    size_t n_vocab = model->n_vocab;
     double *expected = test_reference_logits(model, alone->prompt, alone->n_prompt);
     assert_within(largest_difference(alone->logits, expected + (alone->n_prompt - 1) * n_vocab, n_vocab), 0.15, "logits after the prompt");
     free(expected);
@@ -91,7 +91,7 @@ static void all_agree(const prism_model *model)
     pthread_t thread[WORKERS];
 
     if (model)
-        alone.logits = calloc(model->hp.n_vocab, sizeof *alone.logits);
+        alone.logits = calloc(model->n_vocab, sizeof *alone.logits);
     work(&alone);
     assert_true(strlen(alone.text) >= GENERATED);
     assert_null(strstr(alone.text, "error:"));

@@ -23,7 +23,7 @@ enum { N = 150 }; /* more than one key block, not a multiple of any tile */
 /* Fails unless got[n][n_vocab] are, within bound, the logits of tokens [from, from + n) that the forward pass in double computes. */
 static void judge(const prism_model *m, const int32_t *tokens, size_t from, size_t n, const float *got, double bound, const char *what)
 {
-    size_t n_vocab = m->hp.n_vocab;
+    size_t n_vocab = m->n_vocab;
     double *expected = test_reference_logits(m, tokens, from + n);
     assert_within(relative_distance(got, expected + from * n_vocab, n * n_vocab), bound, what);
     free(expected);
@@ -43,7 +43,7 @@ static void check_model(const struct tiny_model *t, const char *name, enum prism
 {
     prism_model *m = load_tiny(t, name);
     int32_t tokens[N];
-    size_t n_vocab = m->hp.n_vocab;
+    size_t n_vocab = m->n_vocab;
 
     make_tokens(tokens, N, (uint32_t)n_vocab);
     double *expected = test_reference_logits(m, tokens, N);
@@ -125,16 +125,16 @@ static void check_threads(prism_model *m, int level)
     float *first = NULL;
     static const uint32_t threads[] = { 1, 2, 3, 7 };
 
-    make_tokens(tokens, N, m->hp.n_vocab);
+    make_tokens(tokens, N, m->n_vocab);
     for (size_t i = 0; i < 4; i++) {
         prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N + 1, .n_threads = threads[i], .level = level + 1 });
         struct prism_error err;
-        float *got = all_logits(c, tokens, N, m->hp.n_vocab);
+        float *got = all_logits(c, tokens, N, m->n_vocab);
         must(prism_decode(c, tokens[0], &err), &err);
-        got = realloc(got, (N + 1) * m->hp.n_vocab * sizeof *got);
-        memcpy(got + N * m->hp.n_vocab, prism_logits(c), m->hp.n_vocab * sizeof *got);
+        got = realloc(got, (N + 1) * m->n_vocab * sizeof *got);
+        memcpy(got + N * m->n_vocab, prism_logits(c), m->n_vocab * sizeof *got);
         if (first) {
-            assert_memory_equal(got, first, (N + 1) * m->hp.n_vocab * sizeof *got);
+            assert_memory_equal(got, first, (N + 1) * m->n_vocab * sizeof *got);
             free(got);
         } else {
             first = got;
@@ -166,7 +166,7 @@ static void check_continuation(const struct tiny_model *t)
 {
     prism_model *m = load_tiny(t, "pieces.gguf");
     int32_t tokens[N];
-    size_t n_vocab = m->hp.n_vocab;
+    size_t n_vocab = m->n_vocab;
     static const size_t pieces[][4] = { { 64, 64, 22 }, { 1, 148, 1 }, { 100, 17, 16, 17 }, { 149, 1 }, { 5, 128, 17 } };
     struct prism_error err;
 
@@ -212,7 +212,7 @@ static void test_last_row(void **state)
     int32_t tokens[N];
     struct prism_error err;
 
-    make_tokens(tokens, N, m->hp.n_vocab);
+    make_tokens(tokens, N, m->n_vocab);
     prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N, .compute = PRISM_COMPUTE_F32 });
     must(prism_prefill(c, tokens, N, NULL, &err), &err);
     judge(m, tokens, N - 1, 1, prism_logits(c), F32_ERROR, "the last row");
@@ -234,7 +234,7 @@ static void *work(void *arg)
     prism_context *c = make_context(w->model, &(struct prism_context_params){ .n_ctx = N, .n_threads = 2 });
     for (int round = 0; round < 3; round++) {
         free(w->logits);
-        w->logits = all_logits(c, w->tokens, N, w->model->hp.n_vocab);
+        w->logits = all_logits(c, w->tokens, N, w->model->n_vocab);
         prism_truncate(c, 0, NULL);
     }
     prism_context_free(c);
@@ -251,7 +251,7 @@ static void test_contexts(void **state)
     pthread_t threads[WORKERS];
     struct worker w[WORKERS], alone = { m, tokens, NULL };
 
-    make_tokens(tokens, N, m->hp.n_vocab);
+    make_tokens(tokens, N, m->n_vocab);
     work(&alone);
     judge(m, tokens, 0, N, alone.logits, AUTO_ERROR + F16_CACHE_ERROR, "a context alone");
     for (int i = 0; i < WORKERS; i++) {
@@ -260,7 +260,7 @@ static void test_contexts(void **state)
     }
     for (int i = 0; i < WORKERS; i++) {
         pthread_join(threads[i], NULL);
-        assert_memory_equal(w[i].logits, alone.logits, N * m->hp.n_vocab * sizeof(float));
+        assert_memory_equal(w[i].logits, alone.logits, N * m->n_vocab * sizeof(float));
         free(w[i].logits);
     }
     free(alone.logits);
@@ -291,12 +291,12 @@ static void test_cancel(void **state)
     prism_model *m = load_model("models/gutenberg-llama-16m-q8_0.gguf");
     int32_t *tokens = malloc(LONG * sizeof *tokens);
 
-    make_tokens(tokens, LONG, m->hp.n_vocab);
+    make_tokens(tokens, LONG, m->n_vocab);
     prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = LONG, .n_threads = 2 });
     must(prism_prefill(c, tokens, 20, NULL, &err), &err);
-    float *before = malloc(m->hp.n_vocab * sizeof *before);
+    float *before = malloc(m->n_vocab * sizeof *before);
     must(prism_decode(c, tokens[20], &err), &err);
-    memcpy(before, prism_logits(c), m->hp.n_vocab * sizeof *before);
+    memcpy(before, prism_logits(c), m->n_vocab * sizeof *before);
     judge(m, tokens, 20, 1, before, AUTO_ERROR * 4, "before the cancelled call"); /* 6 to 10 layers in place of two, and larger values */
     must(prism_truncate(c, 20, &err), &err);
 
@@ -309,7 +309,7 @@ static void test_cancel(void **state)
     assert_null(prism_logits(c));
     must(prism_decode(c, tokens[20], &err), &err); /* as if nothing had happened */
     assert_int_equal(err.status, PRISM_OK);
-    assert_memory_equal(prism_logits(c), before, m->hp.n_vocab * sizeof *before);
+    assert_memory_equal(prism_logits(c), before, m->n_vocab * sizeof *before);
 
     w = (struct watcher){ .stop_at = 1 << 30, .ordered = true };
     must(prism_prefill(c, tokens + 21, LONG - 21, &p, &err), &err);
@@ -329,7 +329,7 @@ static void test_errors(void **state)
     struct prism_error err;
     prism_context *c;
 
-    make_tokens(tokens, N, m->hp.n_vocab);
+    make_tokens(tokens, N, m->n_vocab);
     assert_int_equal(prism_context_create(m, &(struct prism_context_params){ .n_threads = 4096 }, &c, &err), PRISM_E_ARG);
     assert_null(c);
     assert_non_null(strstr(err.text, "4096"));
@@ -341,7 +341,7 @@ static void test_errors(void **state)
     assert_int_equal(prism_prefill(c, tokens, 0, NULL, &err), PRISM_E_ARG);
     tokens[7] = -1;
     assert_int_equal(prism_prefill(c, tokens, 50, NULL, &err), PRISM_E_ARG);
-    tokens[7] = (int32_t)m->hp.n_vocab;
+    tokens[7] = (int32_t)m->n_vocab;
     assert_int_equal(prism_prefill(c, tokens, 50, NULL, &err), PRISM_E_ARG);
     assert_non_null(strstr(err.text, "token 7"));
     assert_int_equal(prism_truncate(c, 1, &err), PRISM_E_ARG);
@@ -361,7 +361,7 @@ static void test_no_allocation(void **state)
     int32_t tokens[N + 10];
     struct prism_error err;
 
-    make_tokens(tokens, N + 10, m->hp.n_vocab);
+    make_tokens(tokens, N + 10, m->n_vocab);
     for (int bind = 0; bind < 2; bind++) {
         prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N + 10, .n_threads = 2, .bind_threads = bind });
         long before = atomic_load(&allocations);

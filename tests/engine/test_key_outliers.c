@@ -44,7 +44,7 @@ static float *logits_of(const prism_model *m, int level, bool default_attention,
 
     if (default_attention)
         use_default_attention(c);
-    float *logits = all_logits(c, tokens, n, m->hp.n_vocab);
+    float *logits = all_logits(c, tokens, n, m->n_vocab);
     prism_context_free(c);
     return logits;
 }
@@ -97,7 +97,7 @@ static bool rounds_here(int level)
 static struct score score_of(const prism_model *m, int level, const int32_t *tokens, size_t n)
 {
     float *want = logits_of(m, level, false, tokens, n), *got = logits_of(m, level, true, tokens, n);
-    struct score s = compare(got, want, tokens, n, m->hp.n_vocab);
+    struct score s = compare(got, want, tokens, n, m->n_vocab);
     free(want);
     free(got);
     return s;
@@ -147,7 +147,7 @@ static void test_outliers(void **state)
         uint32_t random = 99;
         for (int t = 0; t < N_RANDOM; t++) {
             random = random * 1664525u + 1013904223u;
-            tokens[t] = (int32_t)((random >> 8) % m->hp.n_vocab);
+            tokens[t] = (int32_t)((random >> 8) % m->n_vocab);
         }
         for (int level = 0; level < prism_level_count(); level++) {
             if (!rounds_here(level))

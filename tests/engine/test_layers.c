@@ -33,10 +33,10 @@ static struct fixture start(const char *selector)
 
     f.model = load_tiny(&t, "layers.gguf");
     f.ctx = make_context(f.model, &p);
-    f.n_layer = f.model->hp.n_layer;
+    f.n_layer = f.model->n_layer;
     assert_true(f.n_layer >= 2);
     for (size_t i = 0; i < N; i++)
-        f.tokens[i] = (int32_t)(i * i % f.model->hp.n_vocab);
+        f.tokens[i] = (int32_t)(i * i % f.model->n_vocab);
     return f;
 }
 
@@ -80,7 +80,7 @@ static void test_stops(void **state)
 /* A context of dense attention after its last token: int8 layers and an F16 cache, as tests/engine/test_engine.c derives. */
 static void judge_last(const struct fixture *f)
 {
-    size_t n_vocab = f->model->hp.n_vocab;
+    size_t n_vocab = f->model->n_vocab;
     double *expected = test_reference_logits(f->model, f->tokens, N);
     assert_within(relative_distance(prism_logits(f->ctx), expected + (N - 1) * n_vocab, n_vocab), 0.026 + 4 * 0x1p-11, "the last token");
     free(expected);
@@ -98,7 +98,7 @@ static void leaves_no_trace(const char *selector)
     must(prism_prefill(used.ctx, used.tokens + 40, N - 40, NULL, &err), &err);
     must(prism_prefill(fresh.ctx, fresh.tokens, 40, NULL, &err), &err);
     must(prism_prefill(fresh.ctx, fresh.tokens + 40, N - 40, NULL, &err), &err);
-    assert_memory_equal(prism_logits(used.ctx), prism_logits(fresh.ctx), used.model->hp.n_vocab * sizeof(float));
+    assert_memory_equal(prism_logits(used.ctx), prism_logits(fresh.ctx), used.model->n_vocab * sizeof(float));
     if (!strcmp(selector, "dense"))
         judge_last(&fresh);
     stop(&used);
@@ -146,7 +146,7 @@ static void test_times(void **state)
     (void)state;
     must(prism_prefill(f.ctx, f.tokens, N - 1, NULL, &err), &err);
     must(prism_decode(f.ctx, f.tokens[N - 1], &err), &err);
-    assert_sound(prism_logits(f.ctx), 1, f.model->hp.n_vocab); /* times of work that was done */
+    assert_sound(prism_logits(f.ctx), 1, f.model->n_vocab); /* times of work that was done */
     prism_get_stats(f.ctx, &all);
     for (uint32_t l = 0; l < f.n_layer; l++) {
         prism_get_layer_stats(f.ctx, l, &layer);

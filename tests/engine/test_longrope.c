@@ -49,7 +49,7 @@ static float *fresh(const prism_model *m, const int32_t *tokens, size_t n)
 {
     prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N_CTX });
     struct prism_error err;
-    size_t bytes = m->hp.n_vocab * sizeof(float);
+    size_t bytes = m->n_vocab * sizeof(float);
     float *logits = malloc(bytes);
 
     must(prism_prefill(c, tokens, n, NULL, &err), &err);
@@ -72,7 +72,7 @@ static double distance(const float *a, const float *b, size_t n)
 static void assert_fresh(const prism_model *m, const prism_context *c, const int32_t *tokens)
 {
     float *expected = fresh(m, tokens, prism_length(c));
-    assert_true(distance(prism_logits(c), expected, m->hp.n_vocab) <= 2 * 1.3e-5);
+    assert_true(distance(prism_logits(c), expected, m->n_vocab) <= 2 * 1.3e-5);
     free(expected);
 }
 
@@ -86,7 +86,7 @@ static void test_context_size(void **state)
     struct prism_error err;
     int32_t tokens[16];
     float *first = NULL;
-    size_t bytes = m->hp.n_vocab * sizeof *first;
+    size_t bytes = m->n_vocab * sizeof *first;
 
     fill_tokens(tokens, 16);
     for (size_t i = 0; i < 5; i++) {
@@ -108,7 +108,7 @@ static void test_sets(void **state)
 {
     (void)state;
     prism_model *m = load(false);
-    double *narrow = m->rope_freq_short, *wide = m->rope_freq;
+    double *narrow = m->ropes[0].freq_short, *wide = m->ropes[0].freq;
     int32_t tokens[N];
     static const size_t lengths[] = { 20, ORIGINAL, ORIGINAL + 1, N };
 
@@ -116,13 +116,13 @@ static void test_sets(void **state)
     for (size_t i = 0; i < 4; i++) {
         size_t n = lengths[i];
         float *got = fresh(m, tokens, n);
-        m->rope_freq_short = NULL; /* one set only */
+        m->ropes[0].freq_short = NULL; /* one set only */
         float *long_only = fresh(m, tokens, n);
-        m->rope_freq = narrow;
+        m->ropes[0].freq = narrow;
         float *short_only = fresh(m, tokens, n);
-        m->rope_freq = wide, m->rope_freq_short = narrow;
-        assert_true(distance(long_only, short_only, m->hp.n_vocab) > 0.01);
-        assert_memory_equal(got, n <= ORIGINAL ? short_only : long_only, m->hp.n_vocab * sizeof *got);
+        m->ropes[0].freq = wide, m->ropes[0].freq_short = narrow;
+        assert_true(distance(long_only, short_only, m->n_vocab) > 0.01);
+        assert_memory_equal(got, n <= ORIGINAL ? short_only : long_only, m->n_vocab * sizeof *got);
         free(got), free(long_only), free(short_only);
     }
     prism_model_free(m);
@@ -147,7 +147,7 @@ static void keep_rows(void *user, size_t row, size_t n_rows, const float *logits
 static void check_continuation(const prism_model *m, const char *selector)
 {
     prism_context *c = context(m, (struct prism_context_params){ .n_ctx = N_CTX, .attention = { .selector = selector, .block = 32 } });
-    struct rows rows = { .logits = malloc(N * m->hp.n_vocab * sizeof(float)), .n_vocab = m->hp.n_vocab };
+    struct rows rows = { .logits = malloc(N * m->n_vocab * sizeof(float)), .n_vocab = m->n_vocab };
     struct prism_prefill_params p = { .logits = keep_rows, .logits_user = &rows, .logits_from = 5 };
     struct prism_error err;
     int32_t tokens[N];
@@ -173,7 +173,7 @@ static void check_continuation(const prism_model *m, const char *selector)
     assert_fresh(m, c, tokens);
     for (size_t i = 0; i < N; i++)
         assert_int_equal(rows.seen[i], i >= 5 && i < N - 50);
-    struct rows whole = { .logits = malloc(N * m->hp.n_vocab * sizeof(float)), .n_vocab = m->hp.n_vocab };
+    struct rows whole = { .logits = malloc(N * m->n_vocab * sizeof(float)), .n_vocab = m->n_vocab };
     p.logits_from = 0, p.logits_user = &whole;
     must(prism_truncate(c, 0, &err), &err);
     must(prism_prefill(c, tokens, N, &p, &err), &err);

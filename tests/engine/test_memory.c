@@ -40,7 +40,7 @@ static void test_plan(void **state)
     assert_int_equal(plan.n_threads, 3);
     assert_int_equal(plan.kv_type, PRISM_KV_F16);
     assert_int_equal(plan.v_type, PRISM_KV_F16);
-    uint64_t kv = 2ull * 300 * m->hp.n_layer * m->hp.n_head_kv * m->hp.head_dim * 2;
+    uint64_t kv = 2ull * 300 * m->n_layer * m->hp.n_head_kv * m->hp.head_dim * 2;
     assert_in_range(plan.kv_bytes, kv, kv + 128);
     assert_int_equal(plan.total_bytes,
                      plan.kv_bytes + plan.activation_bytes + plan.panel_bytes + plan.attention_bytes + plan.logits_bytes);
@@ -263,17 +263,19 @@ static void test_red_zones(void **state)
     struct tiny_model t = tiny_qwen3();
     prism_model *m = load_tiny(&t, "zones.gguf");
     prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N_CTX, .n_threads = 3, .attention.selector = "prism" });
-    size_t d = t.head_dim, kv = (size_t)t.n_layer * t.n_head_kv * N_CTX * d * 2;
+    size_t d = t.head_dim, kv = (size_t)t.n_head_kv * N_CTX * d * 2;
 
-    assert_zone(c->k_cache.data, kv, "keys");
-    assert_zone(c->v_cache.data, kv, "values");
+    for (size_t l = 0; l < t.n_layer; l++)
+        assert_zone(c->k_cache.layer[l], kv, "keys");
+    for (size_t l = 0; l < t.n_layer; l++)
+        assert_zone(c->v_cache.layer[l], kv, "values");
     assert_zone(c->x, N_CTX * t.n_embd * sizeof(float), "x");
     assert_zone(c->q, N_CTX * t.n_head * d * sizeof(float), "q");
     assert_zone(c->tokens, N_CTX * sizeof(int32_t), "tokens");
-    assert_zone(c->rope_cos, N_CTX * d / 2 * sizeof(float), "cosines");
-    assert_zone(c->rope_sin, N_CTX * d / 2 * sizeof(float), "sines");
-    assert_zone(c->logits, m->hp.n_vocab * sizeof(float), "logits");
-    assert_zone(c->logits_rows, 16 * m->hp.n_vocab * sizeof(float), "rows of logits");
+    assert_zone(c->rope[0].cos, N_CTX * d / 2 * sizeof(float), "cosines");
+    assert_zone(c->rope[0].sin, N_CTX * d / 2 * sizeof(float), "sines");
+    assert_zone(c->logits, m->n_vocab * sizeof(float), "logits");
+    assert_zone(c->logits_rows, 16 * m->n_vocab * sizeof(float), "rows of logits");
     assert_zone(c->layer_stats, t.n_layer * sizeof *c->layer_stats, "statistics");
     assert_zone(c->blocks, (N_CTX + 63) / 64 * sizeof(uint32_t), "blocks");
     assert_zone(c->cuts, (N_CTX + 63) / 64 + 1, "cuts");

@@ -69,10 +69,10 @@ static void expect_failure(prism_context *c, const void *arg)
     const struct expected *e = arg;
     int32_t tokens[N];
     struct prism_error err;
-    struct rows rows = { .n_vocab = e->model->hp.n_vocab };
+    struct rows rows = { .n_vocab = e->model->n_vocab };
     struct prism_prefill_params all = { .logits = keep_rows, .logits_user = &rows };
 
-    make_tokens(tokens, N, e->model->hp.n_vocab);
+    make_tokens(tokens, N, e->model->n_vocab);
     for (int round = 0; round < 6; round++) {
         static const size_t lengths[] = { N, 5, 1 }; /* tiles, rows, decode */
         assert_int_equal(prism_prefill(c, tokens, lengths[round / 2], round % 2 ? &all : NULL, &err), PRISM_E_NUMERIC);
@@ -149,7 +149,7 @@ struct wide {
 static void expect_logits(prism_context *c, const void *arg)
 {
     const struct wide *w = arg;
-    size_t n_vocab = w->model->hp.n_vocab;
+    size_t n_vocab = w->model->n_vocab;
     int32_t tokens[N];
     struct prism_error err;
     struct rows rows = { .logits = malloc(N * n_vocab * sizeof(float)), .n_vocab = n_vocab };
@@ -173,7 +173,7 @@ static void test_wide_caches(void **state)
     prism_model *m = load_built(biased("blk.0.attn_v.bias", 7, 7e4f), "wide.gguf");
     int32_t tokens[N];
 
-    make_tokens(tokens, N, m->hp.n_vocab);
+    make_tokens(tokens, N, m->n_vocab);
     double *expected = test_reference_logits(m, tokens, N);
     each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = PRISM_KV_F32 }, expect_logits,
                &(struct wide){ m, expected, { 0.026, 1.3e-5 } });
@@ -259,12 +259,12 @@ static void check_after(const prism_model *m, const char *selector, enum prism_k
 {
     enum { BEFORE = 70, BAD = 83 };
     struct prism_context_params p = { .n_ctx = N, .kv_type = kv, .n_threads = 2, .attention = { .selector = selector, .block = 32 } };
-    size_t bytes = m->hp.n_vocab * sizeof(float);
+    size_t bytes = m->n_vocab * sizeof(float);
     int32_t tokens[N], bad[N];
     struct prism_error err;
     prism_context *c = make_context(m, &p), *fresh = make_context(m, &p);
 
-    make_tokens(tokens, N, m->hp.n_vocab);
+    make_tokens(tokens, N, m->n_vocab);
     for (size_t i = 0; i < N; i++)
         tokens[i] = tokens[i] == 77 ? 78 : tokens[i];
     memcpy(bad, tokens, sizeof bad);
@@ -304,9 +304,10 @@ static void expect_cached_nan(prism_context *c, const void *arg)
     struct prism_error err;
     const float nan_value = NAN;
 
-    make_tokens(tokens, N, e->model->hp.n_vocab);
+    make_tokens(tokens, N, e->model->n_vocab);
     must(prism_prefill(c, tokens, 40, NULL, &err), &err);
-    memcpy(prism_kv_at(c, c->v_cache, 1, 0, 20), &nan_value, sizeof nan_value);
+    struct prism_kv_view kv = prism_kv_view(c, 1, 1);
+    memcpy(prism_view_value(&kv, 0, 20), &nan_value, sizeof nan_value);
     assert_int_equal(prism_prefill(c, tokens + 40, e->n, NULL, &err), PRISM_E_NUMERIC);
     assert_non_null(strstr(err.text, e->text));
     assert_int_equal(prism_length(c), 40);
@@ -329,11 +330,11 @@ static void test_logits_rows(void **state)
     (void)state;
     struct gb *g = poked("output.weight", 70, INFINITY);
     prism_model *m = load_built(g, "rows.gguf");
-    struct rows rows = { .n_vocab = m->hp.n_vocab };
+    struct rows rows = { .n_vocab = m->n_vocab };
     int32_t tokens[N];
     struct prism_error err;
 
-    make_tokens(tokens, N, m->hp.n_vocab);
+    make_tokens(tokens, N, m->n_vocab);
     prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N, .compute = PRISM_COMPUTE_F32 });
     struct prism_prefill_params p = { .logits = keep_rows, .logits_user = &rows, .logits_from = 100 };
     assert_int_equal(prism_prefill(c, tokens, N, &p, &err), PRISM_E_NUMERIC);

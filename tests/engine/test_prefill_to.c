@@ -217,7 +217,7 @@ static void run(const prism_model *model, struct prism_context_params p, size_t 
     m->model = model, m->random = 5, m->span = (uint32_t)span, m->original = original;
     m->block = p.attention.block ? p.attention.block : 128;
     m->min_tokens = dense ? SIZE_MAX : p.attention.min_tokens;
-    m->n_vocab = model->hp.n_vocab;
+    m->n_vocab = model->n_vocab;
     p.n_ctx = (uint32_t)span, p.n_threads = 2;
     m->ctx = make_context(model, &p);
     p.n_ctx = (uint32_t)span + 100, p.n_threads = 1; /* no other bits */
@@ -333,13 +333,13 @@ static void test_reuse_all(void **state)
             }
             must(prism_prefill_to(c[0], tokens, N + DECODED, &all, &reused, &err), &err);
             assert_int_equal(reused, N + DECODED);
-            assert_memory_equal(prism_logits(c[0]), prism_logits(c[1]), m->hp.n_vocab * sizeof(float));
-            tokens[common] = (tokens[common] + 1) % (int32_t)m->hp.n_vocab;
+            assert_memory_equal(prism_logits(c[0]), prism_logits(c[1]), m->n_vocab * sizeof(float));
+            tokens[common] = (tokens[common] + 1) % (int32_t)m->n_vocab;
             must(prism_prefill_to(c[0], tokens, n, &all, &reused, &err), &err);
             assert_int_equal(reused, common);
             must(prism_truncate(c[1], common, &err), &err);
             must(prism_prefill(c[1], tokens + common, n - common, NULL, &err), &err);
-            assert_memory_equal(prism_logits(c[0]), prism_logits(c[1]), m->hp.n_vocab * sizeof(float));
+            assert_memory_equal(prism_logits(c[0]), prism_logits(c[1]), m->n_vocab * sizeof(float));
             must(prism_prefill_to(c[0], tokens, common + 1, &all, &reused, &err), &err); /* shorter: the last token again */
             assert_int_equal(reused, common);
             assert_int_equal(prism_length(c[0]), common + 1);
@@ -359,7 +359,7 @@ static void assert_one_call(const prism_model *m, const struct prism_context_par
 
     must(prism_prefill(fresh, tokens, n, NULL, &err), &err);
     assert_int_equal(prism_length(c), n);
-    assert_memory_equal(prism_logits(c), prism_logits(fresh), m->hp.n_vocab * sizeof(float));
+    assert_memory_equal(prism_logits(c), prism_logits(fresh), m->n_vocab * sizeof(float));
     prism_context_free(fresh);
 }
 
@@ -394,7 +394,7 @@ static void test_lookalikes(void **state)
     assert_int_equal(reused, 32);
     assert_one_call(m, &p, c, tokens, 65);
     must(prism_truncate(c, 0, &err), &err);
-    free(all_logits(c, tokens, 200, m->hp.n_vocab));
+    free(all_logits(c, tokens, 200, m->n_vocab));
     must(prism_prefill_to(c, tokens, 200, NULL, &reused, &err), &err);
     assert_int_equal(reused, 160);
     assert_one_call(m, &p, c, tokens, 200);
@@ -450,7 +450,7 @@ static void test_progress(void **state)
             assert_true(reused == KEEP && s.n_full == 1 && s.done == s.total);
             points = s.calls;
             assert_true(points > 20);
-            expected = memcpy(malloc(m->hp.n_vocab * sizeof *expected), prism_logits(c), m->hp.n_vocab * sizeof *expected);
+            expected = memcpy(malloc(m->n_vocab * sizeof *expected), prism_logits(c), m->n_vocab * sizeof *expected);
         } else {
             assert_int_equal(status, PRISM_E_CANCELLED);
             assert_int_equal(s.calls, at);
@@ -460,7 +460,7 @@ static void test_progress(void **state)
             params.progress = NULL;
             must(prism_prefill_to(c, tokens, N, &params, &reused, &err), &err);
             assert_int_equal(reused, n);
-            assert_memory_equal(prism_logits(c), expected, m->hp.n_vocab * sizeof *expected);
+            assert_memory_equal(prism_logits(c), expected, m->n_vocab * sizeof *expected);
         }
         prism_context_free(c);
     }

@@ -26,7 +26,7 @@ static void check_threads(prism_model *m, uint32_t block, float p_band)
     p.attention.block = block, p.attention.p_high = p.attention.p_low = p_band, p.attention.dense_tail = 100;
     struct trace *one = trace_call(m, &p, tokens, N);
     assert_true(one->chosen[0][0] < one->causal[0][0]);
-    if (m->hp.n_embd <= 64) /* the forward pass in double is slow */
+    if (m->n_embd <= 64) /* the forward pass in double is slow */
         trace_judge(one, m, &p, tokens, 0, N, N - p.attention.dense_tail);
     trace_same_for_threads(one, m, &p, tokens, N);
     trace_free(one);
@@ -58,12 +58,12 @@ static void check_pieces(const prism_model *m, enum prism_compute compute)
         prism_context *c = make_context(m, &p);
         for (size_t i = 0; i < 4; i++)
             trace_feed(c, pieces, tokens + (i ? ends[i - 1] : 0), ends[i] - (i ? ends[i - 1] : 0), logits_early || i == 3);
-        for (size_t l = 0; l < m->hp.n_layer; l++)
+        for (size_t l = 0; l < m->n_layer; l++)
             for (size_t h = 0; h < m->hp.n_head; h++)
-                for (size_t u = logits_early || l + 1 < m->hp.n_layer ? 0 : ends[2] / 32; u * 32 < N; u++)
+                for (size_t u = logits_early || l + 1 < m->n_layer ? 0 : ends[2] / 32; u * 32 < N; u++)
                     if (memcmp(pieces->row[l][h][u], whole->row[l][h][u], sizeof whole->row[l][h][u]))
                         fail_msg("layer %zu, head %zu, query block %zu: %s", l, h, u, logits_early ? "all rows" : "rows as needed");
-        assert_memory_equal(pieces->logits, whole->logits + ends[2] * m->hp.n_vocab, (N - ends[2]) * m->hp.n_vocab * sizeof(float));
+        assert_memory_equal(pieces->logits, whole->logits + ends[2] * m->n_vocab, (N - ends[2]) * m->n_vocab * sizeof(float));
         prism_context_free(c);
         trace_free(pieces);
     }
@@ -210,7 +210,7 @@ static void write_pair(prism_model *m[2])
     }
     for (int i = 0; i < 2; i++)
         m[i] = load_built(g[i], i ? "pairs.gguf" : "half.gguf");
-    assert_true(!m[0]->hp.rope_interleaved && m[1]->hp.rope_interleaved);
+    assert_true(!m[0]->ropes[0].interleaved && m[1]->ropes[0].interleaved);
 }
 
 static void test_rope_orders(void **state)

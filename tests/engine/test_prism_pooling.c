@@ -59,9 +59,11 @@ static void look_at_logits(void *user, size_t row, size_t n_rows, const float *l
 
 static void load_cache(struct select_case *c, const prism_context *ctx)
 {
+    const struct prism_kv_view kv = prism_kv_view(ctx, 0, 1);
+
     for (size_t h = 0; h < HEADS; h++)
         for (size_t t = 0; t < c->n_tokens; t++) {
-            const void *row = prism_kv_at(ctx, ctx->k_cache, 0, h, t);
+            const void *row = prism_view_key(&kv, h, t);
             memcpy(c->k + (h * c->n_tokens + t) * D, row, D * sizeof(float));
             memcpy(c->q + (t * HEADS + h) * D, row, D * sizeof(float));
         }
@@ -84,7 +86,7 @@ static void check(const prism_model *m, const size_t *ends, size_t n_calls, uint
     for (size_t i = 0; i < n_calls; i++) {
         struct prism_prefill_params pp = { .mask = keep_mask, .mask_user = &calls[i], .logits = look_at_logits, .logits_user = &calls[i] };
         size_t from = i ? ends[i - 1] : 0;
-        calls[i].n_vocab = m->hp.n_vocab;
+        calls[i].n_vocab = m->n_vocab;
         must(prism_prefill(ctx, tokens + from, ends[i] - from, &pp, &err), &err);
     }
     select_case_open(&c, 1);

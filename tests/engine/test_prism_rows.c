@@ -91,7 +91,7 @@ static void test_pieces(void **state)
     struct trace *many = in_pieces(m, tokens, (const size_t[]){ 320, 384, 640, N }, 4, NULL);
     struct trace *cancelled = in_pieces(m, tokens, (const size_t[]){ 320, N }, 2, stop_later);
 
-    for (size_t l = 0; l < m->hp.n_layer; l++)
+    for (size_t l = 0; l < m->n_layer; l++)
         for (size_t h = 0; h < m->hp.n_head; h++)
             for (size_t u = 0; u * 32 < N; u++)
                 assert_memory_equal(many->row[l][h][u], two->row[l][h][u], sizeof two->row[l][h][u]);
@@ -177,7 +177,7 @@ static void test_rotations(void **state)
     must(prism_prefill(one, tokens, N, NULL, &err), &err);
     must(prism_prefill(two, tokens, FIRST, NULL, &err), &err);
     must(prism_prefill(two, tokens + FIRST, N - FIRST, NULL, &err), &err);
-    assert_memory_equal(prism_logits(one), prism_logits(two), m->hp.n_vocab * sizeof(float));
+    assert_memory_equal(prism_logits(one), prism_logits(two), m->n_vocab * sizeof(float));
     prism_context_free(one);
     prism_context_free(two);
     free(tokens);

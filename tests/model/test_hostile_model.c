@@ -45,7 +45,7 @@ static void yarn_0(struct gb *g)
 static const struct hostile_case keys[] = {
     { 58, "no architecture", 'R', "key general.architecture: missing", .set = NO("general.architecture") },
     { 59, "architecture a number", 'R', "key general.architecture: type: expected str, found u32", .set = U32("general.architecture", 1) },
-    { 60, "architecture zzz", 'R', "unsupported architecture \"zzz\"; supported: llama qwen2 qwen3", .set = STR("general.architecture", "zzz") },
+    { 60, "architecture zzz", 'R', "unsupported architecture \"zzz\"; supported: llama mistral3 ", .set = STR("general.architecture", "zzz") },
     { 61, "architecture gpt2", 'R', "unsupported architecture \"gpt2\"", .set = STR("general.architecture", "gpt2") },
     { 61, "architecture bert", 'R', "unsupported architecture \"bert\"", .set = STR("general.architecture", "bert") },
     { 61, "architecture clip", 'R', "unsupported architecture \"clip\"", .set = STR("general.architecture", "clip") },
@@ -96,7 +96,7 @@ static const struct hostile_case keys[] = {
     { 89, "factor 1e30", 'R', "key llama.rope.scaling.factor: expected", .set = F32("llama.rope.scaling.factor", 1e30) },
     { 90, "factor 0", 'W', "key llama.rope.scaling.factor: 0 read as 1", .set = F32("llama.rope.scaling.factor", 0) },
     { 91, "yarn from context 0", 'R', "key llama.rope.scaling.original_context_length: expected 1..", .change = yarn_0 },
-    { 92, "8 experts", 'R', "key llama.expert_count: mixture-of-experts", .set = U32("llama.expert_count", 8) },
+    { 92, "8 experts", 'R', "key llama.expert_used_count: missing", .set = U32("llama.expert_count", 8) },
     { 93, "file_type 999", 'W', "key general.file_type: 999 unknown, type reported from the tensors: (guessed) Q8_0", .set = U32("general.file_type", 999) },
     { 93, "no file_type", 'W', "key general.file_type: missing, type reported from the tensors: (guessed) Q8_0", .set = NO("general.file_type") },
 };

@@ -69,7 +69,7 @@ static void test_gutenberg_38m(void **state)
     assert_int_equal(i.n_params, 16384 * 512 + 8 * (2 * 1024 * 512 + 2 * 256 * 512 + 3 * 1536 * 512 + 2 * 512 + 2 * 128) + 512);
     assert_int_equal(i.file_bytes, 40724416);
     assert_true(i.tensor_bytes > 40000000 && i.tensor_bytes < i.file_bytes);
-    assert_true(m->layers[7].q_norm && m->layers[7].k_norm && !m->layers[7].q_bias);
+    assert_true(m->layers[7].attn.q_norm.kind && m->layers[7].attn.k_norm.kind && !m->layers[7].attn.q_bias);
     prism_model_free(m);
 }
 
@@ -96,9 +96,9 @@ static void test_gutenberg_llama(void **state)
     assert_true(i.tied_embeddings && i.add_bos && !i.add_eos);
     assert_int_equal(i.bos, 1);
     assert_int_equal(i.eos, 2);
-    assert_null(m->layers[0].q_norm);
-    assert_true(m->hp.attn_scale == 0.125f);
-    assert_true(m->rope_mag == 1);
+    assert_int_equal(m->layers[0].attn.q_norm.kind, PRISM_NORM_NONE);
+    assert_true(m->layers[0].attn.scale == 0.125f);
+    assert_true(m->ropes[0].mag == 1);
     prism_model_free(m);
 }
 
@@ -114,30 +114,30 @@ static void check_fused(const char *arch, bool biases, enum prism_type type)
     struct gb *whole = tiny_build(&t); /* its layer 1 gets the weights of a's */
     const struct prism_layer *l = &a->layers[1];
     struct gb_tensor *qkv = gb_tensor(whole, "blk.1.attn_qkv.weight");
-    size_t q = l->q.rows * l->q.row_bytes, k = l->k.rows * l->k.row_bytes, v = l->v.rows * l->v.row_bytes;
+    size_t q = l->attn.q.rows * l->attn.q.row_bytes, k = l->attn.k.rows * l->attn.k.row_bytes, v = l->attn.v.rows * l->attn.v.row_bytes;
     assert_int_equal(qkv->n_bytes, q + k + v);
-    memcpy(qkv->data, l->q.data, q);
-    memcpy(qkv->data + q, l->k.data, k);
-    memcpy(qkv->data + q + k, l->v.data, v);
-    bool has_bias = l->q_bias != NULL;
+    memcpy(qkv->data, l->attn.q.data, q);
+    memcpy(qkv->data + q, l->attn.k.data, k);
+    memcpy(qkv->data + q + k, l->attn.v.data, v);
+    bool has_bias = l->attn.q_bias != NULL;
     assert_int_equal(has_bias, biases || strcmp(arch, "qwen2") == 0);
     if (has_bias) {
         float *b = (float *)gb_tensor(whole, "blk.1.attn_qkv.bias")->data;
-        memcpy(b, l->q_bias, l->q.rows * sizeof *b);
-        memcpy(b + l->q.rows, l->k_bias, l->k.rows * sizeof *b);
-        memcpy(b + l->q.rows + l->k.rows, l->v_bias, l->v.rows * sizeof *b);
+        memcpy(b, l->attn.q_bias, l->attn.q.rows * sizeof *b);
+        memcpy(b + l->attn.q.rows, l->attn.k_bias, l->attn.k.rows * sizeof *b);
+        memcpy(b + l->attn.q.rows + l->attn.k.rows, l->attn.v_bias, l->attn.v.rows * sizeof *b);
     }
     prism_model *m = load_gb(whole);
     const struct prism_layer *f = &m->layers[1];
-    assert_true(f->q.rows == l->q.rows && f->k.rows == l->k.rows && f->v.rows == l->v.rows && f->k.k == l->k.k && f->k.row_bytes == l->k.row_bytes);
-    assert_true(f->v.type == type);
-    assert_memory_equal(f->q.data, l->q.data, q);
-    assert_memory_equal(f->k.data, l->k.data, k);
-    assert_memory_equal(f->v.data, l->v.data, v);
+    assert_true(f->attn.q.rows == l->attn.q.rows && f->attn.k.rows == l->attn.k.rows && f->attn.v.rows == l->attn.v.rows && f->attn.k.k == l->attn.k.k && f->attn.k.row_bytes == l->attn.k.row_bytes);
+    assert_true(f->attn.v.type == type);
+    assert_memory_equal(f->attn.q.data, l->attn.q.data, q);
+    assert_memory_equal(f->attn.k.data, l->attn.k.data, k);
+    assert_memory_equal(f->attn.v.data, l->attn.v.data, v);
     if (has_bias) {
-        assert_memory_equal(f->q_bias, l->q_bias, l->q.rows * sizeof(float));
-        assert_memory_equal(f->k_bias, l->k_bias, l->k.rows * sizeof(float));
-        assert_memory_equal(f->v_bias, l->v_bias, l->v.rows * sizeof(float));
+        assert_memory_equal(f->attn.q_bias, l->attn.q_bias, l->attn.q.rows * sizeof(float));
+        assert_memory_equal(f->attn.k_bias, l->attn.k_bias, l->attn.k.rows * sizeof(float));
+        assert_memory_equal(f->attn.v_bias, l->attn.v_bias, l->attn.v.rows * sizeof(float));
     }
     prism_model_free(a);
     prism_model_free(m);
@@ -172,7 +172,7 @@ static void test_tied_and_untied(void **state)
     assert_int_equal(m->output.type, PRISM_F16);
     assert_non_null(m->output_bias);
     const struct prism_layer *l = &m->layers[1];
-    assert_true(l->q_bias && l->k_bias && l->v_bias && l->o_bias && l->gate_bias && l->up_bias && l->down_bias);
+    assert_true(l->attn.q_bias && l->attn.k_bias && l->attn.v_bias && l->attn.o_bias && l->ffn.dense.gate_bias && l->ffn.dense.up_bias && l->ffn.dense.down_bias);
     prism_model_free(m);
 }
 
@@ -195,12 +195,12 @@ static void test_types(void **state)
         assert_string_equal(l.err.text, "");
         prism_model_info(l.model, &info);
         assert_string_equal(info.type, names[type]);
-        assert_int_equal(l.model->layers[0].down.type, type);
+        assert_int_equal(l.model->layers[0].ffn.dense.down.type, type);
 
         /* standard deviation within a factor of 1.25 of what tiny_model.h promises */
         float row[256];
         double sum = 0;
-        const struct prism_matrix *w = &l.model->layers[0].gate;
+        const struct prism_matrix *w = &l.model->layers[0].ffn.dense.gate;
         for (size_t r = 0; r < w->rows; r++) {
             prism_kernels_by_level[PRISM_LEVEL_GENERIC]->to_f32[type](row, w->data + r * w->row_bytes, 256);
             for (int i = 0; i < 256; i++)
@@ -233,8 +233,8 @@ static void test_widened_norms(void **state)
     memcpy(n->data, brain, sizeof brain);
     prism_model *m = load_gb(g);
     for (int i = 0; i < 64; i++) {
-        assert_true(m->layers[0].attn_norm[i] == 1 + (float)i / 1024);
-        assert_true(m->layers[0].ffn_norm[i] == 1 + (float)i / 128);
+        assert_true(m->layers[0].attn_norm.weight[i] == 1 + (float)i / 1024);
+        assert_true(m->layers[0].ffn_norm.weight[i] == 1 + (float)i / 128);
     }
     prism_model_free(m);
 
@@ -244,8 +244,8 @@ static void test_widened_norms(void **state)
     float expected[64];
     memcpy(expected, gb_tensor(g, "blk.1.attn_norm.weight")->data, sizeof expected);
     m = load_gb(g);
-    assert_int_equal((uintptr_t)m->layers[1].attn_norm % sizeof(float), 0);
-    assert_memory_equal(m->layers[1].attn_norm, expected, sizeof expected);
+    assert_int_equal((uintptr_t)m->layers[1].attn_norm.weight % sizeof(float), 0);
+    assert_memory_equal(m->layers[1].attn_norm.weight, expected, sizeof expected);
     prism_model_free(m);
 }
 
@@ -302,7 +302,7 @@ static void test_key_variants(void **state)
     assert_int_equal(m->hp.n_ff, 128);
     assert_int_equal(m->hp.head_dim, 32);
     assert_true(m->hp.rope_base == 10000);
-    assert_true(m->hp.attn_scale == 0.5f);
+    assert_true(m->layers[0].attn.scale == 0.5f);
     prism_model_free(m);
 
     g = tiny_build(&t);

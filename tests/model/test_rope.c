@@ -21,17 +21,17 @@ static void near(double got, double want)
         fail_msg("expected %.17g, found %.17g", want, got);
 }
 
-static struct prism_hparams params(const char *scaling, double factor, uint32_t original)
+static struct prism_rope_params params(const char *scaling, double factor, uint32_t original)
 {
-    return (struct prism_hparams){ .n_rot = 128, .rope_base = 1e6, .rope_scaling = scaling, .rope_factor = factor,
-                                   .rope_attn_factor = 1, .rope_orig_ctx = original };
+    return (struct prism_rope_params){ .n_rot = 128, .base = 1e6, .scaling = scaling, .factor = factor,
+                                   .attn_factor = 1, .orig_ctx = original };
 }
 
 /* Pair i turns once in 2 pi base^(2i/n) positions (Su et al. 2021). */
 static void test_plain(void **state)
 {
     (void)state;
-    struct prism_hparams hp = params("none", 1, 0);
+    struct prism_rope_params hp = params("none", 1, 0);
     double f[MAX_PAIRS];
     prism_rope_frequencies(&hp, NULL, f);
     assert_true(f[0] == 1);
@@ -44,13 +44,13 @@ static void test_plain(void **state)
 static void test_linear(void **state)
 {
     (void)state;
-    struct prism_hparams hp = params("linear", 4, 0);
+    struct prism_rope_params hp = params("linear", 4, 0);
     double f[MAX_PAIRS];
     prism_rope_frequencies(&hp, NULL, f);
     for (int i = 0; i < 64; i++)
         near(f[i], exp(-(double)i / 64 * log(1e6)) / 4);
     assert_true(prism_rope_magnitude(&hp) == 1);
-    hp.rope_attn_factor = 1.5;
+    hp.attn_factor = 1.5;
     assert_true(prism_rope_magnitude(&hp) == 1.5);
 }
 
@@ -59,7 +59,7 @@ static void test_linear(void **state)
 static void test_yarn(void **state)
 {
     (void)state;
-    struct prism_hparams hp = params("yarn", 4, 32768);
+    struct prism_rope_params hp = params("yarn", 4, 32768);
     double f[MAX_PAIRS];
     prism_rope_frequencies(&hp, NULL, f);
     for (int i = 0; i < 64; i++) {
@@ -68,9 +68,9 @@ static void test_yarn(void **state)
         near(f[i], plain * kept + plain / 4 * (1 - kept));
     }
     near(prism_rope_magnitude(&hp), 1 + 0.1 * log(4));
-    hp.rope_attn_factor = 0.5;
+    hp.attn_factor = 0.5;
     near(prism_rope_magnitude(&hp), 0.5 * (1 + 0.1 * log(4)));
-    hp.rope_factor = 1;
+    hp.factor = 1;
     assert_true(prism_rope_magnitude(&hp) == 0.5);
 }
 
@@ -78,7 +78,7 @@ static void test_yarn(void **state)
 static void test_yarn_clamped(void **state)
 {
     (void)state;
-    struct prism_hparams hp = params("yarn", 2, 6); /* 6 / (2 pi) < 1 rotation: lo 0, hi <= 0 */
+    struct prism_rope_params hp = params("yarn", 2, 6); /* 6 / (2 pi) < 1 rotation: lo 0, hi <= 0 */
     double f[MAX_PAIRS];
     prism_rope_frequencies(&hp, NULL, f);
     assert_true(f[0] == 1);
@@ -90,13 +90,13 @@ static void test_yarn_clamped(void **state)
 static void test_llama3_divisors(void **state)
 {
     (void)state;
-    struct prism_hparams hp = params("none", 1, 0);
+    struct prism_rope_params hp = params("none", 1, 0);
     const double C = 8192, F = 8, L = 1, H = 4;
     double f[MAX_PAIRS];
     float div[MAX_PAIRS];
     int kinds[3] = { 0, 0, 0 };
 
-    hp.rope_base = 5e5;
+    hp.base = 5e5;
     for (int i = 0; i < 64; i++) {
         double wave = 2 * M_PI * pow(5e5, i / 64.0), s = (C / wave - L) / (H - L);
         div[i] = (float)(wave < C / H ? 1 : wave > C / L ? F : 1 / ((1 - s) / F + s));
@@ -129,15 +129,15 @@ static void test_from_file(void **state)
     prism_model *m = load(g);
     assert_string_equal(m->hp.rope_scaling, "yarn");
     assert_int_equal(m->rope_orig_ctx, 128);
-    assert_true(m->rope_mag == (float)(1 + 0.1 * log(4)));
-    assert_true(m->rope_freq[0] == 1 && m->rope_freq[15] < pow(1e4, -15.0 / 16));
+    assert_true(m->ropes[0].mag == (float)(1 + 0.1 * log(4)));
+    assert_true(m->ropes[0].freq[0] == 1 && m->ropes[0].freq[15] < pow(1e4, -15.0 / 16));
     prism_model_free(m);
 
     g = tiny_build(&t); /* the old name of the factor; linear is the default type */
     gb_f32(g, "llama.rope.scale_linear", 2);
     m = load(g);
     assert_string_equal(m->hp.rope_scaling, "linear");
-    near(m->rope_freq[3], pow(1e4, -3.0 / 16) / 2);
+    near(m->ropes[0].freq[3], pow(1e4, -3.0 / 16) / 2);
     prism_model_free(m);
 
     g = tiny_build(&t); /* type none forces factor 1 */
@@ -145,7 +145,7 @@ static void test_from_file(void **state)
     gb_f32(g, "llama.rope.scaling.factor", 4);
     m = load(g);
     assert_string_equal(m->hp.rope_scaling, "none");
-    near(m->rope_freq[3], pow(1e4, -3.0 / 16));
+    near(m->ropes[0].freq[3], pow(1e4, -3.0 / 16));
     prism_model_free(m);
 }
 
@@ -160,8 +160,8 @@ static void test_divisors_from_file(void **state)
     gb_add(g, "rope_freqs.weight", 0, 1, (uint64_t[]){ 16 }, div, sizeof div);
     prism_model *m = load(g);
     for (int i = 0; i < 16; i++)
-        near(m->rope_freq[i], pow(1e4, -i / 16.0) / div[i]);
-    assert_null(m->rope_freq_short);
+        near(m->ropes[0].freq[i], pow(1e4, -i / 16.0) / div[i]);
+    assert_null(m->ropes[0].freq_short);
     prism_model_free(m);
 }
 
@@ -183,11 +183,11 @@ static void test_longrope(void **state)
     gb_add(g, "rope_factors_short.weight", 0, 1, (uint64_t[]){ 16 }, narrow, sizeof narrow);
     prism_model *m = load(g);
     for (int i = 0; i < 16; i++) {
-        near(m->rope_freq[i], pow(1e4, -i / 16.0) / wide[i]);
-        near(m->rope_freq_short[i], pow(1e4, -i / 16.0) / narrow[i]);
+        near(m->ropes[0].freq[i], pow(1e4, -i / 16.0) / wide[i]);
+        near(m->ropes[0].freq_short[i], pow(1e4, -i / 16.0) / narrow[i]);
     }
     assert_int_equal(m->rope_orig_ctx, 64);
-    assert_true(m->rope_mag == 1.25f);
+    assert_true(m->ropes[0].mag == 1.25f);
     prism_model_free(m);
 }
 
@@ -202,7 +202,7 @@ static void test_partial(void **state)
     assert_int_equal(m->hp.n_rot, 16);
     assert_int_equal(m->hp.head_dim, 64);
     for (int i = 0; i < 8; i++)
-        near(m->rope_freq[i], pow(1e4, -i / 8.0));
+        near(m->ropes[0].freq[i], pow(1e4, -i / 8.0));
     prism_model_free(m);
 }
 

@@ -178,11 +178,11 @@ static void test_extremes(void **state)
         gb_f32(g, "llama.rope.scaling.attn_factor", ends[i][4]);
         hostile_load(&l, gb_write(g, "extreme.gguf"), false, false);
         assert_string_equal(l.err.text, "");
-        assert_true(isfinite(l.model->rope_mag) && l.model->rope_mag > 0);
-        assert_true(isfinite(l.model->hp.attn_scale) && l.model->hp.attn_scale > 0);
+        assert_true(isfinite(l.model->ropes[0].mag) && l.model->ropes[0].mag > 0);
+        assert_true(isfinite(l.model->layers[0].attn.scale) && l.model->layers[0].attn.scale > 0);
         assert_true(l.model->hp.rms_eps > 0 && l.model->hp.rms_eps < 1);
         for (uint32_t k = 0; k < l.model->hp.n_rot / 2; k++)
-            assert_true(l.model->rope_freq[k] >= 0 && l.model->rope_freq[k] <= 1e4);
+            assert_true(l.model->ropes[0].freq[k] >= 0 && l.model->ropes[0].freq[k] <= 1e4);
         prism_model_free(l.model);
         gb_free(g);
     }

@@ -47,9 +47,9 @@ static void check_good(void)
 
     session_write(path, good, n_good);
     session_load(into, path);
-    assert_same_state(into, saved, model->hp.n_vocab);
+    assert_same_state(into, saved, model->n_vocab);
     must(prism_context_clone(saved, &copy, &err), &err);
-    assert_same_future(into, copy, model->hp.n_vocab);
+    assert_same_future(into, copy, model->n_vocab);
     prism_context_free(copy);
     must(prism_truncate(into, 0, &err), &err);
 }
@@ -94,7 +94,7 @@ static void test_use_after_failure(void **state)
     bytes[r.end - 1] ^= 1; /* of the last row */
     session_rows_free(&r);
     session_write(path, bytes, n_good);
-    make_tokens(tokens, 300, model->hp.n_vocab);
+    make_tokens(tokens, 300, model->n_vocab);
     for (int i = 0; i < 2; i++) {
         c[i] = make_context(model, &state_cases[ROWS_CASE].params);
         if (i)
@@ -103,7 +103,7 @@ static void test_use_after_failure(void **state)
             must(prism_decode(c[i], tokens[t], &err), &err);
         must(prism_prefill(c[i], tokens, 300, NULL, &err), &err);
     }
-    assert_same_state(c[0], c[1], model->hp.n_vocab);
+    assert_same_state(c[0], c[1], model->n_vocab);
     prism_context_free(c[0]);
     prism_context_free(c[1]);
     free(bytes);
@@ -245,6 +245,7 @@ static void set_length_long(struct session_header *h) { h->facts.length = UINT64
 static void set_length_more(struct session_header *h) { h->facts.length += 1; }
 static void set_length_all(struct session_header *h) { h->facts.length = PRISM_MAX_CONTEXT; }
 static void set_whole(struct session_header *h) { h->facts.whole = h->facts.length + 1; }
+static void set_kept(struct session_header *h) { h->facts.kept_from = h->facts.length + 1; }
 static void set_logits(struct session_header *h) { h->facts.logits = 2; }
 static void set_no_logits(struct session_header *h) { h->facts.logits = 0; }
 static void set_sketched(struct session_header *h) { h->facts.sketched = 0; }
@@ -269,6 +270,7 @@ static void test_hostile_headers(void **state)
     check_header(set_length_more, PRISM_E_FORMAT, "header: contradicts itself");
     check_header(set_length_all, PRISM_E_LENGTH, "16777216 tokens, the context holds");
     check_header(set_whole, PRISM_E_FORMAT, "header: contradicts itself");
+    check_header(set_kept, PRISM_E_FORMAT, "header: contradicts itself");
     check_header(set_logits, PRISM_E_FORMAT, "header: contradicts itself");
     check_header(set_no_logits, PRISM_E_FORMAT, "header: contradicts itself");
     check_header(set_sketched, PRISM_E_FORMAT, "header: contradicts itself");
@@ -277,8 +279,8 @@ static void test_hostile_headers(void **state)
     check_header(set_rows, PRISM_E_FORMAT, "header: contradicts itself");
     check_header(set_bytes, PRISM_E_FORMAT, "expected ");
     check_header(set_header_bytes, PRISM_E_FORMAT, "header: contradicts itself");
-    check_header(set_version, PRISM_E_UNSUPPORTED, "made in version 0 of the format, this library has 1");
-    check_header(set_later, PRISM_E_UNSUPPORTED, "made in version 2 of the format, this library has 1");
+    check_header(set_version, PRISM_E_UNSUPPORTED, "made in version 0 of the format, this library has 2");
+    check_header(set_later, PRISM_E_UNSUPPORTED, "made in version 3 of the format, this library has 2");
     check_header(set_library, PRISM_E_UNSUPPORTED, "made with library 9");
     check_header(set_no_settings, PRISM_E_UNSUPPORTED, "this context has library");
     check_header(set_endless, PRISM_E_FORMAT, "header: contradicts itself");

@@ -65,7 +65,7 @@ static bool holds_b(void)
 
     session_load(into, path);
     bool is_b = prism_length(into) == prism_length(b);
-    assert_same_state(into, is_b ? b : a, model->hp.n_vocab);
+    assert_same_state(into, is_b ? b : a, model->n_vocab);
     must(prism_truncate(into, 0, &err), &err);
     return is_b;
 }
@@ -173,7 +173,7 @@ static void test_full_disk(void **state)
     struct prism_error err;
     prism_context *small = make_context(model, &state_cases[0].params);
     int32_t tokens[40];
-    make_tokens(tokens, 40, model->hp.n_vocab);
+    make_tokens(tokens, 40, model->n_vocab);
     must(prism_prefill(small, tokens, 40, NULL, &err), &err);
     pid_t pid = fork();
     assert_true(pid >= 0);
@@ -296,7 +296,7 @@ static void test_relative(void **state)
     session_save(a, "here.session");
     session_load(into, "here.session");
     assert_int_equal(chdir(before), 0);
-    assert_same_state(into, a, model->hp.n_vocab);
+    assert_same_state(into, a, model->n_vocab);
     assert_int_equal(prism_truncate(into, 0, NULL), PRISM_OK);
 }
 

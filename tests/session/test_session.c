@@ -45,7 +45,7 @@ static void test_round_trip(void **state)
         session_load(b, path);
         prism_get_stats(b, &stats);
         assert_int_equal(stats.prefill_tokens + stats.decode_tokens, 0);
-        assert_same_state(a, b, model->hp.n_vocab);
+        assert_same_state(a, b, model->n_vocab);
         session_save(b, session_path("again.session"));
         size_t n, m;
         unsigned char *first = session_bytes(path, &n), *second = session_bytes(session_path("again.session"), &m);
@@ -53,7 +53,7 @@ static void test_round_trip(void **state)
         assert_memory_equal(first, second, n); /* nothing was lost */
         free(first);
         free(second);
-        assert_same_future(a, b, model->hp.n_vocab);
+        assert_same_future(a, b, model->n_vocab);
         prism_context_free(a);
         prism_context_free(b);
     }
@@ -69,15 +69,15 @@ static void test_odd_states(void **state)
         struct prism_error err;
         int32_t tokens[30];
 
-        make_tokens(tokens, 30, model->hp.n_vocab);
+        make_tokens(tokens, 30, model->n_vocab);
         state_history(model, b); /* its memory has other things */
         must(prism_truncate(b, 0, &err), &err);
         must(prism_truncate(a, 397, &err), &err);
         session_save(a, path);
         session_load(b, path);
         assert_null(prism_logits(b));
-        assert_same_state(a, b, model->hp.n_vocab);
-        assert_same_future(a, b, model->hp.n_vocab);
+        assert_same_state(a, b, model->n_vocab);
+        assert_same_future(a, b, model->n_vocab);
         must(prism_truncate(b, 0, &err), &err);
         must(prism_prefill(a, tokens, 30, &(struct prism_prefill_params){ .n_layers = 1 }, &err), &err);
         session_save(a, path);
@@ -101,9 +101,9 @@ static size_t ask(prism_context *c, const int32_t *tokens, int question, float *
 
     memcpy(prompt, tokens, sizeof prompt);
     for (size_t i = DOCUMENT; i < n; i++)
-        prompt[i] = (tokens[i] + question) % (int32_t)model->hp.n_vocab;
+        prompt[i] = (tokens[i] + question) % (int32_t)model->n_vocab;
     must(prism_prefill_to(c, prompt, n, &(struct prism_prefill_params){ .cut = DOCUMENT + 7 }, &reused, &err), &err);
-    memcpy(logits, prism_logits(c), model->hp.n_vocab * sizeof *logits);
+    memcpy(logits, prism_logits(c), model->n_vocab * sizeof *logits);
     return reused;
 }
 
@@ -112,12 +112,12 @@ static void test_questions(void **state)
 {
     (void)state;
     int32_t tokens[DOCUMENT + 40];
-    size_t n = model->hp.n_vocab;
+    size_t n = model->n_vocab;
     float *expected = calloc(QUESTIONS * n, sizeof *expected), *found = calloc(n, sizeof *found);
     const char *path = session_path("document.session");
     struct prism_error err;
 
-    make_tokens(tokens, DOCUMENT + 40, model->hp.n_vocab);
+    make_tokens(tokens, DOCUMENT + 40, model->n_vocab);
     for (size_t i = 0; i < n_state_cases; i++) {
         for (int q = 0; q < QUESTIONS; q++) {
             prism_context *fresh = empty(i);
@@ -259,7 +259,7 @@ static void test_longrope(void **state)
 
     tiny_add_longrope(g, "llama", 64, 16);
     prism_model *m = load_built(g, "session-longrope.gguf");
-    make_tokens(tokens, 200, m->hp.n_vocab);
+    make_tokens(tokens, 200, m->n_vocab);
     for (size_t n = 40; n <= 140; n += 100)
         for (size_t more = 10; more <= 60; more += 50) {
             prism_context *a = make_context(m, &p), *b = make_context(m, &p);
@@ -269,7 +269,7 @@ static void test_longrope(void **state)
             session_load(b, path);
             must(prism_prefill(a, tokens + n, more, NULL, &err), &err);
             must(prism_prefill(b, tokens + n, more, NULL, &err), &err);
-            assert_same_state(a, b, m->hp.n_vocab);
+            assert_same_state(a, b, m->n_vocab);
             prism_context_free(a);
             prism_context_free(b);
         }
@@ -286,8 +286,8 @@ static void test_not_empty(void **state)
     session_save(a, path);
     assert_int_equal(prism_session_load(a, path, &err), PRISM_E_ARG);
     assert_non_null(strstr(err.text, "not empty"));
-    assert_same_state(a, b, model->hp.n_vocab);
-    assert_same_future(a, b, model->hp.n_vocab);
+    assert_same_state(a, b, model->n_vocab);
+    assert_same_future(a, b, model->n_vocab);
     prism_context_free(a);
     prism_context_free(b);
 }

@@ -1,7 +1,8 @@
-/* keys.c - metadata that would change the computation in a way that this version does not have: refused, whatever else the file says.
+/* unread.c - metadata that nothing read and that would change the computation: refused, whatever else the file says.
  *
- * Two tables: keys whose values must be among those that change nothing, and keys that are read elsewhere or change nothing. A key of the
- * architecture in neither is named in a warning. Names: the key list of the GGUF format and of its reference implementation. */
+ * Two tables: keys whose values must be among those that change nothing, and keys that change nothing. A key of the architecture that was
+ * not read and is in neither is named in a warning. Names: the key list of the GGUF format and of its reference implementation. */
+#include "src/gguf/reader.h"
 #include "src/model/load.h"
 
 #include <stdio.h>
@@ -33,6 +34,7 @@ static const struct {
     { .suffix = "hidden_activation", .harmless = "silu swish" },
     { .suffix = "xielu.*", .harmless = "" },
     /* another shape of the network */
+    { .suffix = "expert_count", .harmless = "0" },
     { .suffix = "use_parallel_residual", .harmless = "0" },
     { .suffix = "swin_norm", .harmless = "0" },
     { .suffix = "nextn_predict_layers", .harmless = "0" },
@@ -73,15 +75,10 @@ static const struct {
     { .suffix = "rope.scaling.yarn_log_multiplier", .harmless = "0", .when = WITH_YARN },
 };
 
-/* Read by hparams.c, or without meaning for a network without experts, or about training and text. */
+/* Without meaning where they were not read: for a network without experts or windows, or about training and text. */
 static const char *const known[] = {
-    "context_length", "embedding_length", "block_count", "feed_forward_length", "vocab_size", "tensor_data_layout",
-    "attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length",
-    "attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon", "attention.group_norm_epsilon", "attention.scale",
-    "attention.causal", "attention.sliding_window", "attention.sliding_window_pattern", "attention.temperature_length",
-    "rope.dimension_count", "rope.freq_base", "rope.scale_linear", "rope.scaling.type", "rope.scaling.factor",
-    "rope.scaling.attn_factor", "rope.scaling.original_context_length", "rope.scaling.finetuned", "rope.scaling.yarn_*",
-    "expert_*", "experts_per_group", "moe_every_n_layers", "interleave_moe_layer_step", "leading_dense_block_count",
+    "vocab_size", "tensor_data_layout", "attention.layer_norm_epsilon", "attention.group_norm_epsilon", "attention.sliding_window_pattern",
+    "attention.temperature_length", "rope.scale_linear", "rope.scaling.finetuned", "rope.scaling.yarn_*", "expert_*", "experts_per_group", "moe_every_n_layers", "interleave_moe_layer_step", "leading_dense_block_count",
     "n_deepstack_layers", "decoder_start_token_id",
 };
 
@@ -140,17 +137,16 @@ static enum prism_status check_rule(const struct prism_model *m, const struct pr
 }
 
 /* Keys that repeat a number for window layers or for the output; another number than that of the other layers is a second shape. */
-static enum prism_status check_twins(const struct prism_model *m, struct prism_str suffix, const struct prism_gguf_kv *kv,
-                                     bool *found, struct prism_error *err)
+static enum prism_status check_twins(const struct prism_builder *b, struct prism_str suffix, const struct prism_gguf_kv *kv, bool *found)
 {
-    const struct prism_hparams *hp = &m->hp;
+    const struct prism_attn_spec *a = &b->common.attn;
     const struct {
         const char *suffix;
         double value;
     } twins[] = {
-        { "attention.key_length_swa", hp->head_dim },  { "attention.value_length_swa", hp->head_dim },
-        { "rope.dimension_count_swa", hp->n_rot },     { "rope.freq_base_swa", hp->rope_base },
-        { "embedding_length_out", hp->n_embd },        { "features_length", hp->n_embd },
+        { "attention.key_length_swa", a->head_dim },   { "attention.value_length_swa", a->head_dim },
+        { "rope.dimension_count_swa", b->ropes[0].n_rot }, { "rope.freq_base_swa", b->ropes[0].base },
+        { "embedding_length_out", b->m->n_embd },      { "features_length", b->m->n_embd },
     };
     char value[32];
     *found = false;
@@ -158,43 +154,49 @@ static enum prism_status check_twins(const struct prism_model *m, struct prism_s
         if (matches(twins[i].suffix, suffix)) {
             *found = true;
             snprintf(value, sizeof value, "%.9g", twins[i].value);
-            return check_rule(m, kv, value, err);
+            return check_rule(b->m, kv, value, b->err);
         }
     return PRISM_OK;
 }
 
-enum prism_status prism_check_keys(const struct prism_model *m, struct prism_error *err)
+/* Whether a pair that nothing read may be passed over: else an error, or *known false. */
+static enum prism_status check_unread(const struct prism_builder *b, const struct prism_gguf_kv *kv, struct prism_str suffix, bool *found)
 {
-    const struct prism_gguf *g = m->gguf;
+    bool yarn = strcmp(b->ropes[0].scaling, "yarn") == 0;
+    enum prism_status status = check_twins(b, suffix, kv, found);
+
+    for (size_t r = 0; !status && r < COUNT(rules); r++)
+        if (matches(rules[r].suffix, suffix)) {
+            *found = true;
+            if (rules[r].when == ALWAYS || (rules[r].when == WITH_YARN) == yarn)
+                status = check_rule(b->m, kv, rules[r].harmless, b->err);
+        }
+    for (size_t k = 0; !status && !*found && k < COUNT(known); k++)
+        *found = matches(known[k], suffix);
+    return status;
+}
+
+void prism_check_unread_keys(struct prism_builder *b)
+{
+    const struct prism_gguf *g = b->g;
     const struct prism_gguf_kv *unknown = NULL;
     uint64_t n_unknown = 0;
-    size_t prefix = strlen(m->arch->name);
-    bool yarn = strcmp(m->hp.rope_scaling, "yarn") == 0;
+    size_t prefix = strlen(b->m->arch->name);
 
-    for (uint64_t i = 0; i < g->n_kv; i++) {
+    for (uint64_t i = 0; !b->status && i < g->n_kv; i++) {
         const struct prism_gguf_kv *kv = &g->kv[i];
-        if (kv->key.n <= prefix || memcmp(kv->key.p, m->arch->name, prefix) != 0 || kv->key.p[prefix] != '.')
+        bool found = false;
+        if (b->key_used[i] || kv->key.n <= prefix || memcmp(kv->key.p, b->m->arch->name, prefix) != 0 || kv->key.p[prefix] != '.')
             continue;
-        struct prism_str suffix = { kv->key.p + prefix + 1, kv->key.n - prefix - 1 };
-        bool found;
-        enum prism_status status = check_twins(m, suffix, kv, &found, err);
-        for (size_t r = 0; !status && r < COUNT(rules); r++)
-            if (matches(rules[r].suffix, suffix)) {
-                found = true;
-                if (rules[r].when == ALWAYS || (rules[r].when == WITH_YARN) == yarn)
-                    status = check_rule(m, kv, rules[r].harmless, err);
-            }
-        if (status)
-            return status;
-        for (size_t k = 0; !found && k < COUNT(known); k++)
-            found = matches(known[k], suffix);
+        b->status = check_unread(b, kv, (struct prism_str){ kv->key.p + prefix + 1, kv->key.n - prefix - 1 }, &found);
         if (!found && n_unknown++ == 0)
             unknown = kv;
     }
+    if (b->status || n_unknown == 0)
+        return;
     if (n_unknown == 1)
         prism_warn(&g->log, "%s: key %.*s: unknown, ignored", g->path, prism_show_len(unknown->key.n), unknown->key.p);
-    if (n_unknown > 1)
+    else
         prism_warn(&g->log, "%s: key %.*s and %llu more: unknown, ignored", g->path, prism_show_len(unknown->key.n), unknown->key.p,
                    (unsigned long long)(n_unknown - 1));
-    return PRISM_OK;
 }

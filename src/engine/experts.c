@@ -1,0 +1,303 @@
+/* experts.c - mixture of experts (layer.h): the router, then each expert's products over its tokens of the whole call, so that its weights are
+ * unpacked once. architectures.md 2.6. */
+#include "src/engine/layer.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "src/base/size.h"
+
+enum {
+    CHOOSE_ROWS = 32,     /* rows of one job of choosing */
+    GROUP_ROWS = 4096,    /* of the experts that go through their products together: activations of a group stay in the last-level cache */
+    NOBODY = UINT32_MAX,  /* a row between two experts' rows */
+};
+
+/* ---- memory ---- */
+
+static uint32_t most_experts(const struct prism_model *m, bool used)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < m->n_layer; i++) {
+        const struct prism_experts *e = &m->layers[i].ffn.experts;
+        most = max_size(most, used ? e->n_used : e->n) == most ? most : used ? e->n_used : e->n;
+    }
+    return most;
+}
+
+size_t prism_experts_rows(const struct prism_context *c, size_t n_tokens)
+{
+    size_t n = most_experts(c->model, false), used = most_experts(c->model, true);
+    size_t all = n_tokens * used + min_size(n, n_tokens * used) * (PRISM_PACK_ROWS - 1);
+    return n ? min_size(all, max_size(GROUP_ROWS, PRISM_FEW_TOKENS * used)) : 0;
+}
+
+void prism_experts_layout(struct prism_context *c, struct prism_arena *a)
+{
+    size_t n = most_experts(c->model, false), used = most_experts(c->model, true), n_ctx = c->plan.n_ctx, rows = prism_experts_rows(c, n_ctx);
+    struct prism_routes *r = &c->routes;
+
+    if (!n)
+        return;
+    r->expert = prism_arena_take(a, n_ctx * used, sizeof *r->expert);
+    r->weight = prism_arena_take(a, n_ctx * used, sizeof *r->weight);
+    r->sorted = prism_arena_take(a, n_ctx * used, sizeof *r->sorted);
+    r->begin = prism_arena_take(a, n + 1, sizeof *r->begin);
+    r->logits = prism_arena_take(a, c->plan.slab_tokens * n, sizeof *r->logits);
+    r->shared = prism_arena_take(a, n_ctx, sizeof *r->shared);
+    r->to = prism_arena_take(a, rows, sizeof *r->to);
+    r->to_weight = prism_arena_take(a, rows, sizeof *r->to_weight);
+    r->gated = prism_arena_take(a, n, sizeof *r->gated);
+    r->down = prism_arena_take(a, n, sizeof *r->down);
+}
+
+/* ---- the call ---- */
+
+struct expert_call {
+    struct prism_context *c;
+    const struct prism_layer *layer;
+    const struct prism_experts *e;
+    size_t pos, first, n; /* rows [first, first + n) of the call, whose row 0 stands at pos */
+    enum prism_way way;   /* of the experts' products: by the number of tokens, not by that of an expert's rows, which other tokens decide */
+    float *h;             /* [n][n_embd] rows of x, normalised: where queries were */
+    size_t slab, slab_n;  /* of the router's logits */
+};
+
+/* ---- the router ---- */
+
+/* p[i] of the numbers r[i]: what experts are chosen by (but for the bias) and weighed with. Where only the chosen count in the end, softmax may
+ * wait: p is then r, and `softmax` true. */
+static bool probabilities(const struct prism_experts *e, const float *r, double *p)
+{
+    bool late = e->gating == PRISM_GATING_SOFTMAX_CHOSEN || (e->gating == PRISM_GATING_SOFTMAX && e->normalise && !e->choice_bias);
+    double most = -INFINITY, sum = 0;
+
+    for (uint32_t i = 0; i < e->n; i++)
+        most = fmax(most, (double)r[i]);
+    for (uint32_t i = 0; i < e->n; i++) {
+        p[i] = late ? (double)r[i] : e->gating == PRISM_GATING_SIGMOID ? 1 / (1 + exp(-(double)r[i])) : exp((double)r[i] - most);
+        sum += p[i];
+    }
+    for (uint32_t i = 0; !late && e->gating == PRISM_GATING_SOFTMAX && i < e->n; i++)
+        p[i] /= sum;
+    return late;
+}
+
+/* The best n_used, in descending order; of equals the lower index. */
+static void choose(const struct prism_experts *e, const double *p, uint32_t *expert)
+{
+    for (uint32_t k = 0; k < e->n_used; k++) {
+        double best = -INFINITY;
+        uint32_t at = 0;
+        for (uint32_t i = 0; i < e->n; i++) {
+            double t = p[i] + (e->choice_bias ? (double)e->choice_bias[i] : 0);
+            bool taken = false;
+            for (uint32_t j = 0; t > best && j < k; j++)
+                taken |= expert[j] == i;
+            if (t > best && !taken)
+                best = t, at = i;
+        }
+        expert[k] = at;
+    }
+}
+
+static void weigh(const struct prism_experts *e, const double *p, bool softmax, const uint32_t *expert, float factor, float *weight)
+{
+    double sum = 0;
+
+    for (uint32_t k = 0; k < e->n_used; k++)
+        sum += softmax ? exp(p[expert[k]] - p[expert[0]]) : p[expert[k]];
+    for (uint32_t k = 0; k < e->n_used; k++) {
+        double w = softmax ? exp(p[expert[k]] - p[expert[0]]) / sum : e->normalise ? p[expert[k]] / fmax(sum, 0x1p-14) : p[expert[k]];
+        weight[k] = (float)(w * (double)e->scale) * factor;
+    }
+}
+
+static void choose_job(void *arg, size_t job, uint32_t thread)
+{
+    const struct expert_call *l = arg;
+    const struct prism_experts *e = l->e;
+    struct prism_routes *r = &l->c->routes;
+    double *p = prism_thread_scratch(l->c, thread);
+
+    for (size_t i = job * CHOOSE_ROWS, end = min_size(i + CHOOSE_ROWS, l->slab_n); i < end; i++) {
+        const float *logits = r->logits + i * e->n;
+        size_t row = l->slab + i;
+        uint32_t *expert = r->expert + row * e->n_used;
+        if (!prism_is_finite(logits, e->n)) {
+            prism_note_fault(l->c, PRISM_FAULT_ROUTER, l->pos + l->first + row, 0);
+            continue;
+        }
+        bool softmax = probabilities(e, logits, p);
+        choose(e, p, expert);
+        weigh(e, p, softmax, expert, l->layer->residual_scale, r->weight + row * e->n_used);
+        if (l->layer->ffn.dense_gate.data)
+            r->shared[row] = (float)(1 / (1 + exp(-(double)r->shared[row])));
+    }
+}
+
+/* Rows that a norm makes are kept: the router and the experts all read them. */
+static void keep_norm_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
+{
+    const struct expert_call *l = arg;
+    struct prism_norm_rows source = { c->x + (l->first + l->slab) * c->model->n_embd, &l->layer->ffn_norm, l->pos + l->first + l->slab,
+                                      PRISM_FAULT_ATTENTION };
+    size_t n_embd = c->model->n_embd;
+
+    prism_norm_rows(c, &source, row, n_rows, out);
+    memcpy(l->h + (l->slab + row) * n_embd, out, n_rows * n_embd * sizeof *out);
+}
+
+/* Which experts take which rows, and with which weight. In fp32: a choice flips by little. */
+static bool route(struct expert_call *l)
+{
+    struct prism_context *c = l->c;
+    const struct prism_ffn_spec *f = &l->layer->ffn;
+    size_t n_embd = c->model->n_embd;
+
+    for (l->slab = 0; l->slab < l->n; l->slab += l->slab_n) {
+        l->slab_n = prism_slab_rows(c, l->n - l->slab);
+        struct prism_product p[2] = {
+            { .m = f->experts.router, .kind = c->kernels->linear_f32, .bias = f->experts.router_bias, .y = c->routes.logits, .ldy = f->experts.n },
+            { .m = f->dense_gate, .kind = c->kernels->linear_f32, .y = c->routes.shared + l->slab, .ldy = 1 },
+        };
+        struct prism_rows rows = { .fn = keep_norm_rows, .arg = l };
+        if (!prism_products(c, &rows, l->slab_n, n_embd, p, f->dense_gate.data ? 2 : 1) ||
+            !prism_context_run(c, PRISM_PHASE_OTHER, div_up(l->slab_n, CHOOSE_ROWS), 0, choose_job, l))
+            return false;
+    }
+    return true;
+}
+
+/* The pairs of a row and one of its experts, by expert, then by row. */
+static void sort_pairs(const struct expert_call *l)
+{
+    struct prism_routes *r = &l->c->routes;
+    size_t n = l->e->n, pairs = l->n * l->e->n_used;
+
+    memset(r->begin, 0, (n + 1) * sizeof *r->begin);
+    for (size_t i = 0; i < pairs; i++)
+        r->begin[r->expert[i] + 1]++;
+    for (size_t e = 0; e < n; e++)
+        r->begin[e + 1] += r->begin[e];
+    for (size_t i = 0; i < pairs; i++)
+        r->sorted[r->begin[r->expert[i]]++] = (uint32_t)i;
+    for (size_t e = n; e > 0; e--) /* each has moved on to where the next begins */
+        r->begin[e] = r->begin[e - 1];
+    r->begin[0] = 0;
+}
+
+/* ---- the experts ---- */
+
+static struct prism_product gated_of(const struct expert_call *l, size_t e, size_t first, size_t n)
+{
+    const struct prism_gated_ffn *f = &l->e->each;
+    return (struct prism_product){
+        .m = prism_matrix_rows(&f->gate, e * f->stride, f->width), .up = prism_matrix_rows(&f->up, e * f->stride, f->width),
+        .kind = prism_coarse(l->c, &f->gate), .act = f->act, .bias = f->gate_bias ? f->gate_bias + e * f->width : NULL,
+        .up_bias = f->up_bias ? f->up_bias + e * f->width : NULL, .first = first, .n_rows = n, .y = l->c->y, .ldy = f->width,
+    };
+}
+
+static struct prism_product down_of(const struct expert_call *l, size_t e, size_t first, size_t n)
+{
+    const struct prism_gated_ffn *f = &l->e->each;
+    const struct prism_routes *r = &l->c->routes;
+    size_t n_embd = l->c->model->n_embd;
+    return (struct prism_product){
+        .m = prism_matrix_rows(&f->down, e * n_embd, n_embd), .kind = prism_fine(l->c, &f->down),
+        .bias = f->down_bias ? f->down_bias + e * n_embd : NULL, .first = first, .n_rows = n, .add = true,
+        .y = l->c->x + l->first * n_embd, .ldy = n_embd, .to = r->to, .weight = r->to_weight,
+    };
+}
+
+/* The rows of an expert begin at a multiple of what packing takes at once. */
+static size_t padded(const struct expert_call *l, size_t rows) { return l->way == PRISM_STORED ? rows : round_up(rows, PRISM_PACK_ROWS); }
+
+/* Rows of h by r->to. */
+static void gather_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
+{
+    const struct expert_call *l = arg;
+    size_t n_embd = c->model->n_embd;
+
+    for (size_t i = 0; i < n_rows; i++) {
+        uint32_t from = c->routes.to[row + i];
+        if (from == NOBODY)
+            memset(out + i * n_embd, 0, n_embd * sizeof *out);
+        else
+            memcpy(out + i * n_embd, l->h + from * n_embd, n_embd * sizeof *out);
+    }
+}
+
+/* The products of n parts of experts, which together have n_rows rows. */
+static bool run_group(struct expert_call *l, size_t n, size_t n_rows)
+{
+    struct prism_context *c = l->c;
+    struct prism_routes *r = &c->routes;
+    size_t n_embd = c->model->n_embd, width = l->e->each.width;
+    struct prism_rows gathered = { .fn = gather_rows, .arg = l, .way = l->way };
+    struct prism_rows activated = { .x = c->y, .ldx = width, .way = l->way };
+    const struct prism_linear *next = prism_next_kind(c, l->way, n_rows, n_embd, r->gated, n, r->down[0].kind);
+
+    for (size_t i = 0; i < n; i++)
+        r->gated[i].next = next;
+    activated.panels = next ? (uint8_t *)c->y : NULL;
+    return prism_products(c, &gathered, n_rows, n_embd, r->gated, n) && prism_products(c, &activated, n_rows, width, r->down, n);
+}
+
+/* Groups of experts, and of parts of those that have more rows than a group. */
+static bool run_experts(struct expert_call *l)
+{
+    struct prism_routes *r = &l->c->routes;
+    size_t most = prism_experts_rows(l->c, l->n), n = 0, used = 0;
+
+    for (size_t e = 0; e < l->e->n; e++)
+        for (size_t at = r->begin[e], take; at < r->begin[e + 1]; at += take) {
+            size_t left = r->begin[e + 1] - at;
+            if (used > 0 && used + padded(l, min_size(left, most)) > most) {
+                if (!run_group(l, n, used))
+                    return false;
+                n = used = 0;
+            }
+            take = min_size(left, most - used);
+            r->gated[n] = gated_of(l, e, used, take);
+            r->down[n++] = down_of(l, e, used, take);
+            for (size_t i = 0; i < padded(l, take); i++) {
+                r->to[used + i] = i < take ? r->sorted[at + i] / l->e->n_used : NOBODY;
+                r->to_weight[used + i] = i < take ? r->weight[r->sorted[at + i]] : 0;
+            }
+            used += padded(l, take);
+        }
+    return used == 0 || run_group(l, n, used);
+}
+
+static bool run_shared(struct expert_call *l)
+{
+    struct prism_context *c = l->c;
+    size_t n_embd = c->model->n_embd;
+    const struct prism_ffn_spec *f = &l->layer->ffn;
+
+    for (size_t row = 0, n; f->dense.width && row < l->n; row += n) {
+        n = prism_slab_rows(c, l->n - row);
+        struct prism_rows source = { .x = l->h + row * n_embd, .ldx = n_embd };
+        struct prism_ffn_rows rows = { .ffn = &f->dense, .source = &source, .n = n, .x = c->x + (l->first + row) * n_embd,
+                                       .factor = l->layer->residual_scale, .weight = f->dense_gate.data ? c->routes.shared + row : NULL };
+        if (!prism_run_ffn(c, &rows))
+            return false;
+    }
+    return true;
+}
+
+bool prism_layer_experts(struct prism_context *c, size_t index, size_t pos, size_t first, size_t end)
+{
+    const struct prism_layer *layer = &c->model->layers[index];
+    struct expert_call l = { .c = c, .layer = layer, .e = &layer->ffn.experts, .pos = pos, .first = first, .n = end - first,
+                             .h = c->q };
+    const struct prism_gated_ffn *each = &l.e->each;
+
+    l.way = prism_is_few(l.n, prism_coarse(c, &each->gate)) && prism_is_few(l.n, prism_fine(c, &each->down)) ? PRISM_STORED : PRISM_PACKED;
+    if (!route(&l))
+        return false;
+    sort_pairs(&l);
+    return run_experts(&l) && run_shared(&l);
+}

@@ -1,0 +1,114 @@
+/* qkv.c - queries, keys and values of a layer: norm, products, norms of heads, rotation, cache (layer.h). */
+#include "src/engine/layer.h"
+
+#include <math.h>
+
+#include "src/base/size.h"
+#include "src/engine/selection.h"
+
+enum { ROPE_ROWS = 16 }; /* rows of one rotation job, unless it pools a block of keys */
+
+struct rope_job {
+    struct prism_context *c;
+    const struct prism_attn_spec *spec;
+    struct prism_kv_view kv;
+    size_t index, n_rows, pos, rope_row; /* rope_row: row of the call (and of the table) that row 0 is */
+    size_t grain;
+    float *q;             /* [n_rows][n_head][d], in place */
+    float *made;          /* [n_rows][y_width]: keys, then values */
+};
+
+/* False: the head is not tame before its norm, or without one. */
+static bool head_norm_rope(const struct rope_job *j, float *head, const struct prism_norm *norm, size_t table_row)
+{
+    const struct prism_context *c = j->c;
+    size_t d = j->spec->head_dim;
+    double squares = norm->kind ? prism_normalise(c->kernels, norm, head, head, d) : prism_head_squares(c, head, d);
+
+    if (j->spec->rope >= 0) {
+        const struct prism_rope *r = &c->model->ropes[j->spec->rope];
+        const struct prism_rope_table *t = &c->rope[j->spec->rope];
+        size_t half = r->n_rot / 2;
+        c->kernels->rope(head, t->cos + table_row * half, t->sin + table_row * half, r->n_rot, r->interleaved);
+    }
+    return prism_is_tame(squares);
+}
+
+/* Queries far from the beginning grow (mistral3). */
+static void heat(const struct rope_job *j, float *q, size_t pos)
+{
+    const struct prism_attn_spec *a = j->spec;
+
+    if (a->temperature != 0 && pos >= a->temperature_from)
+        j->c->kernels->scale(q, (float)(1 + a->temperature * log(1 + floor((double)pos / a->temperature_from))), a->head_dim);
+}
+
+/* One token's rotated keys and its values enter the cache. tame: of the keys before their rotation. */
+static void store_head(const struct rope_job *j, size_t head, size_t pos, const float *k, const float *v, bool tame)
+{
+    struct prism_context *c = j->c;
+    size_t d = j->spec->head_dim;
+
+    if (!tame)
+        prism_note_fault(c, PRISM_FAULT_KEYS, pos, head);
+    if (!prism_store_kv(c, c->k_cache.format, prism_view_key(&j->kv, head, pos), k, d))
+        prism_note_fault(c, prism_is_finite(k, d) ? PRISM_FAULT_KEY_RANGE : PRISM_FAULT_KEYS, pos, head);
+    if (!prism_store_kv(c, c->v_cache.format, prism_view_value(&j->kv, head, pos), v, d))
+        prism_note_fault(c, prism_is_finite(v, d) ? PRISM_FAULT_VALUE_RANGE : PRISM_FAULT_VALUES, pos, head);
+}
+
+/* Positions of job on the absolute grid of j->grain, clipped to the rows of the slab. */
+static void rope_job(void *arg, size_t job, uint32_t thread)
+{
+    const struct rope_job *j = arg;
+    struct prism_context *c = j->c;
+    const struct prism_attn_spec *a = j->spec;
+    size_t d = a->head_dim, from = (j->pos / j->grain + job) * j->grain, end = min_size(from + j->grain, j->pos + j->n_rows);
+
+    (void)thread;
+    for (size_t pos = from > j->pos ? from : j->pos; pos < end; pos++) {
+        size_t row = pos - j->pos;
+        float *k = j->made + row * c->y_width, *v = k + a->n_head_kv * d;
+        for (size_t h = 0; h < a->n_head; h++) {
+            float *q = j->q + (row * a->n_head + h) * d;
+            if (!head_norm_rope(j, q, &a->q_norm, j->rope_row + row))
+                prism_note_fault(c, PRISM_FAULT_QUERIES, pos, h);
+            heat(j, q, pos);
+            prism_selection_add_query(c, j->index, h, pos, q, pos % c->plan.block == 0 || j->rope_row + row == 0);
+        }
+        for (size_t h = 0; h < a->n_head_kv; h++) {
+            bool tame = head_norm_rope(j, k + h * d, &a->k_norm, j->rope_row + row);
+            prism_selection_add_key(c, j->index, h, pos, k + h * d);
+            store_head(j, h, pos, k + h * d, v + h * d, tame);
+        }
+    }
+}
+
+size_t prism_slab_rows(const struct prism_context *c, size_t left)
+{
+    size_t slab = c->plan.slab_tokens;
+    return left > slab && left - slab <= PRISM_FEW_TOKENS ? slab - 2 * PRISM_FEW_TOKENS : min_size(slab, left);
+}
+
+bool prism_layer_qkv(struct prism_context *c, size_t index, struct prism_span span)
+{
+    const struct prism_layer *l = &c->model->layers[index];
+    const struct prism_attn_spec *a = &l->attn;
+    size_t n_embd = c->model->n_embd, q_width = (size_t)a->n_head * a->head_dim, kv_width = (size_t)a->n_head_kv * a->head_dim;
+
+    for (size_t row = 0, n; row < span.n; row += n) {
+        n = prism_slab_rows(c, span.n - row);
+        struct prism_norm_rows source = { c->x + row * n_embd, &l->attn_norm, span.pos + row, PRISM_FAULT_INPUT };
+        struct prism_product p[3] = {
+            { .m = a->q, .kind = prism_coarse(c, &a->q), .bias = a->q_bias, .y = c->q + row * q_width, .ldy = q_width },
+            { .m = a->k, .kind = prism_fine(c, &a->k), .bias = a->k_bias, .y = c->y, .ldy = c->y_width },
+            { .m = a->v, .kind = prism_fine(c, &a->v), .bias = a->v_bias, .y = c->y + kv_width, .ldy = c->y_width },
+        };
+        size_t pos = span.pos + row, grain = c->selection.selector ? c->plan.block : ROPE_ROWS;
+        struct rope_job r = { c, a, prism_kv_view(c, index, span.n), index, n, pos, row, grain, c->q + row * q_width, c->y };
+        if (!prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, n_embd, p, 3) ||
+            !prism_context_run(c, PRISM_PHASE_OTHER, (pos + n - 1) / grain + 1 - pos / grain, 0, rope_job, &r))
+            return false;
+    }
+    return true;
+}

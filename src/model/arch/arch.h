@@ -1,0 +1,14 @@
+/* arch.h - the rows of the table in arch.c, each in the file of its family. Internal to src/model. */
+#ifndef PRISM_MODEL_ARCH_H
+#define PRISM_MODEL_ARCH_H
+
+#include "src/model/build.h"
+
+extern const struct prism_arch prism_arch_llama, prism_arch_mistral3, prism_arch_smollm3;
+extern const struct prism_arch prism_arch_qwen2, prism_arch_qwen2moe, prism_arch_qwen3, prism_arch_qwen3moe, prism_arch_qwen3vl,
+                               prism_arch_qwen3vlmoe;
+extern const struct prism_arch prism_arch_gemma2, prism_arch_gemma3;
+extern const struct prism_arch prism_arch_granite, prism_arch_granitemoe;
+extern const struct prism_arch prism_arch_gpt_oss, prism_arch_phi3;
+
+#endif

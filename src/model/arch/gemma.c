@@ -1,0 +1,72 @@
+/* gemma.c - gemma2, gemma3: norms before and after each half (1 is added to their weights by the converter), GeGLU, embeddings times
+ * sqrt(n_embd), windows in most layers. */
+#include "src/model/arch/arch.h"
+
+#include <math.h>
+
+/* The largest of each family scales by the width of a head as n_embd / n_head would have it; there is no key for it. */
+static void common_keys(struct prism_builder *b, uint32_t layers_of_27b)
+{
+    struct prism_model *m = b->m;
+
+    m->embd_scale = sqrtf((float)m->n_embd);
+    b->common.ffn.dense.act = PRISM_GATE_GEGLU;
+    if (m->n_layer == layers_of_27b)
+        b->common.attn.scale = 1 / sqrtf((float)m->n_embd / (float)b->common.attn.n_head);
+}
+
+static void layer(struct prism_builder *b, struct prism_layer *l, unsigned flags)
+{
+    prism_part_llama(b, l, flags);
+    prism_part_norm(b, &l->attn_post_norm, "post_attention_norm.weight");
+    prism_part_norm(b, &l->ffn_post_norm, "post_ffw_norm.weight");
+}
+
+/* ---- gemma2: caps of the logits, those of attention too ---- */
+
+static void gemma2_keys(struct prism_builder *b)
+{
+    double cap = 50, last = 30;
+
+    common_keys(b, 46);
+    prism_window_keys(b, OPTIONAL, 4096, 2);
+    prism_key_between(b, "attn_logit_softcapping", OPTIONAL, 0, PRISM_MAX_MULTIPLIER, &cap);
+    prism_key_between(b, "final_logit_softcapping", OPTIONAL, 0, PRISM_MAX_MULTIPLIER, &last);
+    b->common.attn.softcap = (float)cap;
+    b->m->logit_softcap = (float)last;
+}
+
+static void gemma2_layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)
+{
+    (void)index;
+    layer(b, l, 0);
+}
+
+const struct prism_arch prism_arch_gemma2 = { .name = "gemma2", .keys = gemma2_keys, .layer = gemma2_layer };
+
+/* ---- gemma3: norms of queries and keys, and a second, unscaled rotation in the layers with a window ---- */
+
+static void gemma3_keys(struct prism_builder *b)
+{
+    struct prism_rope_params *full = &b->ropes[0], *window = &b->ropes[1];
+    double cap = 0;
+
+    common_keys(b, 62);
+    prism_window_keys(b, OPTIONAL, 0, 6);
+    if (b->window) {
+        *window = (struct prism_rope_params){ .n_rot = full->n_rot, .interleaved = full->interleaved, .base = 10000, .scaling = "none",
+                                              .factor = 1, .attn_factor = 1, .orig_ctx = full->orig_ctx };
+        prism_key_between(b, "rope.freq_base_swa", OPTIONAL, 1, 1e15, &window->base);
+        b->m->n_ropes = 2;
+    }
+    prism_key_unless_zero(b, "final_logit_softcapping", 0, PRISM_MAX_MULTIPLIER, 0, &cap);
+    b->m->logit_softcap = (float)cap;
+}
+
+static void gemma3_layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)
+{
+    l->attn.rope = b->in_window[index] ? 1 : 0;
+    layer(b, l, PRISM_QK_NORM);
+}
+
+const struct prism_arch prism_arch_gemma3 = { .name = "gemma3", .keys = gemma3_keys, .layer = gemma3_layer };

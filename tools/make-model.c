@@ -6,9 +6,9 @@
 #include <stdio.h>
 
 #include "tools/common/cli.h"
-#include "tools/common/make_model.h"
 #include "tools/common/process.h"
-#include "tools/common/shapes.h"
+#include "tools/model/make_model.h"
+#include "tools/model/shapes.h"
 
 #define AT(field) offsetof(struct make_options, field)
 

@@ -1,7 +1,7 @@
 /* make_convert.c - a model in another type; see make_model.h.
  *
  * Metadata is copied; general.file_type is set, split.* and general.alignment (this file is whole and has 32) are left out. Matrices get
- * the type, vectors become F32. A tensor that has its type already is copied bit for bit. */
+ * the type; vectors, biases of experts and routers become F32, as in llama.cpp. A tensor that has its type already is copied bit for bit. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +38,15 @@ static const char *convert_row(const void *user, size_t i, uint64_t row, void *y
     return NULL;
 }
 
+static enum prism_type choose_type(const struct conversion *c, const struct prism_gguf_tensor *t)
+{
+    const char *end = strrchr(t->name, '.');
+
+    if (t->n_dims < 2 || (end && !strcmp(end, ".bias")) || strstr(t->name, "ffn_gate_inp."))
+        return PRISM_F32;
+    return quantize_type_for(c->type->type, (size_t)t->ne[0]);
+}
+
 static int list_tensors(struct conversion *c)
 {
     c->made = calloc((size_t)c->from->n_tensors + 1, sizeof *c->made);
@@ -47,8 +56,7 @@ static int list_tensors(struct conversion *c)
         const struct prism_gguf_tensor *t = &c->from->tensors[i];
         if (t->type == PRISM_N_TYPES)
             return process_error("%s: tensor %s: cannot read type %s", c->from->path, t->name, t->file_type->name);
-        c->made[i] = (struct make_tensor){ .type = t->n_dims > 1 ? quantize_type_for(c->type->type, (size_t)t->ne[0]) : PRISM_F32,
-                                           .n_dims = t->n_dims };
+        c->made[i] = (struct make_tensor){ .type = choose_type(c, t), .n_dims = t->n_dims };
         memcpy(c->made[i].name, t->name, sizeof c->made[i].name);
         memcpy(c->made[i].ne, t->ne, sizeof c->made[i].ne);
     }

@@ -1,7 +1,8 @@
-/* make_random.c - a model of random weights in a public shape, with the tokenizer of another file; see make_model.h.
+/* make_random.c - a model of random weights in a public shape, with the tokenizer of another file or none; see make_model.h.
  *
- * Weights have mean 0 and deviation 1/sqrt(row length), norms are 1: a product then has about the deviation of its input, and
- * activations stay finite through any number of layers. Such a model is as fast as the real one and knows nothing. */
+ * Weights have mean 0 and deviation 1/sqrt(row length), norms are 1, biases have a deviation of a tenth and attention sinks of 1: a product
+ * then has about the deviation of its input, and activations stay finite through any number of layers. Such a model is as fast as the real
+ * one and knows nothing. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,6 @@ struct random_model {
     size_t n_tensors;
     struct shape_tensor *tensors;
     struct make_tensor *made;
-    float *rope_freqs;
 };
 
 /* ---- tensors ------------------------------------------------------------------------------------------------------ */
@@ -31,15 +31,19 @@ struct random_model {
 static bool more_bits(uint32_t i, uint32_t n) { return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2; }
 
 /* The mix is Q4_K_M of llama.cpp without an importance matrix: the output matrix (token_embd.weight when there is no other) has
- * Q6_K, attn_v and ffn_down have Q6_K in the layers of more bits, everything else has Q4_K. */
+ * Q6_K, attn_v and ffn_down have Q6_K in the layers of more bits, attn_qkv has Q5_K, everything else has Q4_K. */
 static enum prism_type choose_type(const struct random_model *m, const struct shape_tensor *t)
 {
     enum prism_type type = m->type->type;
 
-    if (t->role != SHAPE_MATRIX)
+    if (t->role != SHAPE_MATRIX && t->role != SHAPE_EXPERTS)
         return PRISM_F32;
+    if (t->role == SHAPE_EXPERTS && m->shape->oss)
+        return PRISM_MXFP4;
     if (m->type->mixed && (t->is_output || ((t->is_value || t->is_down) && more_bits(t->layer, m->n_layer))))
         type = PRISM_Q6_K;
+    else if (m->type->mixed && t->is_qkv)
+        type = PRISM_Q5_K;
     return quantize_type_for(type, (size_t)t->ne[0]);
 }
 
@@ -65,11 +69,17 @@ static const char *make_row(const void *user, size_t i, uint64_t row, void *y, f
             x[j] = 1;
         memcpy(y, x, n * sizeof *x);
         break;
-    case SHAPE_ROPE_FREQS:
-        memcpy(y, m->rope_freqs, n * sizeof *x);
+    case SHAPE_ROPE:
+    case SHAPE_ROPE_LONG:
+        shape_rope_divisors(m->shape, t->role, x);
+        memcpy(y, x, n * sizeof *x);
         break;
+    case SHAPE_BIAS:
+    case SHAPE_SINKS:
+    case SHAPE_ROUTER:
     case SHAPE_MATRIX:
-        random_row(m->kernels, m->made[i].type, y, x, n, (float)(1 / sqrt((double)n)),
+    case SHAPE_EXPERTS:
+        random_row(m->kernels, m->made[i].type, y, x, n, t->role == SHAPE_BIAS ? 0.1f : t->role == SHAPE_SINKS ? 1 : (float)(1 / sqrt((double)n)),
                    random_seed(random_seed((uint64_t)m->opt->seed, hash_name(t->name)), row));
         break;
     }
@@ -81,15 +91,12 @@ static int list_tensors(struct random_model *m)
     m->n_tensors = shape_tensors(m->shape, m->n_layer, m->n_vocab, NULL);
     m->tensors = calloc(m->n_tensors, sizeof *m->tensors);
     m->made = calloc(m->n_tensors, sizeof *m->made);
-    m->rope_freqs = calloc(m->shape->head_dim, sizeof *m->rope_freqs);
-    if (!m->tensors || !m->made || !m->rope_freqs)
+    if (!m->tensors || !m->made)
         return process_error("out of memory");
     shape_tensors(m->shape, m->n_layer, m->n_vocab, m->tensors);
-    shape_rope_freqs(m->shape, m->rope_freqs);
     for (size_t i = 0; i < m->n_tensors; i++) {
         const struct shape_tensor *t = &m->tensors[i];
-        m->made[i] = (struct make_tensor){ .type = choose_type(m, t), .n_dims = t->role == SHAPE_MATRIX ? 2 : 1,
-                                           .ne = { t->ne[0], t->ne[1], 1, 1 } };
+        m->made[i] = (struct make_tensor){ .type = choose_type(m, t), .n_dims = t->n_dims, .ne = { t->ne[0], t->ne[1], t->ne[2], 1 } };
         memcpy(m->made[i].name, t->name, sizeof m->made[i].name);
     }
     return PROCESS_OK;
@@ -100,21 +107,6 @@ static int list_tensors(struct random_model *m)
 static void add_shape(struct gguf_writer *w, const struct random_model *m)
 {
     const struct shape *s = m->shape;
-    const struct {
-        const char *suffix;
-        uint32_t value;
-    } sizes[] = {
-        { "block_count", m->n_layer },
-        { "context_length", s->n_ctx },
-        { "embedding_length", s->n_embd },
-        { "feed_forward_length", s->n_ff },
-        { "attention.head_count", s->n_head },
-        { "attention.head_count_kv", s->n_head_kv },
-        { "attention.key_length", s->head_dim },
-        { "attention.value_length", s->head_dim },
-        { "rope.dimension_count", s->head_dim },
-        { "vocab_size", m->n_vocab },
-    };
     char text[96];
 
     gguf_add_str(w, "general.architecture", s->arch);
@@ -123,14 +115,7 @@ static void add_shape(struct gguf_writer *w, const struct random_model *m)
     gguf_add_str(w, "general.name", text);
     gguf_add_u32(w, "general.file_type", m->type->file_type);
     gguf_add_u32(w, "general.quantization_version", 2);
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        snprintf(text, sizeof text, "%s.%s", s->arch, sizes[i].suffix);
-        gguf_add_u32(w, text, sizes[i].value);
-    }
-    snprintf(text, sizeof text, "%s.rope.freq_base", s->arch);
-    gguf_add_f32(w, text, s->rope_base);
-    snprintf(text, sizeof text, "%s.attention.layer_norm_rms_epsilon", s->arch);
-    gguf_add_f32(w, text, s->rms_eps);
+    shape_add_keys(w, s, m->n_layer, m->n_vocab);
 }
 
 #define TOKENS "tokenizer.ggml.tokens"
@@ -180,10 +165,15 @@ static void add_tokens(struct gguf_writer *w, const struct random_model *m, cons
         add_words(w, SCORES, scores, scores->elem, n_given, m->n_vocab, 0, scores->elem == PRISM_GV_F32 ? low_bits : (uint32_t)(int32_t)low);
 }
 
+/* from: NULL for ids without texts. */
 static void add_tokenizer(struct gguf_writer *w, const struct random_model *m, const struct prism_gguf *from)
 {
     static const char prefix[] = "tokenizer.";
 
+    if (!from) {
+        gguf_add_str(w, "tokenizer.ggml.model", "no_vocab");
+        return;
+    }
     for (uint64_t i = 0; i < from->n_kv; i++) {
         const struct prism_gguf_kv *kv = &from->kv[i];
         if (is_key(kv, TOKENS))
@@ -217,12 +207,15 @@ static int check_tokenizer(const char *path, const struct prism_gguf *from)
 
 static int choose_vocab(struct random_model *m, const struct prism_gguf *from)
 {
+    m->n_vocab = m->shape->n_vocab;
+    if (!from)
+        return m->opt->keep_vocab ? process_error("--keep-vocab: no tokenizer: use --vocab FILE (see --help)") : PROCESS_OK;
     int status = check_tokenizer(m->opt->vocab, from);
-
     if (status != PROCESS_OK)
         return status;
     uint64_t n = prism_gguf_find(from, TOKENS)->n; /* fits: the reader allows 2^26 strings */
-    m->n_vocab = m->opt->keep_vocab ? (uint32_t)n : m->shape->n_vocab;
+    if (m->opt->keep_vocab)
+        m->n_vocab = (uint32_t)n;
     if (n > m->n_vocab)
         return process_error("--vocab %s: has %llu tokens, %s has %u: use another file or --keep-vocab", m->opt->vocab,
                              (unsigned long long)n, m->shape->name, m->shape->n_vocab);
@@ -251,7 +244,7 @@ int make_random(const struct make_options *options)
     if (status == PROCESS_OK)
         status = make_find_type(options->type, &m.type);
     if (status == PROCESS_OK)
-        status = options->vocab ? make_open(options->vocab, &from) : process_error("no tokenizer: use --vocab FILE (see --help)");
+        status = options->vocab ? make_open(options->vocab, &from) : PROCESS_OK;
     if (status == PROCESS_OK)
         status = choose_vocab(&m, from);
     if (status == PROCESS_OK) {
@@ -267,6 +260,5 @@ int make_random(const struct make_options *options)
     prism_gguf_close(from);
     free(m.tensors);
     free(m.made);
-    free(m.rope_freqs);
     return status;
 }

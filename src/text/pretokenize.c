@@ -53,7 +53,7 @@ static const char *const smollm_patterns[] = {"[" NUMBERS "]", GPT2, NULL};
 static const char *const default_patterns[] = {"[" PUNCTUATION "$+<=>^~|]+", GPT2, "[" NUMBERS "]+", "[0-9][0-9][0-9]", NULL};
 static const char *const falcon_patterns[] = {"[" PUNCTUATION "$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]", NULL};
 static const char *const seed_coder_patterns[] = {
-    CONTRACTIONS "|" BEFORE_WORD "[" LETTERS "]+|[" NUMBERS "]| ?[^" SPACES LETTERS NUMBERS "\\r\\n]+" LINES_AND_SPACE, NULL};
+    CONTRACTIONS "|" BEFORE_WORD "[" LETTERS "]+|[" NUMBERS "]|" SYMBOLS LINES_AND_SPACE, NULL};
 /* The second: Han from U+4E00, Hiragana and Katakana. */
 static const char *const hunyuan_dense_patterns[] = {
     "[" NUMBERS "]{1,3}", "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{30FF}]+",

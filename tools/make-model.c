@@ -6,9 +6,9 @@
 #include <stdio.h>
 
 #include "tools/common/cli.h"
-#include "tools/common/make_model.h"
 #include "tools/common/process.h"
-#include "tools/common/shapes.h"
+#include "tools/model/make_model.h"
+#include "tools/model/shapes.h"
 
 #define AT(field) offsetof(struct make_options, field)
 
@@ -16,7 +16,7 @@ static const struct cli_option rows[] = {
     { .kind = CLI_HEADING, .help = "A model of random weights" },
     { .kind = CLI_TEXT, .names = "--shape", .arg = "NAME", .offset = AT(shape), .help = "whose sizes the model has; see --list" },
     { .kind = CLI_TEXT, .names = "--vocab", .arg = "FILE", .offset = AT(vocab),
-      .help = "GGUF file whose tokenizer is copied, filled up with unused\ntokens to the size of the shape's vocabulary" },
+      .help = "GGUF file whose tokenizer is copied, filled up with unused\ntokens to the size of the shape's vocabulary; without\nit the model knows ids only" },
     { .kind = CLI_FLAG, .names = "--keep-vocab", .offset = AT(keep_vocab), .help = "no fillers: the vocabulary has the size of FILE's" },
     { .kind = CLI_INT, .names = "--layers", .arg = "N", .offset = AT(n_layers), .min = 1, .max = 512, .initial = "those of the shape",
       .help = "number of layers" },
@@ -39,10 +39,11 @@ static const struct cli_option rows[] = {
 };
 
 static const struct cli cli = {
-    .usage = "{--shape NAME --vocab FILE | --convert FILE} --type TYPE -o FILE",
+    .usage = "{--shape NAME [--vocab FILE] | --convert FILE} --type TYPE -o FILE",
     .about = "Writes a GGUF model: random weights in the shape of a public model, as fast as the\nreal one and as wise as dice, or "
              "another model in another type.\nExit status: 0 success, 1 error, 130 interrupted.\n",
-    .examples = "  make-model --shape qwen3-0.6b --type Q4_K_M --vocab models/gutenberg-38m-q8_0.gguf -o qwen3-0.6b-q4_k_m.gguf\n"
+    .examples = "  make-model --shape gpt-oss-20b --layers 4 --type Q8_0 -o gpt-oss-4-layers.gguf\n"
+                "  make-model --shape qwen3-0.6b --type Q4_K_M --vocab models/gutenberg-38m-q8_0.gguf -o qwen3-0.6b-q4_k_m.gguf\n"
                 "  make-model --shape llama-3.1-8b --layers 2 --type Q8_0 --vocab models/gutenberg-38m-q8_0.gguf -o two-layers.gguf\n"
                 "  make-model --convert models/gutenberg-38m-q8_0.gguf --type F16 -o gutenberg-38m-f16.gguf\n",
     .rows = rows,
@@ -50,13 +51,17 @@ static const struct cli cli = {
 
 static int print_shapes(void)
 {
-    printf("%-14s %14s %7s %7s %13s %6s %7s %10s %8s\n", "shape", "parameters", "layers", "width", "heads", "ff", "tokens", "output", "context");
+    printf("%-14s %14s %7s %7s %13s %8s %7s %10s %8s\n", "shape", "parameters", "layers", "width", "heads", "ff", "tokens", "output", "context");
     for (size_t i = 0; i < n_shapes; i++) {
         const struct shape *s = &shapes[i];
-        char heads[32];
+        char heads[32], ff[32];
         snprintf(heads, sizeof heads, "%u/%u of %u", s->n_head, s->n_head_kv, s->head_dim);
-        printf("%-14s %14llu %7u %7u %13s %6u %7u %10s %8u\n", s->name, (unsigned long long)shape_parameters(s, s->n_layer, s->n_vocab),
-               s->n_layer, s->n_embd, heads, s->n_ff, s->n_vocab, s->tied ? "tied" : "its own", s->n_ctx);
+        if (s->n_expert)
+            snprintf(ff, sizeof ff, "%ux%u", s->n_expert, s->n_ff_exp);
+        else
+            snprintf(ff, sizeof ff, "%u", s->n_ff);
+        printf("%-14s %14llu %7u %7u %13s %8s %7u %10s %8u\n", s->name, (unsigned long long)shape_parameters(s, s->n_layer, s->n_vocab),
+               s->n_layer, s->n_embd, heads, ff, s->n_vocab, s->tied ? "tied" : "its own", s->n_ctx);
     }
     return process_flush_stdout();
 }

@@ -1,9 +1,9 @@
 /* prism-bench - measures the engine: whole prompts as llama-bench does, or parts of it by subcommands. All are programs of their own, in
- * tools/common/bench_*.c. */
+ * tools/bench/bench_*.c. */
 #include <stdio.h>
 #include <string.h>
 
-#include "tools/common/bench.h"
+#include "tools/bench/bench.h"
 #include "tools/common/process.h"
 
 static const struct {

@@ -1,7 +1,7 @@
 /* prism-run - feed a prompt to a GGUF model, fast, and print the continuation.
  *
  * Owns: the command line and what goes to stdout and stderr. The engine is behind prism/prism.h, the generation loop in
- * tools/common/generate.h. Flags mean what they mean in llama.cpp's llama-completion. stdout carries text (or one JSON
+ * tools/run/generate.h. Flags mean what they mean in llama.cpp's llama-completion. stdout carries text (or one JSON
  * document), everything else goes to stderr; exit status 0 is success, 1 an error (one line on stderr), 130 a Ctrl-C. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "tools/common/cli.h"
 #include "tools/common/llama_flags.h"
 #include "tools/common/process.h"
-#include "tools/common/run.h"
+#include "tools/run/run.h"
 
 #define AT(field) offsetof(struct run_options, field)
 

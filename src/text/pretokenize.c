@@ -1,8 +1,8 @@
 /* pretokenize.c - cuts text into the pieces inside which byte-level BPE merges: the patterns as published with the models, one
  * table row per family, matched by PCRE2.
  *
- * PCRE2 10.42 knows Unicode 14. The classes below add the letters and numbers of Unicode 15 and 15.1, and spell out white space
- * because PCRE2's \s also takes U+180E. A newer PCRE2 makes the additions redundant, not wrong. */
+ * PCRE2 10.42 knows Unicode 14. The classes below add the letters, numbers, marks, punctuation and symbols of Unicode 15 and 15.1, and spell
+ * out white space because PCRE2's \s also takes U+180E. A newer PCRE2 makes the additions redundant, not wrong. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
@@ -17,10 +17,18 @@
 #define NEW_UNCASED                                                                                                      \
     "\\x{1123F}-\\x{11240}\\x{11F02}\\x{11F04}-\\x{11F10}\\x{11F12}-\\x{11F33}\\x{1342F}\\x{13441}-\\x{13446}\\x{1B132}" \
     "\\x{1B155}\\x{1E030}-\\x{1E06D}\\x{1E4D0}-\\x{1E4EB}\\x{2B739}\\x{2EBF0}-\\x{2EE5D}\\x{31350}-\\x{323AF}"
+#define MARKS                                                                                                            \
+    "\\p{M}\\x{CF3}\\x{ECE}\\x{10EFD}-\\x{10EFF}\\x{11241}\\x{11F00}\\x{11F01}\\x{11F03}\\x{11F34}-\\x{11F3A}"           \
+    "\\x{11F3E}-\\x{11F42}\\x{13440}\\x{13447}-\\x{13455}\\x{1E08F}\\x{1E4EC}-\\x{1E4EF}"
 #define LETTERS "\\p{L}" NEW_LOWER NEW_UNCASED
-#define UPPERS "\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}" NEW_UNCASED
-#define LOWERS "\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}" NEW_LOWER NEW_UNCASED
+#define UPPERS "\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}" NEW_UNCASED MARKS
+#define LOWERS "\\p{Ll}\\p{Lm}\\p{Lo}" NEW_LOWER NEW_UNCASED MARKS
 #define NUMBERS "\\p{N}\\x{11F50}-\\x{11F59}\\x{1D2C0}-\\x{1D2D3}\\x{1E4F0}-\\x{1E4F9}"
+#define PUNCTUATION "\\p{P}\\x{11B00}-\\x{11B09}\\x{11F43}-\\x{11F4F}"
+#define SIGNS                                                                                                            \
+    "\\p{S}\\x{2FFC}-\\x{2FFF}\\x{31EF}\\x{1F6DC}\\x{1F774}-\\x{1F776}\\x{1F77B}-\\x{1F77F}\\x{1F7D9}"                  \
+    "\\x{1FA75}-\\x{1FA77}\\x{1FA87}\\x{1FA88}\\x{1FAAD}-\\x{1FAAF}\\x{1FABB}-\\x{1FABD}\\x{1FABF}\\x{1FACE}\\x{1FACF}" \
+    "\\x{1FADA}\\x{1FADB}\\x{1FAE8}\\x{1FAF7}\\x{1FAF8}"
 
 /* Parts of patterns. */
 #define CONTRACTIONS "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
@@ -38,11 +46,19 @@ static const char *const llama3_patterns[] = {
 static const char *const qwen2_patterns[] = {
     CONTRACTIONS "|" BEFORE_WORD "[" LETTERS "]+|[" NUMBERS "]|" SYMBOLS "[\\r\\n]*" LINES_AND_SPACE, NULL};
 static const char *const qwen35_patterns[] = {
-    CONTRACTIONS "|" BEFORE_WORD "[" LETTERS "\\p{M}]+|[" NUMBERS "]| ?[^" SPACES LETTERS "\\p{M}" NUMBERS "]+[\\r\\n]*"
+    CONTRACTIONS "|" BEFORE_WORD "[" LETTERS MARKS "]+|[" NUMBERS "]| ?[^" SPACES LETTERS MARKS NUMBERS "]+[\\r\\n]*"
     LINES_AND_SPACE, NULL};
 static const char *const gpt2_patterns[] = {GPT2, NULL};
 static const char *const smollm_patterns[] = {"[" NUMBERS "]", GPT2, NULL};
-static const char *const default_patterns[] = {"[\\p{P}$+<=>^~|]+", GPT2, "[" NUMBERS "]+", "[0-9][0-9][0-9]", NULL};
+static const char *const default_patterns[] = {"[" PUNCTUATION "$+<=>^~|]+", GPT2, "[" NUMBERS "]+", "[0-9][0-9][0-9]", NULL};
+static const char *const falcon_patterns[] = {"[" PUNCTUATION "$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]", NULL};
+static const char *const seed_coder_patterns[] = {
+    CONTRACTIONS "|" BEFORE_WORD "[" LETTERS "]+|[" NUMBERS "]|" SYMBOLS LINES_AND_SPACE, NULL};
+/* The second: Han from U+4E00, Hiragana and Katakana. */
+static const char *const hunyuan_dense_patterns[] = {
+    "[" NUMBERS "]{1,3}", "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{30FF}]+",
+    "[!-/:-@\\[-`{-~][A-Za-z]+|[^\\r\\n" LETTERS PUNCTUATION SIGNS "]?[" LETTERS MARKS "]+| ?[" PUNCTUATION SIGNS "]+[\\r\\n]*"
+    LINES_AND_SPACE, NULL};
 static const char *const tekken_patterns[] = {
     UPPER_LOWER "|" UPPER_ONLY "|[" NUMBERS "]|" SYMBOLS "[\\r\\n/]*" LINES_AND_SPACE, NULL};
 static const char *const gpt4o_patterns[] = {
@@ -60,6 +76,9 @@ static const char *const gpt2_names[] = {"gpt-2", "phi-2", "jina-es", "jina-de",
 static const char *const smollm_names[] = {"smollm", "command-r", "starcoder", "refact", "codeshell", "exaone", "minerva-7b",
                                            "mellum2", NULL};
 static const char *const default_names[] = {"default", NULL};
+static const char *const falcon_names[] = {"falcon", NULL};
+static const char *const seed_coder_names[] = {"seed-coder", NULL};
+static const char *const hunyuan_dense_names[] = {"hunyuan-dense", NULL};
 static const char *const tekken_names[] = {"tekken", NULL};
 static const char *const gpt4o_names[] = {"gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2", NULL};
 
@@ -71,6 +90,9 @@ static const struct prism_pre pre_table[] = {
     {.names = gpt2_names, .patterns = gpt2_patterns},
     {.names = smollm_names, .patterns = smollm_patterns},
     {.names = default_names, .patterns = default_patterns},
+    {.names = falcon_names, .patterns = falcon_patterns},
+    {.names = seed_coder_names, .patterns = seed_coder_patterns},
+    {.names = hunyuan_dense_names, .patterns = hunyuan_dense_patterns},
     {.names = tekken_names, .patterns = tekken_patterns, .whole_pieces = true, .add_bos = true},
     {.names = gpt4o_names, .patterns = gpt4o_patterns},
 };

@@ -182,6 +182,40 @@ static void odd_rows_and_vectors(void **state)
     gb_free(vector);
 }
 
+/* Biases of experts have two dimensions and stay F32, as does a router; experts get the type. */
+static void experts(void **state)
+{
+    static const struct {
+        const char *name, *type;
+        uint32_t n_dims;
+        uint64_t ne[3];
+    } rows[] = {
+        { "blk.0.ffn_gate_inp.weight", "F32", 2, { 32, 4, 1 } },
+        { "blk.0.ffn_up_exps.bias", "F32", 2, { 32, 4, 1 } },
+        { "blk.0.ffn_up_exps.weight", "Q8_0", 3, { 32, 2, 4 } },
+    };
+    struct gb *model = gb_new();
+    float x[256];
+
+    (void)state;
+    for (int i = 0; i < 256; i++)
+        x[i] = (float)(i - 100) / 7;
+    for (size_t i = 0; i < 3; i++)
+        gb_add(model, rows[i].name, 0, rows[i].n_dims, rows[i].ne, x, rows[i].ne[0] * rows[i].ne[1] * rows[i].ne[2] * sizeof *x);
+    struct prism_gguf *g = open_file(convert(gb_write(model, "experts.gguf"), "Q8_0", "experts-q8_0.gguf"));
+    for (size_t i = 0; i < 3; i++) {
+        const struct prism_gguf_tensor *t = prism_gguf_tensor_find(g, rows[i].name);
+        assert_string_equal(t->file_type->name, rows[i].type);
+        assert_int_equal(t->n_dims, rows[i].n_dims);
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(t->ne[k], rows[i].ne[k]);
+        if (i < 2)
+            assert_memory_equal(t->data, x, 32 * 4 * sizeof *x);
+    }
+    prism_gguf_close(g);
+    gb_free(model);
+}
+
 /* ---- whole models ------------------------------------------------------------------------------------------------- */
 
 /* Everything but the type of the matrices comes back: the file is the original, byte for byte. */
@@ -302,6 +336,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rounding_is_the_formats_own),
         cmocka_unit_test(odd_rows_and_vectors),
+        cmocka_unit_test(experts),
         cmocka_unit_test(round_trips),
         cmocka_unit_test(own_type_is_a_copy),
         cmocka_unit_test(in_place_through_a_link),

@@ -15,30 +15,9 @@
 #include "src/gguf/gguf.h"
 #include "src/kernels.h"
 #include "tests/support/data.h"
+#include "tests/support/made_model.h"
 #include "tests/support/tiny_model.h"
 #include "tests/support/tool_check.h"
-
-/* Runs make-model with -o test_tmp_dir()/name; returns that path, valid until the call after the next. */
-#define MAKE(name, ...) make(name, (const char *const[]){ __VA_ARGS__, NULL })
-
-static const char *make(const char *name, const char *const *args)
-{
-    static char paths[2][512];
-    static unsigned turn;
-    char *path = paths[turn++ & 1];
-    const char *argv[CHILD_MAX_ARGS] = { "make-model", "-o", path };
-    struct child c;
-
-    snprintf(path, sizeof paths[0], "%s/%s", test_tmp_dir(), name);
-    for (size_t i = 0; args[i]; i++)
-        argv[3 + i] = args[i];
-    child_run(&c, argv, "", 0);
-    assert_worked(&c);
-    assert_int_equal(c.n_out, 0);
-    assert_int_equal(child_error_lines(&c), 1); /* what was written; no warnings */
-    child_free(&c);
-    return path;
-}
 
 /* A file with a vocabulary of some hundred tokens: "gpt2" or "llama". */
 static const char *small_vocab(const char *kind)
@@ -49,25 +28,9 @@ static const char *small_vocab(const char *kind)
     return tiny_write(&m, "vocab.gguf");
 }
 
-static void no_warning(void *user, const char *line)
-{
-    (void)user;
-    fail_msg("warning: %s", line);
-}
-
-static struct prism_gguf *open_file(const char *path)
-{
-    struct prism_gguf *g;
-    struct prism_error err = { 0 };
-
-    if (prism_gguf_open(path, (struct prism_log){ .fn = no_warning }, &g, &err) != PRISM_OK)
-        fail_msg("%s", err.text);
-    return g;
-}
-
 static prism_model *load(const char *path)
 {
-    struct prism_model_params params = { .check_tensors = true, .log = no_warning };
+    struct prism_model_params params = { .check_tensors = true, .log = made_no_warning };
     struct prism_error err = { 0 };
     prism_model *m;
 
@@ -116,37 +79,6 @@ static void help_and_list(void **state)
         assert_non_null(strstr(c.out, line));
     }
     child_free(&c);
-}
-
-static void has_u32(const struct prism_gguf *g, const char *arch, const char *suffix, uint32_t value)
-{
-    char key[96];
-    snprintf(key, sizeof key, "%s.%s", arch, suffix);
-    const struct prism_gguf_kv *kv = prism_gguf_find(g, key);
-    assert_non_null(kv);
-    assert_int_equal(kv->type, PRISM_GV_U32);
-    assert_memory_equal(kv->data, &value, 4);
-}
-
-static void has_f32(const struct prism_gguf *g, const char *arch, const char *suffix, float value)
-{
-    char key[96];
-    snprintf(key, sizeof key, "%s.%s", arch, suffix);
-    const struct prism_gguf_kv *kv = prism_gguf_find(g, key);
-    assert_non_null(kv);
-    assert_int_equal(kv->type, PRISM_GV_F32);
-    assert_memory_equal(kv->data, &value, 4);
-}
-
-static void has_tensor(const struct prism_gguf *g, const char *name, const char *type, uint64_t ne0, uint64_t ne1)
-{
-    const struct prism_gguf_tensor *t = prism_gguf_tensor_find(g, name);
-    if (!t)
-        fail_msg("no tensor %s", name);
-    assert_string_equal(t->file_type->name, type);
-    assert_int_equal(t->n_dims, ne1 ? 2 : 1);
-    assert_int_equal(t->ne[0], ne0);
-    assert_int_equal(t->ne[1], ne1 ? ne1 : 1);
 }
 
 /* The divisors grow from 1 to the factor; how many pairs have either follows from the wavelengths 2 pi base^(2i/d): below 8192/4 for
@@ -210,7 +142,7 @@ static void one_shape(const struct public_shape *p, const char *vocab, uint32_t 
     const char *q4 = falls_back ? "Q5_0" : "Q4_K", *q6 = falls_back ? "Q8_0" : "Q6_K";
     uint64_t nq = (uint64_t)p->n_head * p->head_dim, nkv = (uint64_t)p->n_head_kv * p->head_dim;
     const char *path = MAKE("shape.gguf", "--shape", p->name, "--layers", "1", "--type", "q4_k_m", "--vocab", vocab, "--keep-vocab");
-    struct prism_gguf *g = open_file(path);
+    struct prism_gguf *g = open_made(path);
 
     assert_int_equal(g->version, 3);
     check_keys(g, p, 1, n_vocab);
@@ -254,7 +186,7 @@ static void shapes_are_the_public_ones(void **state)
 static void mix_by_layer(void **state)
 {
     const char *path = MAKE("mix.gguf", "--shape", "qwen3-0.6b", "--layers", "9", "--type", "Q4_K_M", "--vocab", small_vocab("gpt2"), "--keep-vocab");
-    struct prism_gguf *g = open_file(path);
+    struct prism_gguf *g = open_made(path);
 
     (void)state;
     for (unsigned i = 0; i < 9; i++) {
@@ -283,7 +215,7 @@ static int32_t word(const struct prism_gguf_kv *kv, uint64_t i)
 /* All keys of the tokenizer are the source's; the three arrays continue with fillers up to n. */
 static void check_tokenizer(const char *path, const char *source, uint64_t n)
 {
-    struct prism_gguf *g = open_file(path), *from = open_file(source);
+    struct prism_gguf *g = open_made(path), *from = open_made(source);
     const struct prism_gguf_kv *texts = prism_gguf_find(g, "tokenizer.ggml.tokens"), *types = prism_gguf_find(g, "tokenizer.ggml.token_type");
     const struct prism_gguf_kv *scores = prism_gguf_find(g, "tokenizer.ggml.scores");
     uint64_t n_given = prism_gguf_find(from, "tokenizer.ggml.tokens")->n, n_keys = 0;
@@ -351,7 +283,7 @@ static void vocabulary_is_filled_up(void **state)
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         const char *path = MAKE("filled.gguf", "--shape", cases[i].shape, "--layers", "1", "--type", "Q2_K", "--vocab", cases[i].source);
-        struct prism_gguf *g = open_file(path);
+        struct prism_gguf *g = open_made(path);
         assert_int_equal(prism_gguf_tensor_find(g, "token_embd.weight")->ne[1], cases[i].n);
         prism_gguf_close(g);
         check_tokenizer(path, cases[i].source, cases[i].n);
@@ -374,7 +306,7 @@ static void types_of_tokens_are_made_up(void **state)
     gb_remove(source, "tokenizer.ggml.token_type");
     const char *vocab = gb_write(source, "no-types.gguf");
     const char *path = MAKE("made-up.gguf", "--shape", "smollm2-135m", "--layers", "1", "--type", "Q4_0", "--vocab", vocab);
-    struct prism_gguf *g = open_file(path);
+    struct prism_gguf *g = open_made(path);
     const struct prism_gguf_kv *types = prism_gguf_find(g, "tokenizer.ggml.token_type");
     assert_non_null(types);
     assert_int_equal(types->n, 49152);
@@ -383,6 +315,30 @@ static void types_of_tokens_are_made_up(void **state)
     assert_int_equal(word(types, n), 5);
     prism_gguf_close(g);
     gb_free(source);
+    unlink(path);
+}
+
+/* Ids without texts, as many as the public model has. */
+static void without_a_vocabulary(void **state)
+{
+    const char *path = MAKE("ids.gguf", "--shape", "smollm2-135m", "--layers", "1", "--type", "Q2_K");
+    struct prism_gguf *g = open_made(path);
+    struct prism_model_info info;
+    int32_t token;
+    size_t n;
+    struct prism_error err = { 0 };
+
+    (void)state;
+    has_u32(g, "llama", "vocab_size", 49152);
+    has_str(g, "tokenizer.ggml.model", "no_vocab");
+    assert_null(prism_gguf_find(g, "tokenizer.ggml.tokens"));
+    has_tensor(g, "token_embd.weight", "Q4_0", 576, 49152); /* 576 is no multiple of 256 */
+    prism_gguf_close(g);
+    prism_model *m = load(path);
+    prism_model_info(m, &info);
+    assert_int_equal(info.n_vocab, 49152);
+    assert_int_not_equal(prism_tokenize(m, "text", 4, 0, &token, 1, &n, &err), PRISM_OK);
+    prism_model_free(m);
     unlink(path);
 }
 
@@ -447,7 +403,7 @@ static void every_type_runs(void **state)
     for (int i = 0; i <= PRISM_N_TYPES; i++) {
         const char *type = i < PRISM_N_TYPES ? prism_types[i].name : "Q4_K_M";
         const char *path = MAKE("type.gguf", "--shape", "qwen3-0.6b", "--layers", "2", "--type", type, "--vocab", vocab, "--keep-vocab");
-        struct prism_gguf *g = open_file(path);
+        struct prism_gguf *g = open_made(path);
         has_tensor(g, "blk.1.attn_q.weight", i < PRISM_N_TYPES ? type : "Q4_K", 1024, 2048);
         check_weights(g);
         prism_gguf_close(g);
@@ -473,7 +429,7 @@ static void seeds(void **state)
         setenv("OMP_NUM_THREADS", runs[i].threads, 1);
         const char *path = MAKE("seed.gguf", "--shape", "smollm2-135m", "--seed", runs[i].seed, "--layers", runs[i].layers, "--type", "Q5_1",
                                 "--vocab", vocab, "--keep-vocab");
-        struct prism_gguf *g = open_file(path);
+        struct prism_gguf *g = open_made(path);
         const struct prism_gguf_tensor *t = prism_gguf_tensor_find(g, "blk.0.ffn_up.weight");
         weights[i] = malloc(t->n_bytes);
         assert_non_null(weights[i]);
@@ -502,6 +458,7 @@ int main(void)
         cmocka_unit_test(mix_by_layer),
         cmocka_unit_test(vocabulary_is_filled_up),
         cmocka_unit_test(types_of_tokens_are_made_up),
+        cmocka_unit_test(without_a_vocabulary),
         cmocka_unit_test(every_type_runs),
         cmocka_unit_test(seeds),
     };

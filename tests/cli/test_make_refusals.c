@@ -75,7 +75,7 @@ static void wrong_flags(void **state)
         { { "--shape", "qwen3-0.6b", "-o", "x" }, "no type: use --type TYPE" },
         { { "--shape", "qwen3-0.6b", "--type", "F16" }, "no file to write: use -o FILE" },
         { { "--shape", "qwen3-0.6b", "--type", "F16", "-o", "" }, "no file to write: use -o FILE" },
-        { { "--shape", "qwen3-0.6b", "--type", "F16", "-o", "x" }, "no tokenizer: use --vocab FILE" },
+        { { "--shape", "qwen3-0.6b", "--keep-vocab", "--type", "F16", "-o", "x" }, "--keep-vocab: no tokenizer: use --vocab FILE" },
         { { "--shape", "qwen3", "--type", "F16", "-o", "x" }, "--shape qwen3: expected one of: qwen3-0.6b qwen3-1.7b " },
         { { "--shape", "qwen3-0.6b", "--type", "Q4", "--vocab", vocab, "-o", "x" }, "--type Q4: expected one of: F32 F16 BF16 Q4_0 " },
         { { "--shape", "qwen3-0.6b", "--type", "F16", "--layers", "0", "-o", "x" }, "--layers 0: expected a whole number from 1 to 512" },

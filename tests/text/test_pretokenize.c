@@ -56,6 +56,11 @@ static void pieces_of_each_family(void **state)
         {"qwen2", "e\xCC\x81t 1", "|e|\xCC\x81t| |1"},
         {"tekken", "HelloWorld ABCdef it's 12/\n", "|Hello|World| ABCdef| it|'s| |1|2|/\n"},
         {"gpt-4o", "HelloWorld it's 1234/\n", "|Hello|World| it's| |123|4|/\n"},
+        {"falcon", "a `x` 12345 $b", "|a| |`|x|`| |123|45| |$|b"},
+        {"falcon", "\xD9\xA1\xD9\xA2\xD9\xA3\xD9\xA4 1", "|\xD9\xA1\xD9\xA2\xD9\xA3\xD9\xA4| 1"}, /* four Arabic digits */
+        {"seed-coder", "I'LL see!!\n\nok 123", "|I|'LL| see|!!|\n\n|ok| |1|2|3"},
+        {"hunyuan-dense", "Hello (world) 12345 \xE3\x81\x8B\xE6\xBC\xA2!\n don't", "|Hello| (|world|)| |123|45| |\xE3\x81\x8B\xE6\xBC\xA2|!\n| don|'t"},
+        {"hunyuan-dense", "x(world) e\xCC\x81t \xED\x95\x9C\xEA\xB8\x80", "|x|(world|)| e\xCC\x81t| \xED\x95\x9C\xEA\xB8\x80"},
         /* U+00A0 and U+3000 are space, U+180E is not: it goes with the symbols */
         {"llama-bpe", "a\xC2\xA0\xE3\x80\x80" "b", "|a|\xC2\xA0|\xE3\x80\x80" "b"},
         {"llama-bpe", "!\xE1\xA0\x8E!", "|!\xE1\xA0\x8E!"},
@@ -111,6 +116,41 @@ static void letters_and_numbers_of_unicode_15(void **state)
     assert_int_equal(numbers, 3 * 40);
 }
 
+/* Likewise marks, which go with a letter, and punctuation and symbols, which go with their like. */
+static void marks_and_signs_of_unicode_15(void **state)
+{
+    (void)state;
+    static const struct {
+        char after;
+        uint32_t first, last;
+    } ranges[] = {
+        {'a', 0xCF3, 0xCF3}, {'a', 0xECE, 0xECE}, {'a', 0x10EFD, 0x10EFF}, {'a', 0x11241, 0x11241}, {'a', 0x11F00, 0x11F01},
+        {'a', 0x11F03, 0x11F03}, {'a', 0x11F34, 0x11F3A}, {'a', 0x11F3E, 0x11F42}, {'a', 0x13440, 0x13440}, {'a', 0x13447, 0x13455},
+        {'a', 0x1E08F, 0x1E08F}, {'a', 0x1E4EC, 0x1E4EF}, {'!', 0x11B00, 0x11B09}, {'!', 0x11F43, 0x11F4F}, {'!', 0x2FFC, 0x2FFF},
+        {'!', 0x31EF, 0x31EF}, {'!', 0x1F6DC, 0x1F6DC}, {'!', 0x1F774, 0x1F776}, {'!', 0x1F77B, 0x1F77F}, {'!', 0x1F7D9, 0x1F7D9},
+        {'!', 0x1FA75, 0x1FA77}, {'!', 0x1FA87, 0x1FA88}, {'!', 0x1FAAD, 0x1FAAF}, {'!', 0x1FABB, 0x1FABD}, {'!', 0x1FABF, 0x1FABF},
+        {'!', 0x1FACE, 0x1FACF}, {'!', 0x1FADA, 0x1FADB}, {'!', 0x1FAE8, 0x1FAE8}, {'!', 0x1FAF7, 0x1FAF8},
+    };
+    static const char *const names[] = {"hunyuan-dense", "qwen35", "gpt-4o", "tekken"};
+    size_t marks = 0, signs = 0;
+    for (size_t k = 0; k < 4; k++) {
+        struct prism_splitter *s = splitter(names[k]);
+        for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+            for (uint32_t c = ranges[i].first; c <= ranges[i].last; c++) {
+                struct joined j = {.n = 0};
+                char text[8] = {ranges[i].after};
+                unsigned n = 1 + prism_utf8_encode(c, text + 1);
+                assert_int_equal(prism_split(s, text, n, join, &j, NULL), PRISM_OK);
+                if (j.n != n + 1)
+                    fail_msg("%s: U+%X is cut off", names[k], c);
+                *(text[0] == 'a' ? &marks : &signs) += 1;
+            }
+        prism_splitter_free(s);
+    }
+    assert_int_equal(marks, 4 * 42);
+    assert_int_equal(signs, 4 * 57);
+}
+
 static void all_names_of_the_first_release(void **state)
 {
     (void)state;
@@ -120,7 +160,7 @@ static void all_names_of_the_first_release(void **state)
     } rows[] = {
         {{"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano", "tekken"}, true, true},
         {{"dbrx", "smaug-bpe", "glm4", "chatglm-bpe", "qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "hunyuan", "solar-open", "grok-2",
-          "megrez", "stablelm2", "qwen35", "default"}, false, false},
+          "megrez", "stablelm2", "qwen35", "default", "falcon", "seed-coder", "hunyuan-dense"}, false, false},
         {{"gpt-2", "phi-2", "jina-es", "jina-de", "jina-v2-es", "jina-v2-de", "gigachat", "a.x-4.0", "mellum", "modern-bert", "exaone4",
           "mpt", "olmo", "jais", "jina-v1-en", "jina-v2-code", "roberta-bpe", "trillion", "granite-docling"}, false, false},
         {{"smollm", "command-r", "starcoder", "refact", "codeshell", "exaone", "minerva-7b", "mellum2", "gpt-4o", "llama4", "kanana2",
@@ -135,7 +175,7 @@ static void all_names_of_the_first_release(void **state)
             assert_int_equal(pre->add_bos, rows[i].add_bos);
             prism_splitter_free(splitter(*name));
         }
-    static const char *const refused[] = {"deepseek-llm", "deepseek-v3", "falcon", "bloom", "kimi-k2", "gemma4", "whitespace", "qwen", ""};
+    static const char *const refused[] = {"deepseek-llm", "deepseek-v3", "bloom", "kimi-k2", "gemma4", "whitespace", "qwen", ""};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         const char *found;
         assert_null(prism_pre_find((struct prism_str){refused[i], strlen(refused[i])}, &found));
@@ -196,6 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pieces_of_each_family),
         cmocka_unit_test(letters_and_numbers_of_unicode_15),
+        cmocka_unit_test(marks_and_signs_of_unicode_15),
         cmocka_unit_test(all_names_of_the_first_release),
         cmocka_unit_test(long_blanks_stay_within_the_limits),
         cmocka_unit_test(a_failing_receiver_ends_the_split),

@@ -93,9 +93,10 @@ static void assert_round_trip(const struct prism_vocab *v, const char *text, siz
 #define FIXTURE "fixtures/tokenizer/ggml-vocab-"
 #define SEPARATOR "\n__ggml_vocab_test__\n"
 
-static void check_case(const char *name, int number, const struct prism_vocab *v, const char *text, size_t len, const char *expected)
+static void check_case(const char *name, int number, const struct prism_vocab *v, const char *text, size_t len, unsigned flags,
+                       const char *expected)
 {
-    struct ids t = encode(v, text, len, 0);
+    struct ids t = encode(v, text, len, flags);
     const char *p = expected;
     size_t i = 0;
 
@@ -144,7 +145,7 @@ static void check_fixture(const char *name)
         char *eol = strchr(line, '\n');
         assert_non_null(eol);
         *eol = 0;
-        check_case(name, n_cases++, o.v, text, (size_t)(end - text), line);
+        check_case(name, n_cases++, o.v, text, (size_t)(end - text), 0, line);
         text = end + strlen(SEPARATOR);
         line = eol + 1;
     }
@@ -161,6 +162,24 @@ static void recorded_llama_spm(void **state) { (void)state, check_fixture("llama
 static void recorded_phi_3(void **state) { (void)state, check_fixture("phi-3"); }
 static void recorded_refact(void **state) { (void)state, check_fixture("refact"); }
 static void recorded_starcoder(void **state) { (void)state, check_fixture("starcoder"); }
+
+/* Ids of llama.cpp v0.5.0: the white space behind most special tokens is gone. */
+static void recorded_special_tokens_of_phi_3(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"<|user|>\nWho was she?<|end|>\n<|assistant|>\n", "32010 11644 471 1183 29973 32007 32001"},
+        {"<s><|system|>\nBe brief.<|end|>\n<|user|>\n  Hi  <|end|>\n<|assistant|>\n",
+         "1 32006 1522 11473 29889 32007 32010 6324 259 32007 32001"},
+        {" <|assistant|> <unk> x <|endoftext|> y </s>\n z", "259 32001 0 29871 921 29871 32000 29871 343 29871 2 503"},
+    };
+    char path[512];
+    unpack("phi-3", path, sizeof path);
+    struct opened o = open_vocab(path);
+    for (int i = 0; i < 3; i++)
+        check_case("special tokens of phi-3", i, o.v, rows[i][0], strlen(rows[i][0]), PRISM_PARSE_SPECIAL, rows[i][1]);
+    close_vocab(o);
+}
 
 static void a_large_vocabulary_loads_at_once(void **state)
 {
@@ -414,6 +433,7 @@ int main(void)
         cmocka_unit_test(recorded_gpt_2),
         cmocka_unit_test(recorded_llama_spm),
         cmocka_unit_test(recorded_phi_3),
+        cmocka_unit_test(recorded_special_tokens_of_phi_3),
         cmocka_unit_test(recorded_refact),
         cmocka_unit_test(recorded_starcoder),
         cmocka_unit_test(a_large_vocabulary_loads_at_once),

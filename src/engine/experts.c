@@ -29,7 +29,7 @@ size_t prism_experts_rows(const struct prism_context *c, size_t n_tokens)
 {
     size_t n = most_experts(c->model, false), used = most_experts(c->model, true);
     size_t all = n_tokens * used + min_size(n, n_tokens * used) * (PRISM_PACK_ROWS - 1);
-    return n ? min_size(all, max_size(GROUP_ROWS, PRISM_FEW_TOKENS * used)) : 0;
+    return n ? min_size(all, round_up(max_size(GROUP_ROWS, PRISM_FEW_TOKENS * used), PRISM_PACK_ROWS)) : 0;
 }
 
 void prism_experts_layout(struct prism_context *c, struct prism_arena *a)

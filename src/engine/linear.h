@@ -74,7 +74,15 @@ bool prism_products(struct prism_context *c, const struct prism_rows *rows, size
                     size_t n);
 
 /* Whether so many rows take less time as stored. */
-bool prism_is_few(size_t n_rows, const struct prism_linear *kind);
+static inline bool prism_is_few(size_t n_rows, const struct prism_linear *kind)
+{
+    return n_rows <= (kind->few_rows ? kind->few_rows : PRISM_FEW_TOKENS);
+}
+
+static inline bool prism_is_stored(enum prism_way way, size_t n_rows, const struct prism_linear *kind)
+{
+    return way == PRISM_BY_COUNT ? prism_is_few(n_rows, kind) : way == PRISM_STORED;
+}
 
 /* `kind`, of the products that follow on the rows that n gated ones make of k activations, if each piece of them can be packed for it as it
  * comes: they need not be written as rows and read again. Else NULL. */
@@ -96,7 +104,16 @@ static inline void prism_product_add(const struct prism_kernels *k, const struct
 }
 
 /* Operations, two per multiply-add. */
-double prism_product_work(const struct prism_product *p, size_t n_rows, size_t k);
+static inline double prism_product_work(const struct prism_product *p, size_t n_rows, size_t k)
+{
+    return 2.0 * (double)(p->n_rows ? p->n_rows : n_rows) * (double)k * (double)p->m.rows * (p->up.data ? 2 : 1);
+}
+
+/* ---- packed.c ---- */
+
+/* As prism_products, with the kinds of the products. */
+bool prism_products_packed(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,
+                           size_t n);
 
 /* ---- stored.c ---- */
 

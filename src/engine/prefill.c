@@ -215,6 +215,7 @@ static void commit(const struct call *call, size_t length, bool all_rows)
     }
     prism_reuse_note(c, call->span, call->n_layers == c->model->n_layer, all_rows);
     prism_context_count(c, call->span.n - call->n_again);
+    prism_selection_count(c);
 }
 
 double prism_call_work(const struct prism_context *c, size_t pos, size_t n)

@@ -4,7 +4,6 @@
 
 #include "src/base/redzone.h"
 #include "src/engine/finite.h"
-#include "src/engine/selection.h"
 
 double prism_now_ms(void)
 {
@@ -80,7 +79,6 @@ void prism_context_count(struct prism_context *c, size_t n_tokens)
         c->layer_stats[i].attention_ms += c->layer_call[i].attention_ms;
         c->layer_stats[i].select_ms += c->layer_call[i].select_ms;
     }
-    prism_selection_count(c);
 }
 
 static void guarded_job(void *arg, size_t job, uint32_t thread)

@@ -144,7 +144,7 @@ static bool make_layer_finer(struct bench_job *j)
 
 /* ---- weights as they are stored ---- */
 
-/* As many columns as a job of the engine has (src/engine/linear.c), the next ones every time. */
+/* As many columns as a job of the engine has (src/engine/packed.c), the next ones every time. */
 static void run_gemv(struct bench_job *j)
 {
     const struct bench_row *r = j->row;

@@ -1,0 +1,158 @@
+/* layout.c - the memory of a context, laid out once for calls of all lengths (context.h). */
+#include "src/attention/attention.h"
+#include "src/base/size.h"
+#include "src/engine/layer.h"
+#include "src/engine/selection.h"
+
+/* Panels of a few kv heads are packed at once, so that all threads find work; not more than this. */
+static const uint64_t attention_panel_target = UINT64_C(256) << 20;
+
+static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+/* What the linear kinds that the level may choose need at most. */
+struct kind_limits {
+    size_t a_bytes;     /* activation panels of n rows */
+    size_t next_bytes;  /* those that a gated product writes in place of rows */
+    size_t piece_bytes; /* weight panels of a thread */
+};
+
+/* n: rows; few: how many of them at most are multiplied as stored; k: activations of any product; k_shared: of the products that may need panels
+ * of PRISM_MAX_KINDS kinds at once; k_next: columns of a gated product. */
+static void widen(struct kind_limits *l, const struct prism_linear *kind, size_t n, size_t k, size_t k_shared, size_t k_next)
+{
+    size_t panels = div_up(n, kind->mr);
+    l->a_bytes = max_size(l->a_bytes, panels * max_size(kind->a_bytes(k), PRISM_MAX_KINDS * kind->a_bytes(k_shared)));
+    l->next_bytes = max_size(l->next_bytes, panels * kind->a_bytes(k_next));
+    l->piece_bytes = max_size(l->piece_bytes, prism_piece_bytes(kind, k));
+}
+
+static struct kind_limits kind_limits(const struct prism_context *c, size_t n, size_t few, size_t k, size_t k_shared, size_t k_next)
+{
+    struct kind_limits l = { .a_bytes = prism_stored_bytes(c, min_size(n, few), k) };
+
+    k = round_up(k, 32), k_shared = round_up(k_shared, 32), k_next = round_up(k_next, 32);
+    widen(&l, c->kernels->linear_f32, n, k, k_shared, k_next);
+    for (int t = 0; t < PRISM_N_TYPES; t++)
+        for (const struct prism_linear *kind = c->kernels->linear_auto[t]; kind; kind = kind->finer)
+            widen(&l, kind, n, k, k_shared, k_next);
+    return l;
+}
+
+/* Adds to *bytes of the plan what was taken since `mark`. */
+static void account(const struct prism_arena *a, uint64_t mark, uint64_t *bytes) { *bytes += a->used - mark; }
+
+/* The widest of each kind that a layer has. */
+struct widths {
+    size_t ff, expert;
+    bool post_norm, experts;
+};
+
+static struct widths widths(const struct prism_model *m)
+{
+    struct widths w = { 0 };
+    for (uint32_t i = 0; i < m->n_layer; i++) {
+        const struct prism_layer *l = &m->layers[i];
+        w.ff = max_size(w.ff, l->ffn.dense.width);
+        w.expert = max_size(w.expert, l->ffn.experts.each.width);
+        w.post_norm |= l->attn_post_norm.kind || l->ffn_post_norm.kind;
+        w.experts |= l->ffn.experts.n > 0;
+    }
+    return w;
+}
+
+/* What has one size for calls of all lengths, and is used whole. */
+static void layout_fixed(struct prism_context *c, struct prism_arena *a)
+{
+    const struct prism_model *m = c->model;
+    const struct prism_attn_spec *h = prism_heads(c);
+    struct prism_plan *p = &c->plan;
+    struct widths w = widths(m);
+    size_t q_width = (size_t)h->n_head * h->head_dim, kv_width = (size_t)h->n_head_kv * h->head_dim, pairs = prism_experts_rows(c, p->n_ctx);
+    size_t slab = p->slab_tokens, k_max = max_size(max_size(m->n_embd, q_width), w.ff);
+    struct kind_limits limits = kind_limits(c, slab, PRISM_FEW_TOKENS, k_max, m->n_embd, w.ff);
+    struct kind_limits expert = kind_limits(c, pairs, prism_experts_rows(c, PRISM_FEW_TOKENS), max_size(m->n_embd, w.expert), m->n_embd, w.expert);
+    uint64_t mark = a->used;
+
+    c->w_panels = prism_arena_take_each(a, p->n_threads, max_size(limits.piece_bytes, expert.piece_bytes), &c->w_panel_bytes);
+    account(a, mark, &p->panel_bytes);
+
+    mark = a->used;
+    c->y_width = max_size(2 * kv_width, w.ff);
+    c->a_panels = prism_arena_take(a, max_size(limits.a_bytes, expert.a_bytes), 1);
+    c->y = prism_arena_take(a, max_size(max_size(slab * c->y_width, pairs * w.expert) * sizeof(float),
+                                        max_size(limits.next_bytes, expert.next_bytes)), 1);
+    c->half = w.post_norm ? prism_arena_take(a, slab * m->n_embd, sizeof(float)) : NULL;
+    c->layer_stats = prism_arena_take(a, m->n_layer, sizeof *c->layer_stats);
+    c->layer_call = prism_arena_take(a, m->n_layer, sizeof *c->layer_call);
+    account(a, mark, &p->activation_bytes);
+
+    mark = a->used;
+    c->logits_n = min_size(slab, c->logits_n);
+    c->logits = prism_arena_take(a, m->n_vocab, sizeof(float));
+    c->logits_next = prism_arena_take(a, m->n_vocab, sizeof(float));
+    c->logits_rows = prism_arena_take(a, c->logits_n * m->n_vocab, sizeof(float));
+    account(a, mark, &p->logits_bytes);
+
+    mark = a->used;
+    c->thread_used = max_size(max_size(prism_attention_scratch(c->attention, h->head_dim, p->block, p->n_ctx), prism_selection_scratch(c)),
+                              max_size(PRISM_PACK_ROWS * max_size(k_max, w.expert) * sizeof(float), prism_gated_bytes()));
+    c->thread_scratch = prism_arena_take_each(a, p->n_threads, c->thread_used, &c->thread_bytes);
+    account(a, mark, &p->attention_bytes);
+}
+
+/* What grows with the tokens in the cache, or with those of a call: from its beginning, or from that of each head. */
+static void layout_growing(struct prism_context *c, struct prism_arena *a)
+{
+    const struct prism_model *m = c->model;
+    const struct prism_attn_spec *h = prism_heads(c);
+    struct prism_plan *p = &c->plan;
+    uint64_t n_ctx = p->n_ctx, q_width = (uint64_t)h->n_head * h->head_dim, mark = a->used;
+
+    prism_kv_layout(c, a);
+    account(a, mark, &p->kv_bytes);
+
+    mark = a->used;
+    c->x = prism_arena_take(a, n_ctx * m->n_embd, sizeof(float));
+    c->q = prism_arena_take(a, n_ctx * (widths(m).experts ? max_u64(q_width, m->n_embd) : q_width), sizeof(float));
+    c->tokens = prism_arena_take(a, n_ctx, sizeof *c->tokens);
+    for (uint32_t i = 0; i < m->n_ropes; i++) {
+        c->rope[i].cos = prism_arena_take(a, n_ctx * (m->ropes[i].n_rot / 2), sizeof(float));
+        c->rope[i].sin = prism_arena_take(a, n_ctx * (m->ropes[i].n_rot / 2), sizeof(float));
+    }
+    prism_experts_layout(c, a);
+    account(a, mark, &p->activation_bytes);
+
+    mark = a->used;
+    uint64_t n_blocks = (n_ctx + p->block - 1) / p->block;
+    uint64_t head_bytes = prism_attention_head_bytes(c->attention, h->head_dim, p->block, n_ctx);
+    c->attn_heads = (uint32_t)min_u64(h->n_head_kv, max_u64(1, attention_panel_target / head_bytes));
+    uint64_t rows_bytes = prism_attention_rows_bytes((size_t)min_u64(n_ctx, PRISM_FEW_TOKENS), h->n_head, h->head_dim, n_ctx);
+    c->attn_panels = prism_arena_take(a, max_u64(c->attn_heads * head_bytes, rows_bytes), 1);
+    c->blocks = prism_arena_take(a, n_blocks, sizeof *c->blocks);
+    c->cuts = prism_arena_take(a, n_blocks + 1, sizeof *c->cuts);
+    prism_selection_layout(c, a);
+    account(a, mark, &p->attention_bytes);
+}
+
+void prism_context_layout(struct prism_context *c, struct prism_arena *a)
+{
+    struct prism_plan *p = &c->plan;
+
+    p->slab_tokens = (uint32_t)min_u64(PRISM_SLAB_TOKENS, p->n_ctx);
+    p->kv_bytes = p->activation_bytes = p->panel_bytes = p->attention_bytes = p->logits_bytes = 0;
+    layout_fixed(c, a);
+    c->fixed_bytes = a->used;
+    layout_growing(c, a);
+    p->total_bytes = a->used;
+}
+
+void prism_context_advise(struct prism_context *c, size_t pos, size_t n)
+{
+    const struct prism_attn_spec *h = prism_heads(c);
+
+    prism_advise_huge(c->x, n * c->model->n_embd * sizeof(float));
+    prism_advise_huge(c->q, n * h->n_head * h->head_dim * sizeof(float));
+    prism_advise_huge(c->attn_panels, c->attn_heads * prism_attention_head_bytes(c->attention, h->head_dim, c->plan.block, pos + n));
+    prism_kv_advise(c, pos, n);
+}

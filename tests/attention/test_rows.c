@@ -106,7 +106,7 @@ static void check_head(const struct scene *c, const float *o, size_t row, size_t
     size_t d = c->a.d, n = c->a.q_pos + row + 1, kv = head / (c->a.n_head / c->a.n_head_kv) * c->kv_len * d;
     const float *q = c->q + (row * c->a.n_head + head) * d, *k = c->k + kv, *v = c->v + kv;
     double p[4096], sink = c->a.sinks ? (double)c->a.sinks[head] : -(double)INFINITY, max = sink, sum = 0, delta = 0;
-    size_t first = prism_attention_first_key(&c->a, c->a.q_pos + row);
+    size_t pos = c->a.q_pos + row, first = c->a.window && pos >= c->a.window ? pos - c->a.window + 1 : 0;
 
     assert_true(n <= sizeof p / sizeof *p);
     for (size_t j = first; j < n; j++) {

@@ -174,7 +174,8 @@ static inline size_t prism_kv_row_bytes(enum prism_kv_format f, size_t d)
     return f == PRISM_KVF_F32 ? d * 4 : f == PRISM_KVF_Q8_0 ? d / 32 * 34 : d * 2;
 }
 
-/* What a softcap may add to the error of a logit: this times the cap. */
+/* What a softcap may add to the error of a logit: this times the cap. (The hyperbolic tangent is off by 1.4e-7, its argument and the product are
+ * rounded.) */
 #define PRISM_ATTN_CAP_ERR 4e-7f
 
 /* One query tile of one head against a list of key blocks, exact softmax (online), causal by absolute position:
@@ -197,8 +198,8 @@ struct prism_attn_tile {
     float scale;             /* logits = scale * q.k */
     size_t window;           /* 0: none; else keys j with p - j < window are seen */
     float softcap;           /* 0: none; else a logit s becomes softcap * tanh(s / softcap), before mask and softmax */
-    const float *sink;       /* NULL or -infinity: none; else one more logit of the head, neither scaled nor capped, that has no value but takes part */
-                             /*   in maximum and sum. Any finite one leaves o finite; +infinity and NaN make all NaN */
+    const float *sink;       /* NULL or -infinity: none; else one more logit of the head, neither scaled nor capped, without a value, */
+                             /*   that takes part in maximum and sum. Any finite one leaves o finite; +infinity or a NaN make it NaN */
     void *scratch;           /* tile_scratch(d, block) bytes, 64-byte aligned, one per thread */
 };
 #define PRISM_MAX_HEAD_DIM 256
@@ -218,9 +219,9 @@ struct prism_attention {
 };
 
 /* Decode: up to PRISM_ATTN_ROW_Q query rows of the heads that share a kv head against a piece of its cache as stored. Each row keeps a
- * running softmax (in powers of two): before its first piece max is -INFINITY, sum 0 and o zeros; after its last, o / sum is the result. With a
- * sink (struct prism_attn_tile) max begins as sink * log2(e), finite or -INFINITY, and sum as 1. A row's arithmetic depends on what it sees and on how its keys were cut
- * into pieces, not on the other rows. */
+ * running softmax (in powers of two): before its first piece max is -INFINITY, sum 0 and o zeros; after its last, o / sum is the result. A sink
+ * (as in struct prism_attn_tile) needs nothing else than another beginning: max sink * log2(e), finite or -INFINITY, and sum 1.
+ * A row's arithmetic depends on what it sees and on how its keys were cut into pieces, not on the other rows. */
 #define PRISM_ATTN_ROW_Q 8
 struct prism_attn_row {
     const float *q;          /* [n_q][d], after RoPE, not scaled */
@@ -228,8 +229,8 @@ struct prism_attn_row {
     const void *k, *v;       /* [n_keys] rows of k_format and of v_format */
     enum prism_kv_format k_format, v_format;
     size_t n_keys;           /* 1..PRISM_ATTN_ROW_KEYS */
-    const size_t *seen;      /* [n_q]: row r sees keys from[r]..seen[r] - 1 of the piece, seen[r] <= n_keys; the others are finite. When there */
-    const size_t *from;      /*   are none, its o, max and sum stay as they are. NULL: 0 for all */
+    const size_t *seen;      /* [n_q]: row r sees keys from[r]..seen[r] - 1 of the piece, none when from[r] >= seen[r]: then its o, max and sum */
+    const size_t *from;      /*   stay as they are. seen[r] <= n_keys; the other keys are finite. from NULL: 0 for all */
     float scale;             /* logits = scale * q.k */
     float softcap;           /* as in struct prism_attn_tile */
     float *o, *max, *sum;    /* [n_q][d], [n_q], [n_q] */

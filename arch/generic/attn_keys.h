@@ -25,30 +25,29 @@ static inline struct keys keys_of_block(const struct prism_attn_tile *t, size_t 
     return k;
 }
 
+/* n, or 0 below it, or `most` above. */
+static inline size_t clamped(ptrdiff_t n, size_t most) { return n < 0 ? 0 : (size_t)n < most ? (size_t)n : most; }
+
 /* The first key of the block that row r sees, and the one behind the last; equal for none. Rows that the tile lacks follow the last one. */
 static inline size_t keys_gone(const struct keys *k, size_t r)
 {
-    const ptrdiff_t n = k->gone + (ptrdiff_t)(r < k->rows ? r : k->rows - 1);
-    return n < 0 ? 0 : (size_t)n < k->block ? (size_t)n : k->block;
+    return clamped(k->gone + (ptrdiff_t)(r < k->rows ? r : k->rows - 1), k->block);
 }
 
 static inline size_t keys_seen(const struct keys *k, size_t r)
 {
-    const ptrdiff_t n = k->seen + (ptrdiff_t)(r < k->rows ? r : k->rows - 1);
-    return n < 0 ? 0 : (size_t)n < k->block ? (size_t)n : k->block;
+    return clamped(k->seen + (ptrdiff_t)(r < k->rows ? r : k->rows - 1), k->block);
 }
 
-/* Of the `n` rows from `row` on, those from the first to the one before the end see key i; rows that the tile lacks go on as if they were there. */
-static inline uint32_t keys_first_row(const struct keys *k, size_t row, size_t i, uint32_t n)
+/* Of n rows from `row` on, the first that sees key i and the one behind the last. Rows that the tile lacks count as if it had them. */
+static inline size_t keys_first_row(const struct keys *k, size_t row, size_t i, size_t n)
 {
-    const ptrdiff_t r = (ptrdiff_t)i + 1 - k->seen - (ptrdiff_t)row;
-    return r < 0 ? 0 : r < (ptrdiff_t)n ? (uint32_t)r : n;
+    return clamped((ptrdiff_t)(i + 1) - k->seen - (ptrdiff_t)row, n);
 }
 
-static inline uint32_t keys_end_row(const struct keys *k, size_t row, size_t i, uint32_t n)
+static inline size_t keys_end_row(const struct keys *k, size_t row, size_t i, size_t n)
 {
-    const ptrdiff_t r = (ptrdiff_t)i + 1 - k->gone - (ptrdiff_t)row;
-    return r < 0 ? 0 : r < (ptrdiff_t)n ? (uint32_t)r : n;
+    return clamped((ptrdiff_t)(i + 1) - k->gone - (ptrdiff_t)row, n);
 }
 
 /* Maximum, in units of which 1 in a logit is `unit` (LOG2_E for powers of two), and sum of a row before its first block: those of the sink. */

@@ -53,7 +53,7 @@ static void add_row(float *o, const float *p, const float *v, size_t begin, size
 static void values(float *o, const float *p, const float *v, const struct prism_attn_step *step)
 {
     static const float once[8] = { 1, 1, 1, 1, 1, 1, 1, 1 };
-    const size_t gone = prism_attn_gone(step, 7), seen = prism_attn_seen(step, 0), begin = gone < seen ? gone : seen, end = seen;
+    const size_t gone = prism_attn_gone(step, 7), end = prism_attn_seen(step, 0), begin = gone < end ? gone : end;
     const bool window = gone > 0; /* then alpha comes before the keys that only some rows see */
 
     for (size_t c = 0; c < step->d; c += 8, o += 64, v += step->block * 8) {

@@ -4,8 +4,8 @@
  * maximum, exponential and sum need no horizontal step, and the same memory is the left operand of P.V. Layouts:
  *     q, k   [row / 8][d][8]              v   [d / 8][key][8]              o   [row / 8][d / 8][8 rows][8 dims]
  * Keys right of a panel's last row and left of its first row's window are not touched (in steps of 8), and no product is made of a masked
- * key's value: a row does not see what lies behind its own position or before its window, be it NaN. The sums of a row go in the order of d and of the keys, so
- * its bits do not depend on the tile around it. Source: Milakov & Gimelshein 2018 (online softmax). */
+ * key's value: a row does not see what lies behind its own position or before its window, be it NaN. The sums of a row go in the order of d
+ * and of the keys, so its bits do not depend on the tile around it. Source: Milakov & Gimelshein 2018 (online softmax). */
 #ifndef PRISM_ARCH_NEON_ATTN_BODY_H
 #define PRISM_ARCH_NEON_ATTN_BODY_H
 
@@ -125,8 +125,8 @@ static inline void prism_attn_softmax(float *s, float *m, float *l, struct prism
         s0 = vfmaq_f32(s0, s0, zero); /* infinity to NaN, which the maximum keeps: -infinity would have no weight */
         s1 = vfmaq_f32(s1, s1, zero);
         if (j - gone >= all) { /* or before gone; rows first .. end - 1 see key j */
-            const uint32x4_t first = vdupq_n_u32(keys_first_row(&step->keys, step->row, j, 8));
-            const uint32x4_t end = vdupq_n_u32(keys_end_row(&step->keys, step->row, j, 8));
+            const uint32x4_t first = vdupq_n_u32((uint32_t)keys_first_row(&step->keys, step->row, j, 8));
+            const uint32x4_t end = vdupq_n_u32((uint32_t)keys_end_row(&step->keys, step->row, j, 8));
             s0 = vbslq_f32(vandq_u32(vcgeq_u32(row0, first), vcltq_u32(row0, end)), s0, none);
             s1 = vbslq_f32(vandq_u32(vcgeq_u32(row1, first), vcltq_u32(row1, end)), s1, none);
             vst1q_f32(s + 8 * j, s0);
@@ -186,7 +186,8 @@ static inline void prism_attn_tile_body(const struct prism_attn_tile *t)
     for (size_t b = 0; b < t->n_blocks; b++) {
         const float *k = (const float *)t->k + t->blocks[b] * block * d, *v = (const float *)t->v + t->blocks[b] * block * d;
         for (size_t p = 0; p < panels; p++) {
-            struct prism_attn_step step = { .d = d, .block = block, .row = 8 * p, .keys = keys_of_block(t, t->blocks[b]), .cap = t->softcap * LOG2_E };
+            struct prism_attn_step step = { .d = d, .block = block, .row = 8 * p, .keys = keys_of_block(t, t->blocks[b]) };
+            step.cap = t->softcap * LOG2_E;
             step.begin = prism_attn_gone(&step, 0) / 8 * 8;
             step.end = (prism_attn_seen(&step, 7) + 7) / 8 * 8;
             if (step.begin >= step.end)

@@ -34,8 +34,8 @@ enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 /* Softcaps and sinks that take turns in the tests of windows: logits are up to 30, those of the smaller cap up to 4. */
 static const float no_sink = -INFINITY, small_sink = -3.5f, sink = 2.25f, large_sink = 40;
 static const struct attn_extras extras[] = {
-    { .softcap = 0 }, { .softcap = 4 }, { .sink = &sink }, { .softcap = 50, .sink = &small_sink }, { .softcap = 50 }, { .softcap = 4, .sink = &no_sink },
-    { .sink = &large_sink }, { .softcap = 4, .sink = &sink }, { .sink = &no_sink },
+    { .softcap = 0 }, { .softcap = 4 }, { .sink = &sink }, { .softcap = 50, .sink = &small_sink }, { .softcap = 50 },
+    { .softcap = 4, .sink = &no_sink }, { .sink = &large_sink }, { .softcap = 4, .sink = &sink }, { .sink = &no_sink },
 };
 enum { N_EXTRAS = sizeof extras / sizeof *extras };
 
@@ -196,32 +196,21 @@ static const struct row_shape {
 };
 enum { N_ROW_SHAPES = sizeof row_shapes / sizeof *row_shapes };
 
-/* A piece of which a row sees nothing leaves what the row has; all others are as the kernel makes them. */
-struct untouched {
-    float o[PRISM_ATTN_ROW_Q][PRISM_MAX_HEAD_DIM], max[PRISM_ATTN_ROW_Q], sum[PRISM_ATTN_ROW_Q];
-};
-
-static void check_untouched(const struct prism_attn_row *a, const struct untouched *before)
-{
-    for (size_t r = 0; r < a->n_q; r++)
-        if ((a->from ? a->from[r] : 0) >= a->seen[r]) {
-            kt_same_floats(a->o + r * a->d, before->o[r], a->d);
-            kt_same_floats(a->max + r, before->max + r, 1);
-            kt_same_floats(a->sum + r, before->sum + r, 1);
-        }
-}
-
+/* A piece of which a row sees nothing leaves what the row has. */
 static void attend_piece(prism_attn_row_fn *fn, const struct prism_attn_row *a)
 {
-    struct untouched before;
+    float o[PRISM_ATTN_ROW_Q * PRISM_MAX_HEAD_DIM], max[PRISM_ATTN_ROW_Q], sum[PRISM_ATTN_ROW_Q];
 
-    for (size_t r = 0; r < a->n_q; r++) {
-        memcpy(before.o[r], a->o + r * a->d, a->d * sizeof *a->o);
-        before.max[r] = a->max[r];
-        before.sum[r] = a->sum[r];
-    }
+    memcpy(o, a->o, a->n_q * a->d * sizeof *o);
+    memcpy(max, a->max, a->n_q * sizeof *max);
+    memcpy(sum, a->sum, a->n_q * sizeof *sum);
     fn(a);
-    check_untouched(a, &before);
+    for (size_t r = 0; r < a->n_q; r++)
+        if ((a->from ? a->from[r] : 0) >= a->seen[r]) {
+            kt_same_floats(a->o + r * a->d, o + r * a->d, a->d);
+            kt_same_floats(a->max + r, max + r, 1);
+            kt_same_floats(a->sum + r, sum + r, 1);
+        }
 }
 
 /* o[rows][d]: rows [first, first + n) of the scene, piece after piece. */
@@ -277,7 +266,8 @@ static void check_row_windows(const struct prism_kernels *k, prism_attn_row_fn *
     for (size_t i = 0, turn = 0; i < N_ROW_SHAPES; i++)
         for (size_t w = 0; w < N_WINDOWS; w++, turn++) {
             const struct row_shape *s = &row_shapes[i];
-            const enum prism_kv_format f = rounds && s->d % 32 == 0 ? PRISM_KVF_Q8_0 : (enum prism_kv_format)(turn % (s->d % 32 ? PRISM_KVF_Q8_0 : PRISM_N_KV_FORMATS));
+            const size_t formats = s->d % 32 ? PRISM_KVF_Q8_0 : PRISM_N_KV_FORMATS;
+            const enum prism_kv_format f = rounds && s->d % 32 == 0 ? PRISM_KVF_Q8_0 : (enum prism_kv_format)(turn % formats);
             const enum attn_logits l = turn % 2 ? MODERATE : (enum attn_logits)(turn / 2 % N_ATTN_LOGITS);
             struct attn_extras x = extras[(i + w) % N_EXTRAS];
             x.window = window_of(w, s->piece);

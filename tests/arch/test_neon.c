@@ -1,5 +1,5 @@
 /* test_neon.c - what the attention of the NEON levels promises beyond its contract (arch/neon/attn_body.h): a row is not touched
- * by what lies behind its own position, not even by NaN or infinity, which 0 * v would let through. */
+ * by what lies behind its own position or before its window, not even by NaN or infinity, which 0 * v would let through. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@ struct scene {
     float q[ROWS][D], k[N_KEYS][D], v[N_KEYS][D];
 };
 
-static void attend(const struct prism_attention *a, const struct scene *s, float *o)
+static void attend(const struct prism_attention *a, const struct scene *s, size_t window, float *o)
 {
     const size_t k_bytes = a->k_block_bytes(D, BLOCK), v_bytes = a->v_block_bytes(D, BLOCK);
     const uint32_t blocks[N_BLOCKS] = { 0, 1 };
@@ -29,7 +29,7 @@ static void attend(const struct prism_attention *a, const struct scene *s, float
     }
     a->tile(&(struct prism_attn_tile){ .q = s->q[0], .ldq = D, .o = o, .ldo = D, .rows = ROWS, .d = D, .q_pos = Q_POS, .kv_len = N_KEYS,
                                        .block = BLOCK, .k = k, .v = v, .blocks = blocks, .n_blocks = N_BLOCKS, .scale = 0.2f,
-                                       .scratch = kt_alloc(a->tile_scratch(D, BLOCK), 64) });
+                                       .window = window, .scratch = kt_alloc(a->tile_scratch(D, BLOCK), 64) });
 }
 
 static void check_causal(const struct prism_kernels *kernels, const struct prism_attention *a)
@@ -41,7 +41,7 @@ static void check_causal(const struct prism_kernels *kernels, const struct prism
     kt_fill(clean.q[0], ROWS * D, KT_NORMAL);
     kt_fill(clean.k[0], N_KEYS * D, KT_NORMAL);
     kt_fill(clean.v[0], N_KEYS * D, KT_NORMAL);
-    attend(a, &clean, want);
+    attend(a, &clean, 0, want);
     kt_release();
     for (size_t r = 0; r + 1 < ROWS; r++) {
         s = clean;
@@ -49,7 +49,7 @@ static void check_causal(const struct prism_kernels *kernels, const struct prism
             for (size_t c = 0; c < D; c++)
                 s.q[i][c] = s.k[Q_POS + i][c] = s.v[Q_POS + i][c] = poison[r % 3];
         float *got = kt_floats(ROWS * D);
-        attend(a, &s, got);
+        attend(a, &s, 0, got);
         kt_context("%s attention %s, %g behind row %zu", kernels->name, a->name, (double)poison[r % 3], r);
         kt_same_floats(got, want, (r + 1) * D);
         kt_true(isnan(got[(r + 1) * D]), "a row with poison of its own is NaN");
@@ -57,13 +57,46 @@ static void check_causal(const struct prism_kernels *kernels, const struct prism
     }
 }
 
+/* Poison in the last key that row r does not see any more, and in all before it. */
+static void check_window(const struct prism_kernels *kernels, const struct prism_attention *a, size_t window)
+{
+    struct scene s;
+    float want[ROWS * D];
+
+    kt_fill(s.q[0], ROWS * D, KT_NORMAL);
+    kt_fill(s.k[0], N_KEYS * D, KT_NORMAL);
+    kt_fill(s.v[0], N_KEYS * D, KT_NORMAL);
+    attend(a, &s, window, want);
+    kt_release();
+    for (size_t key = 0; key + window < N_KEYS; key++) { /* the row at position key + window is the first that does not see it */
+        for (size_t c = 0; c < D; c++)
+            s.k[key][c] = s.v[key][c] = kt_poison[key % KT_N_POISONS];
+        const size_t r = key + window < Q_POS ? 0 : key + window - Q_POS;
+        float *got = kt_floats(ROWS * D);
+        attend(a, &s, window, got);
+        kt_context("%s attention %s, window %zu, keys up to %zu are poison", kernels->name, a->name, window, key);
+        kt_same_floats(got + r * D, want + r * D, (ROWS - r) * D);
+        kt_true(r == 0 || isnan(got[(r - 1) * D]), "a row that sees poison is NaN");
+        kt_release();
+    }
+}
+
+static void check_family(const struct prism_kernels *k, const struct prism_attention *a)
+{
+    static const size_t windows[] = { 1, 5, 8, 20 };
+
+    check_causal(k, a);
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++)
+        check_window(k, a, windows[i]);
+}
+
 static void check_level(const struct prism_kernels *k)
 {
     if (k->level != PRISM_LEVEL_NEON && k->level != PRISM_LEVEL_NEON_I8MM_BF16)
         return;
-    check_causal(k, k->attention_f32);
+    check_family(k, k->attention_f32);
     if (k->attention_auto != k->attention_f32)
-        check_causal(k, k->attention_auto);
+        check_family(k, k->attention_auto);
 }
 
 static void test_causal(void **state)

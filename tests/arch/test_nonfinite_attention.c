@@ -250,7 +250,8 @@ static void attend(const struct cache *c, float (*o)[D])
         c->kernels->attn_row(&(struct prism_attn_row){ .q = c->x.q[0], .n_q = Q, .d = D, .k = stored(k, c->x.k[key], c->format, n * D),
                                                        .v = stored(v, c->x.v[key], c->format, n * D), .k_format = c->format,
                                                        .v_format = c->format, .n_keys = n,
-                                                       .seen = seen, .from = from, .scale = 0.2f, .softcap = c->extras.softcap, .o = o[0], .max = max, .sum = sum, .scores = scores });
+                                                       .seen = seen, .from = from, .scale = 0.2f, .softcap = c->extras.softcap,
+                                                       .o = o[0], .max = max, .sum = sum, .scores = scores });
     }
     for (size_t r = 0; r < Q; r++)
         for (size_t i = 0; i < D; i++)

@@ -42,7 +42,9 @@ static void make_list(struct attn_scene *s, enum attn_list list)
     memset(s->is_listed, 0, s->t.kv_len / s->t.block + 1);
     for (uint32_t b = (uint32_t)(attn_scene_first_key(s, 0) / s->t.block); b <= last; b++)
         if (list == ALL_BLOCKS || b == 0 || b >= first_diagonal || (list == EVERY_THIRD && b % 3 == 1))
-            s->blocks[s->t.n_blocks++] = b, s->is_listed[b] = true;
+            s->blocks[s->t.n_blocks++] = b;
+    for (size_t i = 0; i < s->t.n_blocks; i++)
+        s->is_listed[s->blocks[i]] = true;
     s->t.blocks = s->blocks;
 }
 
@@ -130,7 +132,8 @@ void attn_scene_make(struct attn_scene *s, const struct prism_attention *a, cons
 void attn_scene_make_rows(struct attn_scene *s, size_t d, size_t kv_len, size_t rows, enum prism_kv_format format, enum attn_logits logits,
                           const struct attn_extras *extras, void **k, void **v)
 {
-    s->t = (struct prism_attn_tile){ .ldq = d, .rows = rows, .d = d, .q_pos = kv_len - rows, .kv_len = kv_len, .block = kv_len, .scale = 1 / sqrtf((float)d) };
+    s->t = (struct prism_attn_tile){ .ldq = d, .rows = rows, .d = d, .q_pos = kv_len - rows, .kv_len = kv_len, .block = kv_len,
+                                     .scale = 1 / sqrtf((float)d) };
     add_extras(s, extras);
     make_list(s, ALL_BLOCKS);
     s->k = kt_floats(kv_len * d);

@@ -131,9 +131,11 @@ static void run_attention(struct bench_job *j)
     }
 }
 
-static bool make_attention(struct bench_job *j, const struct prism_attention *a)
+/* window: 0, or so that all tiles of the last block see the same blocks. */
+static bool make_attention(struct bench_job *j, const struct prism_attention *a, size_t window, float softcap)
 {
     const size_t d = j->row->m, block = j->row->n, keys = j->row->k, n_blocks = keys / block;
+    const size_t first = window ? (keys - block + 1 - window) / block : 0; /* block that is seen */
     const size_t k_bytes = a->k_block_bytes(d, block), v_bytes = a->v_block_bytes(d, block);
     const float *kv = bench_floats(j, 2 * block * d);
     char *k = bench_take(j, n_blocks * k_bytes), *v = bench_take(j, n_blocks * v_bytes);
@@ -146,18 +148,20 @@ static bool make_attention(struct bench_job *j, const struct prism_attention *a)
         blocks[b] = b;
     }
     for (size_t r = 0; r < block; r++)
-        seen += (double)(keys - block + r + 1);
+        seen += (double)(window ? window : keys - block + r + 1);
     j->tile = (struct prism_attn_tile){ .q = bench_floats(j, block * d), .ldq = d, .o = bench_floats(j, block * d), .ldo = d,
-        .rows = a->tile_rows, .d = d, .q_pos = keys - block, .kv_len = keys, .block = block, .k = k, .v = v, .blocks = blocks,
-        .n_blocks = n_blocks, .scale = 0.1f, .scratch = bench_take(j, a->tile_scratch(d, block)) };
+        .rows = a->tile_rows, .d = d, .q_pos = keys - block, .kv_len = keys, .block = block, .k = k, .v = v, .blocks = blocks + first,
+        .n_blocks = n_blocks - first, .scale = 0.1f, .window = window, .softcap = softcap, .scratch = bench_take(j, a->tile_scratch(d, block)) };
     j->a = a;
     j->kind = a->name;
     j->work = 4.0 * (double)d * seen;
     return true;
 }
 
-static bool make_attention_f32(struct bench_job *j) { return make_attention(j, j->k->attention_f32); }
-static bool make_attention_auto(struct bench_job *j) { return make_attention(j, j->k->attention_auto); }
+static bool make_attention_f32(struct bench_job *j) { return make_attention(j, j->k->attention_f32, 0, 0); }
+static bool make_attention_auto(struct bench_job *j) { return make_attention(j, j->k->attention_auto, 0, 0); }
+static bool make_attention_window(struct bench_job *j) { return make_attention(j, j->k->attention_auto, 128, 0); }
+static bool make_attention_softcap(struct bench_job *j) { return make_attention(j, j->k->attention_auto, 0, 50); }
 
 /* Keys and values of a cache in memory, the next ones every time. */
 static void run_attn_row(struct bench_job *j)
@@ -260,6 +264,8 @@ const struct bench_row bench_attention_rows[] = {
     { "attention_f32", make_attention_f32, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 128, 128, 2048 },
     { "attention_auto", make_attention_auto, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 64, 64, 1024 },
     { "attention_auto", make_attention_auto, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 128, 128, 2048 },
+    { "attention_window", make_attention_window, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 64, 64, 1024 },
+    { "attention_softcap", make_attention_softcap, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 128, 128, 2048 },
     { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_F16, 64, 1, 4096 },
     { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_F16, 128, 1, 4096 },
     { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_F16, 128, 2, 4096 },

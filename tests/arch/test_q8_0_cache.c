@@ -279,7 +279,7 @@ static void check_scales(prism_attn_row_fn *fn)
         double exact = 0;
         for (size_t j = 0; j < s.n; j++)
             exact += p[j] / sum * (double)x[j * s.d + i];
-        kt_near((double)o[i], exact, 3e-3 * largest(x, s.n * s.d), i, 0); /* what test_attention.c allows integers; a sign is a hundred times that */
+        kt_near((double)o[i], exact, 3e-3 * largest(x, s.n * s.d), i, 0); /* what test_attn_row.c allows integers; a sign is a hundred times that */
     }
     for (size_t i = 0; i < 3; i++)
         for (size_t key = 0; key < s.n; key += 13) {

@@ -1,5 +1,5 @@
 /* test_rows.c - attention of a few rows from the cache as stored: softmax in double, spans of keys, heads that share a kv head, the same
- * bits for any number of threads and for rows that come alone. The kernels have tests of their own (tests/arch/test_attention.c). */
+ * bits for any number of threads and for rows that come alone. The kernels have tests of their own (tests/arch/test_attn_row.c). */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -100,7 +100,7 @@ static float *attend(const struct scene *c, size_t row, size_t n, uint32_t n_thr
     return a.q;
 }
 
-/* As exact_row of tests/arch/test_attention.c derives it; each piece of keys rescales what was there, a few roundings more. */
+/* As exact_row of tests/support/attn_scene.c derives it; each piece of keys rescales what was there, a few roundings more. */
 static void check_head(const struct scene *c, const float *o, size_t row, size_t head)
 {
     size_t d = c->a.d, n = c->a.q_pos + row + 1, kv = head / (c->a.n_head / c->a.n_head_kv) * c->kv_len * d;

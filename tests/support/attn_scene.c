@@ -11,6 +11,23 @@
 #include "tests/support/attn_scene.h"
 #include "tests/support/kernel_test.h"
 
+const char *const attn_logit_names[N_ATTN_LOGITS] = { "moderate", "equal", "peaked", "huge" };
+
+/* Logits are up to 30, or up to the smaller cap. */
+struct attn_extras attn_scene_extras(size_t i, size_t w, size_t block)
+{
+    static const float no_sink = -INFINITY, small_sink = -3.5f, sink = 2.25f, large_sink = 40;
+    static const struct attn_extras extras[] = {
+        { .softcap = 0 }, { .softcap = 4 }, { .sink = &sink }, { .softcap = 50, .sink = &small_sink }, { .softcap = 50 },
+        { .softcap = 4, .sink = &no_sink }, { .sink = &large_sink }, { .softcap = 4, .sink = &sink }, { .sink = &no_sink },
+    };
+    const size_t windows[N_ATTN_WINDOWS] = { 0, 1, 2, 24, 128, block - 1, block, block + 1, SIZE_MAX };
+    struct attn_extras x = extras[(i + w) % (sizeof extras / sizeof *extras)];
+
+    x.window = windows[w];
+    return x;
+}
+
 /* Rounds x[0..n) to the format, and returns it as stored. */
 static void *store(float *x, size_t n, enum prism_kv_format f)
 {

@@ -42,6 +42,12 @@ struct attn_scene {
     bool *is_listed;         /* by block */
 };
 
+extern const char *const attn_logit_names[N_ATTN_LOGITS];
+
+/* Window number w (0: none) for blocks of `block` keys, or pieces, with a softcap and a sink that take turns by i + w. */
+enum { N_ATTN_WINDOWS = 9 };
+struct attn_extras attn_scene_extras(size_t i, size_t w, size_t block);
+
 /* The tile of a shape: its operands are frozen, blocks that are not listed stay the NaN pattern of kt_alloc. o is NULL. extras: NULL for none. */
 void attn_scene_make(struct attn_scene *s, const struct prism_attention *a, const struct attn_shape *shape, enum attn_logits logits,
                      const struct attn_extras *extras);

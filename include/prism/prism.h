@@ -397,8 +397,10 @@ PRISM_API size_t prism_length(const prism_context *ctx); /* tokens in the cache;
 /* The prism_length tokens in the cache; owned by the context, valid until a call appends or truncates. NULL: none, or ctx is NULL. */
 PRISM_API const int32_t *prism_tokens(const prism_context *ctx);
 
-/* Forget all tokens from position n on. With n == prism_length nothing changes: the logits stay.
- * Errors: PRISM_E_ARG (n > prism_length). */
+/* Forget all tokens from position n on. With n == prism_length nothing changes: the logits stay. Layers that see a window keep its tokens and at
+ * least 1024 more, not all: so many can be taken back, or all (n == 0); where less is left than the next token sees, PRISM_E_UNSUPPORTED says from
+ * which position on there are keys and values, and nothing changes.
+ * Errors: PRISM_E_ARG (n > prism_length), PRISM_E_UNSUPPORTED. */
 PRISM_API enum prism_status prism_truncate(prism_context *ctx, size_t n, struct prism_error *err);
 
 /* ---- sessions on disk --------------------------------------------------------------------------------------------- */

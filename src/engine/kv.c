@@ -7,7 +7,7 @@
 #include "src/engine/context.h"
 
 enum {
-    SLACK = 1024,  /* tokens that a ring keeps beyond its window: a question and its answer can be taken back */
+    SLACK = 1280,  /* tokens that a ring keeps beyond its window: a question and its answer can be taken back, and a block */
     GRAIN = 1024,  /* of a ring's capacity: pieces of keys, of PRISM_ATTN_ROW_KEYS, do not wrap around */
 };
 _Static_assert(GRAIN % PRISM_ATTN_ROW_KEYS == 0 && SLACK > (int)PRISM_FEW_TOKENS, "see kv.h");
@@ -44,6 +44,13 @@ static bool uses_wide(const struct prism_context *c, size_t layer, size_t n_toke
 
 struct prism_kv_view prism_kv_view(const struct prism_context *c, size_t layer, size_t n_tokens) { return view(c, layer, uses_wide(c, layer, n_tokens)); }
 
+/* The first position whose keys and values the token at `pos` needs: whole blocks, for keys of a block may share a scale. */
+static size_t first_needed(const struct prism_context *c, size_t layer, size_t pos)
+{
+    size_t window = c->model->layers[layer].attn.window, block = c->plan.block;
+    return pos + 1 > window ? (pos + 1 - window) / block * block : 0;
+}
+
 static void copy_rows(const struct prism_context *c, size_t layer, const struct prism_kv_view *to, const struct prism_kv_view *from, size_t pos,
                       size_t end)
 {
@@ -59,8 +66,7 @@ void prism_kv_enter(struct prism_context *c, size_t layer, size_t pos, size_t n)
     if (!uses_wide(c, layer, n))
         return;
     struct prism_kv_view ring = view(c, layer, false), wide = view(c, layer, true);
-    size_t window = c->model->layers[layer].attn.window;
-    copy_rows(c, layer, &wide, &ring, pos + 1 > window ? pos + 1 - window : 0, pos);
+    copy_rows(c, layer, &wide, &ring, first_needed(c, layer, pos), pos);
 }
 
 void prism_kv_leave(struct prism_context *c, size_t layer, size_t pos, size_t n)
@@ -80,11 +86,9 @@ size_t prism_kv_kept_from(const struct prism_context *c, size_t from, size_t end
 
 bool prism_kv_can_cut(const struct prism_context *c, size_t n)
 {
-    for (size_t l = 0; l < c->model->n_layer && n > 0; l++) {
-        size_t window = c->model->layers[l].attn.window;
-        if (is_ring(c, l) && (n + 1 > window ? n + 1 - window : 0) < c->kept_from)
+    for (size_t l = 0; l < c->model->n_layer && n > 0; l++)
+        if (is_ring(c, l) && first_needed(c, l, n) < c->kept_from)
             return false;
-    }
     return true;
 }
 

@@ -1,8 +1,8 @@
 /* kv.h - where the keys and values of a layer are cached. Private to src/engine.
  *
  * A layer that sees all tokens keeps all: [n_head_kv][n_ctx] rows. One with a window keeps a ring: position p in row p % capacity, where capacity
- * is the window and some more, so that a few tokens can be taken back (prism_truncate) and the keys of one call of a few tokens never fall on those
- * that its first rows still see. A longer call works in `wide`, rows of all positions that all such layers share in turn: the ring's tokens are
+ * is the window and some more, so that tokens can be taken back (prism_truncate) and the keys of one call of a few tokens never fall on those that
+ * its first rows still see. A longer call works in `wide`, rows of all positions that all such layers share in turn: the ring's tokens are
  * put there before, and the last ones brought back afterwards. */
 #ifndef PRISM_ENGINE_KV_H
 #define PRISM_ENGINE_KV_H

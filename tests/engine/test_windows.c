@@ -89,7 +89,7 @@ static void test_truncate(void **state)
     prism_context *c = open_context(N_CTX);
 
     append(c, N);
-    size_t least = N - RING + WINDOW - 1; /* all that the next token sees is there */
+    size_t block = c->plan.block, least = (N - RING + block - 1) / block * block + WINDOW - 1; /* all blocks that the next token sees are there */
     assert_int_equal(prism_truncate(c, least - 1, &err), PRISM_E_UNSUPPORTED);
     assert_non_null(strstr(err.text, "layers with a window keep those from 652 on"));
     assert_int_equal(prism_length(c), N);
@@ -133,6 +133,28 @@ static int stop_late(void *user, const struct prism_progress *p)
 {
     (void)user;
     return p->done * 10 > p->total * 8;
+}
+
+/* PRISM_REUSE_EXACT in the fast arithmetic, where the keys of a block share scales: the bits of a fresh context. */
+static void test_exact_bits(void **state)
+{
+    (void)state;
+    const struct prism_context_params p = { .n_ctx = N_CTX, .n_threads = 2, .attention.selector = "dense" };
+    int32_t other[N_CTX];
+
+    for (size_t common = 2000; common < N; common += 97) {
+        prism_context *c = make_context(model, &p), *fresh = make_context(model, &p);
+        struct prism_error err;
+        size_t reused, n = common + 60;
+        append(c, N);
+        memcpy(other, tokens, sizeof other);
+        other[common] = (other[common] + 1) % (int32_t)model->n_vocab;
+        must(prism_prefill_to(c, other, n, NULL, &reused, &err), &err);
+        assert_int_equal(reused, common / 128 * 128);
+        must(prism_prefill(fresh, other, n, NULL, &err), &err);
+        assert_memory_equal(prism_logits(c), prism_logits(fresh), model->n_vocab * sizeof(float));
+        prism_context_free(c), prism_context_free(fresh);
+    }
 }
 
 /* Layers before the one that was running have lost what the tokens before the call need. */
@@ -187,6 +209,43 @@ static void test_copies(void **state)
     prism_context_free(c);
 }
 
+/* ---- selection ---- */
+
+struct seen {
+    bool layers[8]; /* that chose blocks */
+};
+
+static void note_mask(void *user, const struct prism_attention_mask *m) { ((struct seen *)user)->layers[m->layer] = true; }
+
+/* Only layers that see everything choose; where they choose all, nothing changes. */
+static void test_selection(void **state)
+{
+    (void)state;
+    enum { LONG = 1200 };
+    static const char *const selectors[] = { "prism", "prism-rows" };
+
+    for (size_t i = 0; i < 2; i++) {
+        struct prism_attention_params all = { .selector = selectors[i], .block = 32, .min_tokens = 1, .p_high = 1, .p_low = 1, .row_mass = 1e-30f };
+        prism_context *c = make_context(model, &(struct prism_context_params){ .n_ctx = N_CTX, .compute = PRISM_COMPUTE_F32, .attention = all });
+        struct seen seen = { { false } };
+        struct prism_head_stats s;
+        struct prism_error err;
+        must(prism_prefill(c, tokens, LONG, &(struct prism_prefill_params){ .mask = note_mask, .mask_user = &seen, .n_layers = 6 }, &err), &err);
+        for (uint32_t l = 0; l < model->n_layer; l++) {
+            assert_true(prism_get_head_stats(c, l, 0, &s));
+            assert_int_equal(seen.layers[l], l == 5);
+            assert_int_equal(s.causal_blocks > 0, l == 5);
+        }
+        must(prism_truncate(c, 0, &err), &err);
+        append(c, LONG);
+        append(c, 700); /* over the grid of blocks */
+        must(prism_truncate(c, LONG + 5, &err), &err);
+        append(c, 50);
+        assert_as_fresh(c, 1e-3, selectors[i]);
+        prism_context_free(c);
+    }
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -206,7 +265,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_capacity), cmocka_unit_test(test_against_double), cmocka_unit_test(test_truncate),
-        cmocka_unit_test(test_prefill_to), cmocka_unit_test(test_cancelled), cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_prefill_to), cmocka_unit_test(test_exact_bits), cmocka_unit_test(test_cancelled), cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_selection),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

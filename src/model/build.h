@@ -39,6 +39,7 @@ struct prism_builder {
     struct prism_layer common;        /* every layer begins as a copy */
     struct prism_rope_params ropes[PRISM_MAX_ROPES];
     uint32_t n_ff, n_ff_expert, n_ff_shared; /* widths of FFN, of an expert, of the shared one */
+    uint32_t n_leading_dense;         /* layers without experts before those that have them */
     uint32_t window;                  /* 0: no layer has one */
     bool in_window[PRISM_MAX_LAYERS]; /* the layers that do */
 };
@@ -82,6 +83,10 @@ void prism_key_ignore(struct prism_builder *b, const char *suffix);
  * no normalisation, scale 1. */
 void prism_expert_keys(struct prism_builder *b, enum need need, uint32_t ff_default);
 
+/* For architectures whose files tell how experts are weighed: expert_gating_func, expert_weights_norm, expert_weights_scale, and
+ * leading_dense_block_count. What a file does not say stays as it is. */
+void prism_expert_weight_keys(struct prism_builder *b);
+
 /* ---- tensors: "blk.LAYER.name" (tensors.c) ---- */
 
 bool prism_tensor_is_there(const struct prism_builder *b, const char *name);
@@ -98,8 +103,11 @@ void prism_part_norm(struct prism_builder *b, struct prism_norm *norm, const cha
 void prism_part_attention(struct prism_builder *b, struct prism_attn_spec *a, unsigned flags); /* q, k, v, o; norms of heads, biases */
 void prism_part_ffn(struct prism_builder *b, struct prism_gated_ffn *f);      /* ffn_gate, ffn_up, ffn_down of b->n_ff */
 void prism_part_fused_ffn(struct prism_builder *b, struct prism_gated_ffn *f); /* ffn_up holds the gate's rows, then up's */
-void prism_part_experts(struct prism_builder *b, struct prism_experts *e);    /* ffn_gate_inp, ffn_{gate,up,down}_exps and what biases there are */
+void prism_part_experts(struct prism_builder *b, struct prism_experts *e);    /* ffn_gate_inp, ffn_{gate,up,down}_exps and what biases there are, exp_probs_b too */
 void prism_part_shared(struct prism_builder *b, struct prism_gated_ffn *f, size_t width); /* ffn_{gate,up,down}_shexp */
+
+/* Experts, but for the leading layers, which are dense. */
+void prism_part_experts_or_dense(struct prism_builder *b, struct prism_layer *l, uint32_t index);
 
 /* A llama layer: norm, attention, norm, FFN or experts. */
 void prism_part_llama(struct prism_builder *b, struct prism_layer *l, unsigned flags);

@@ -246,6 +246,20 @@ void prism_expert_keys(struct prism_builder *b, enum need need, uint32_t ff_defa
     hp->n_expert = e->n, hp->n_expert_used = e->n_used, hp->n_ff_expert = b->n_ff_expert;
 }
 
+void prism_expert_weight_keys(struct prism_builder *b)
+{
+    struct prism_experts *e = &b->common.ffn.experts;
+    uint32_t gating = e->gating;
+    double scale;
+
+    prism_key_u32(b, "expert_gating_func", OPTIONAL, PRISM_GATING_SOFTMAX, PRISM_GATING_SIGMOID, &gating);
+    e->gating = (enum prism_gating)gating;
+    prism_key_bool(b, "expert_weights_norm", &e->normalise);
+    prism_key_unless_zero(b, "expert_weights_scale", 0, PRISM_MAX_MULTIPLIER, 1, &scale);
+    e->scale = (float)scale;
+    prism_key_u32(b, "leading_dense_block_count", OPTIONAL, 0, b->m->n_layer, &b->n_leading_dense);
+}
+
 /* ---- rotation ---- */
 
 static const char *const scalings[] = { "none", "linear", "yarn", "longrope" };

@@ -111,11 +111,22 @@ void prism_part_experts(struct prism_builder *b, struct prism_experts *e)
     f->width = b->n_ff_expert;
     prism_tensor_matrix(b, &e->router, "ffn_gate_inp.weight", n_embd, e->n, REQUIRED);
     e->router_bias = prism_tensor_vector(b, "ffn_gate_inp.bias", e->n, OPTIONAL);
+    e->choice_bias = prism_tensor_vector(b, "exp_probs_b.bias", e->n, OPTIONAL);
     expert_gates(b, f, e->n);
     prism_tensor_slabs(b, &f->down, "ffn_down_exps.weight", f->width, n_embd, e->n, REQUIRED);
     f->gate_bias = prism_tensor_table(b, "ffn_gate_exps.bias", f->width, e->n, OPTIONAL);
     f->up_bias = prism_tensor_table(b, "ffn_up_exps.bias", f->width, e->n, OPTIONAL);
     f->down_bias = prism_tensor_table(b, "ffn_down_exps.bias", n_embd, e->n, OPTIONAL);
+}
+
+void prism_part_experts_or_dense(struct prism_builder *b, struct prism_layer *l, uint32_t index)
+{
+    if (index >= b->n_leading_dense) {
+        prism_part_experts(b, &l->ffn.experts);
+        return;
+    }
+    l->ffn.experts = (struct prism_experts){ 0 };
+    prism_part_ffn(b, &l->ffn.dense);
 }
 
 void prism_part_llama(struct prism_builder *b, struct prism_layer *l, unsigned flags)

@@ -35,6 +35,9 @@ static const struct {
     { .suffix = "xielu.*", .harmless = "" },
     /* another shape of the network */
     { .suffix = "expert_count", .harmless = "0" },
+    { .suffix = "expert_group_count", .harmless = "0 1" },
+    { .suffix = "expert_gating_func", .harmless = "0 1" },
+    { .suffix = "expert_weights_scale", .harmless = "0 1" },
     { .suffix = "use_parallel_residual", .harmless = "0" },
     { .suffix = "swin_norm", .harmless = "0" },
     { .suffix = "nextn_predict_layers", .harmless = "0" },

@@ -13,7 +13,7 @@
 #include "tests/support/engine_test.h"
 #include "tests/support/near.h"
 
-enum { N = 160, LAST = 8, N_CTX = 256, COUNT_FILES = 14 };
+enum { N = 160, LAST = 8, N_CTX = 256, COUNT_FILES = 20 };
 
 static const struct {
     const char *name;
@@ -23,6 +23,8 @@ static const struct {
     { "mixtral", true, 0 },    { "mistral3", false, 0 },  { "smollm3", false, 0 }, { "qwen2moe", true, 0 },      { "qwen3moe", true, 0 },
     { "qwen3vl", false, 0 },   { "qwen3vlmoe", true, 0 }, { "gemma2", false, 0 },  { "gemma3", false, 0 },       { "gpt-oss", true, 0 },
     { "gpt-oss-mxfp4", true, 0 }, { "granite", false, 0 }, { "granitemoe", true, 0 }, { "phi3", false, 64 },
+    { "gemma", false, 0 },     { "glm4", false, 0 },      { "glm4moe", true, 0 }, { "ernie4_5-moe", true, 0 },  { "seed_oss", false, 0 },
+    { "minicpm", false, 0 },
 };
 
 struct golden {

@@ -1,10 +1,10 @@
-/* gemma.c - gemma2, gemma3: norms before and after each half (1 is added to their weights by the converter), GeGLU, embeddings times
- * sqrt(n_embd), windows in most layers. */
+/* gemma.c - gemma, gemma2, gemma3: GeGLU, embeddings times sqrt(n_embd); from the second on norms before and after each half, and windows in
+ * most layers. 1 is added to the norms' weights by the converter. */
 #include "src/model/arch/arch.h"
 
 #include <math.h>
 
-/* The largest of each family scales by the width of a head as n_embd / n_head would have it; there is no key for it. */
+/* 0: no such layer count. The largest of each family scales by the width of a head as n_embd / n_head would have it; there is no key for it. */
 static void common_keys(struct prism_builder *b, uint32_t layers_of_27b)
 {
     struct prism_model *m = b->m;
@@ -21,6 +21,18 @@ static void layer(struct prism_builder *b, struct prism_layer *l, unsigned flags
     prism_part_norm(b, &l->attn_post_norm, "post_attention_norm.weight");
     prism_part_norm(b, &l->ffn_post_norm, "post_ffw_norm.weight");
 }
+
+/* ---- gemma ---- */
+
+static void gemma_keys(struct prism_builder *b) { common_keys(b, 0); }
+
+static void gemma_layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)
+{
+    (void)index;
+    prism_part_llama(b, l, 0);
+}
+
+const struct prism_arch prism_arch_gemma = { .name = "gemma", .keys = gemma_keys, .layer = gemma_layer };
 
 /* ---- gemma2: caps of the logits, those of attention too ---- */
 

@@ -4,9 +4,11 @@
 static void keys(struct prism_builder *b)
 {
     struct prism_experts *e = &b->common.ffn.experts;
+    uint32_t gating = 0;
 
     prism_window_keys(b, REQUIRED, 0, 2);
     prism_expert_keys(b, REQUIRED, 0);
+    prism_key_u32(b, "expert_gating_func", OPTIONAL, PRISM_GATING_SOFTMAX_CHOSEN, PRISM_GATING_SOFTMAX_CHOSEN, &gating);
     e->gating = PRISM_GATING_SOFTMAX_CHOSEN;
     e->each.act = PRISM_GATE_SWIGLU_CLAMPED;
 }

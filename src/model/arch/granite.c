@@ -1,5 +1,14 @@
-/* granite.c - granite, granitemoe: llama with four multipliers, and perhaps without rotation. */
+/* granite.c - granite, granitemoe, minicpm: llama with four multipliers, granite perhaps without rotation. */
 #include "src/model/arch/arch.h"
+
+#include <math.h>
+
+static void multiply(struct prism_builder *b, double logits, double residual, double embedding)
+{
+    b->m->logit_scale = (float)(1 / logits);
+    b->m->embd_scale = (float)embedding;
+    b->common.residual_scale = (float)residual;
+}
 
 static void granite_keys(struct prism_builder *b)
 {
@@ -10,9 +19,7 @@ static void granite_keys(struct prism_builder *b)
     prism_key_unless_zero(b, "residual_scale", PRISM_MIN_MULTIPLIER, PRISM_MAX_MULTIPLIER, 1, &residual);
     prism_key_unless_zero(b, "embedding_scale", PRISM_MIN_MULTIPLIER, PRISM_MAX_MULTIPLIER, 1, &embedding);
     prism_key_bool(b, "rope.scaling.finetuned", &rotated);
-    b->m->logit_scale = (float)(1 / logits);
-    b->m->embd_scale = (float)embedding;
-    b->common.residual_scale = (float)residual;
+    multiply(b, logits, residual, embedding);
     b->common.attn.rope = rotated ? 0 : -1;
 }
 
@@ -25,6 +32,19 @@ static void granite_layer(struct prism_builder *b, struct prism_layer *l, uint32
 const struct prism_arch prism_arch_granite = {
     .name = "granite", .rope_interleaved = true, .n_rot_is_head_dim = true, .keys = granite_keys, .layer = granite_layer,
 };
+
+/* The same multipliers with values of its own where the file has none. */
+static void minicpm_keys(struct prism_builder *b)
+{
+    double residual = 1.4 / sqrt(b->m->n_layer), embedding = 12, logits = 256.0 / b->m->n_embd;
+
+    prism_key_between(b, "logit_scale", OPTIONAL, PRISM_MIN_MULTIPLIER, PRISM_MAX_MULTIPLIER, &logits);
+    prism_key_between(b, "residual_scale", OPTIONAL, PRISM_MIN_MULTIPLIER, PRISM_MAX_MULTIPLIER, &residual);
+    prism_key_between(b, "embedding_scale", OPTIONAL, PRISM_MIN_MULTIPLIER, PRISM_MAX_MULTIPLIER, &embedding);
+    multiply(b, logits, residual, embedding);
+}
+
+const struct prism_arch prism_arch_minicpm = { .name = "minicpm", .rope_interleaved = true, .keys = minicpm_keys, .layer = granite_layer };
 
 static void granitemoe_keys(struct prism_builder *b)
 {

@@ -189,9 +189,10 @@ static void sort_pairs(const struct expert_call *l)
 
 /* ---- the experts ---- */
 
+/* Experts have gates. */
 static struct prism_product gated_of(const struct expert_call *l, size_t e, size_t first, size_t n)
 {
-    const struct prism_gated_ffn *f = &l->e->each;
+    const struct prism_ffn *f = &l->e->each;
     return (struct prism_product){
         .m = prism_matrix_rows(&f->gate, e * f->stride, f->width), .up = prism_matrix_rows(&f->up, e * f->stride, f->width),
         .kind = prism_coarse(l->c, &f->gate), .act = f->act, .bias = f->gate_bias ? f->gate_bias + e * f->width : NULL,
@@ -201,7 +202,7 @@ static struct prism_product gated_of(const struct expert_call *l, size_t e, size
 
 static struct prism_product down_of(const struct expert_call *l, size_t e, size_t first, size_t n)
 {
-    const struct prism_gated_ffn *f = &l->e->each;
+    const struct prism_ffn *f = &l->e->each;
     const struct prism_routes *r = &l->c->routes;
     size_t n_embd = l->c->model->n_embd;
     return (struct prism_product){
@@ -293,7 +294,7 @@ bool prism_layer_experts(struct prism_context *c, size_t index, size_t pos, size
     const struct prism_layer *layer = &c->model->layers[index];
     struct expert_call l = { .c = c, .layer = layer, .e = &layer->ffn.experts, .pos = pos, .first = first, .n = end - first,
                              .h = c->q };
-    const struct prism_gated_ffn *each = &l.e->each;
+    const struct prism_ffn *each = &l.e->each;
 
     l.way = prism_is_few(l.n, prism_coarse(c, &each->gate)) && prism_is_few(l.n, prism_fine(c, &each->down)) ? PRISM_STORED : PRISM_PACKED;
     if (!route(&l))

@@ -62,15 +62,18 @@ static struct prism_product last_product(const struct prism_context *c, const st
 
 bool prism_run_ffn(struct prism_context *c, const struct prism_ffn_rows *f)
 {
-    const struct prism_gated_ffn *ffn = f->ffn;
+    const struct prism_ffn *ffn = f->ffn;
     size_t n_embd = c->model->n_embd;
     struct prism_product gated = { .m = ffn->gate, .up = ffn->up, .kind = prism_coarse(c, &ffn->gate), .act = ffn->act,
                                    .bias = ffn->gate_bias, .up_bias = ffn->up_bias, .y = c->y, .ldy = c->y_width };
+    struct prism_product plain = { .m = ffn->up, .kind = prism_coarse(c, &ffn->up), .activated = true, .plain_act = ffn->plain_act,
+                                   .bias = ffn->up_bias, .y = c->y, .ldy = c->y_width };
+    struct prism_product *first = ffn->gate.data ? &gated : &plain;
     struct prism_rows activated = { .x = c->y, .ldx = c->y_width };
 
-    gated.next = prism_next_kind(c, f->source->way, f->n, n_embd, &gated, 1, prism_fine(c, &ffn->down));
-    activated.panels = gated.next ? (uint8_t *)c->y : NULL;
-    if (!prism_products(c, f->source, f->n, n_embd, &gated, 1))
+    first->next = prism_next_kind(c, f->source->way, f->n, n_embd, first, 1, prism_fine(c, &ffn->down));
+    activated.panels = first->next ? (uint8_t *)c->y : NULL;
+    if (!prism_products(c, f->source, f->n, n_embd, first, 1))
         return false;
     struct prism_product down = last_product(c, &ffn->down, prism_fine(c, &ffn->down), ffn->down_bias, f);
     return prism_products(c, &activated, f->n, ffn->width, &down, 1);
@@ -99,14 +102,15 @@ static bool dense_ffn(struct prism_context *c, const struct prism_layer *l, size
     return prism_run_ffn(c, &f) && add_normalised(c, &l->ffn_post_norm, l->residual_scale, x, n, pos + row, PRISM_FAULT_FFN);
 }
 
-bool prism_layer_ffn(struct prism_context *c, size_t index, size_t pos, size_t first, size_t end)
+bool prism_layer_halves(struct prism_context *c, size_t index, size_t pos, size_t first, size_t end, enum prism_halves halves)
 {
     const struct prism_layer *l = &c->model->layers[index];
-    bool experts = l->ffn.experts.n > 0;
+    bool attention = halves != PRISM_FFN, experts = halves != PRISM_ATTENTION && l->ffn.experts.n > 0;
+    bool dense = halves != PRISM_ATTENTION && !experts;
 
-    for (size_t row = first, n; row < end; row += n) {
+    for (size_t row = first, n; (attention || dense) && row < end; row += n) {
         n = prism_slab_rows(c, end - row);
-        if (!output_projection(c, l, pos, row, n) || (!experts && !dense_ffn(c, l, pos, row, n)))
+        if ((attention && !output_projection(c, l, pos, row, n)) || (dense && !dense_ffn(c, l, pos, row, n)))
             return false;
     }
     return !experts || prism_layer_experts(c, index, pos, first, end);

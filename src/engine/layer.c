@@ -4,12 +4,18 @@
 
 bool prism_layer_run(struct prism_context *c, size_t index, struct prism_span span, size_t first_needed)
 {
+    bool parallel = c->model->layers[index].parallel;
+
     c->running_layer = index;
     prism_kv_enter(c, index, span.pos, span.n);
-    if (!prism_layer_qkv(c, index, span) || !prism_layer_attend(c, index, span, first_needed))
+    if (!prism_layer_qkv(c, index, span))
+        return false;
+    if (parallel && !prism_layer_halves(c, index, span.pos, first_needed, span.n, PRISM_FFN)) /* x is what entered, and attention needs it no more */
+        return false;
+    if (!prism_layer_attend(c, index, span, first_needed))
         return false;
     prism_kv_leave(c, index, span.pos, span.n);
-    return prism_layer_ffn(c, index, span.pos, first_needed, span.n);
+    return prism_layer_halves(c, index, span.pos, first_needed, span.n, parallel ? PRISM_ATTENTION : PRISM_BOTH_HALVES);
 }
 
 /* Keys that rows [pos, pos + n) see. */
@@ -19,7 +25,7 @@ static double keys_seen(const struct prism_attn_spec *a, double pos, double n)
     return a->window && all > n * a->window ? n * a->window : all;
 }
 
-static double ffn_work(const struct prism_model *m, const struct prism_gated_ffn *f) { return 6.0 * (double)m->n_embd * (double)f->width; }
+static double ffn_work(const struct prism_model *m, const struct prism_ffn *f) { return (f->gate.data ? 6.0 : 4.0) * (double)m->n_embd * (double)f->width; }
 
 double prism_layers_work(const struct prism_context *c, size_t n_layers, struct prism_span span, size_t first_needed)
 {

@@ -24,8 +24,10 @@ bool prism_layer_qkv(struct prism_context *c, size_t index, struct prism_span sp
 /* c->q of rows from `first` on becomes the output of attention. attend.c */
 bool prism_layer_attend(struct prism_context *c, size_t index, struct prism_span span, size_t first);
 
-/* Output projection and FFN of rows [first, end) of the call, whose row 0 stands at absolute position pos. ffn.c */
-bool prism_layer_ffn(struct prism_context *c, size_t index, size_t pos, size_t first, size_t end);
+/* What attention (its output projection) and the FFN add to rows [first, end) of the call, whose row 0 stands at absolute position pos. Both:
+ * rows pass through one after the other while they are hot. ffn.c */
+enum prism_halves { PRISM_BOTH_HALVES, PRISM_ATTENTION, PRISM_FFN };
+bool prism_layer_halves(struct prism_context *c, size_t index, size_t pos, size_t first, size_t end, enum prism_halves halves);
 
 /* x += what the chosen experts make of the rows [first, end) of x, normalised, and the shared expert if there is one. Uses c->q. experts.c */
 bool prism_layer_experts(struct prism_context *c, size_t index, size_t pos, size_t first, size_t end);
@@ -40,10 +42,10 @@ size_t prism_experts_rows(const struct prism_context *c, size_t n_tokens); /* of
  * rows before it (linear.h), and the bits of a token's keys and values would depend on where its call began: so the slab before is shorter. */
 size_t prism_slab_rows(const struct prism_context *c, size_t left);
 
-/* One gated FFN, `act(gate, up)` then `down`, on rows of the call: x from row `row` on, source as given, becomes
+/* One FFN, `act(gate, up)` then `down`, on rows of the call: x from row `row` on, source as given, becomes
  * x += factor * weight * ffn(source). Or, where `made` is not NULL, made = ffn(source). */
 struct prism_ffn_rows {
-    const struct prism_gated_ffn *ffn;
+    const struct prism_ffn *ffn;
     const struct prism_rows *source;
     size_t n;
     float *x;                /* [n][n_embd] */

@@ -1,11 +1,24 @@
 /* linear.c - see linear.h: sources of rows, and how they are multiplied. */
 #include "src/engine/linear.h"
 
+#include <string.h>
+
 double prism_normalise(const struct prism_kernels *k, const struct prism_norm *norm, float *y, const float *x, size_t n)
 {
-    if (norm->kind == PRISM_NORM_LAYER)
+    double squares = 0;
+
+    switch (norm->kind) {
+    case PRISM_NORM_RMS:
+        return k->rms_norm(y, x, norm->weight, n, norm->eps);
+    case PRISM_NORM_LAYER:
         return k->layer_norm(y, x, norm->weight, norm->bias, n, norm->eps);
-    return k->rms_norm(y, x, norm->weight, n, norm->eps);
+    case PRISM_NORM_NONE:
+        break;
+    }
+    for (size_t i = 0; i < n; i++)
+        squares += (double)x[i] * x[i];
+    memmove(y, x, n * sizeof *y);
+    return squares;
 }
 
 void prism_norm_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)

@@ -8,18 +8,20 @@
 
 #include "src/engine/finite.h"
 
-/* One product y[rows][m.rows] (+)= x . m^T + bias; with `up`, gated: y = act(x . m^T + bias, x . up^T + up_bias). Products of one call may
- * each take their own part of its rows. */
+/* One product y[rows][m.rows] (+)= x . m^T + bias; with `up`, gated: y = act(x . m^T + bias, x . up^T + up_bias); or `activated`: y = plain_act(x .
+ * m^T + bias). Products of one call may each take their own part of its rows. */
 struct prism_product {
     struct prism_matrix m, up; /* up without data: not gated; else as large as m and multiplied by the same kind */
     const struct prism_linear *kind;
     enum prism_gate act;     /* of a gated product */
+    bool activated;          /* without `up` */
+    enum prism_act plain_act;
     const float *bias, *up_bias; /* [m.rows] or NULL; bias not together with a plain add */
     size_t first, n_rows;    /* which rows: n_rows 0 is all. first: a multiple of PRISM_PACK_ROWS */
     float *y;                /* row r of the call's rows goes to row r of y, ldy apart */
     size_t ldy;
-    bool add;                /* not of a gated product */
-    const struct prism_linear *next; /* of a gated product: the kind for which y receives the rows as panels, see prism_next_kind. Or NULL */
+    bool add;                /* not of a gated or activated product */
+    const struct prism_linear *next; /* of such a product: the kind for which y receives the rows as panels, see prism_next_kind. Or NULL */
 
     /* With add, y's row to[r] += factor * weight[r] * product of row r. Products that have `to` may share rows of y: they take turns, in
      * their order, whatever the number of threads. */
@@ -95,7 +97,16 @@ static inline bool prism_is_scattered(const struct prism_product *p)
     return p->add && (p->to || p->weight || (p->factor != 0 && p->factor != 1));
 }
 
-/* For those: adds columns [col, col + cols) of row r of the product, bias and all, to y. */
+/* For gated and activated ones: n values of a row of the product, and of that with `up`, become its output. */
+static inline void prism_product_activate(const struct prism_kernels *k, const struct prism_product *p, float *made, const float *up, size_t n)
+{
+    if (p->up.data)
+        k->gate[p->act](made, up, n);
+    else
+        k->act[p->plain_act](made, n);
+}
+
+/* For scattered ones: adds columns [col, col + cols) of row r of the product, bias and all, to y. */
 static inline void prism_product_add(const struct prism_kernels *k, const struct prism_product *p, size_t r, size_t col, const float *made,
                                      size_t cols)
 {

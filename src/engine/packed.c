@@ -162,13 +162,15 @@ static void gated_piece(const struct operands *o, const struct prism_product *p,
     uint8_t *panels = prism_thread_panels(o->c, thread);
     uint8_t *up_panels = pack_piece(p->kind, &p->m, col, cols, panels);
 
-    pack_piece(p->kind, &p->up, col, cols, up_panels);
+    if (p->up.data)
+        pack_piece(p->kind, &p->up, col, cols, up_panels);
     for (size_t i = row; i < row + n_rows; i += GATED_ROWS) {
         size_t n = min_size(row + n_rows - i, GATED_ROWS);
         multiply(o, p->kind, panels, i, n, cols, p->bias ? p->bias + col : NULL, gate[0], PIECE_COLS, false);
-        multiply(o, p->kind, up_panels, i, n, cols, p->up_bias ? p->up_bias + col : NULL, up[0], PIECE_COLS, false);
+        if (p->up.data)
+            multiply(o, p->kind, up_panels, i, n, cols, p->up_bias ? p->up_bias + col : NULL, up[0], PIECE_COLS, false);
         for (size_t r = 0; r < n; r++)
-            o->c->kernels->gate[p->act](gate[r], up[r], cols);
+            prism_product_activate(o->c->kernels, p, gate[r], up[r], cols);
         if (p->next)
             pack_next(p, i, n, col, cols, gate[0]);
         else
@@ -181,7 +183,7 @@ static void run_piece(const struct product_job *j, const struct prism_product *p
 {
     size_t cols = min_size(p->m.rows - col, cols_of(j, p));
 
-    (p->up.data ? gated_piece : prism_is_scattered(p) ? scattered_piece : plain_piece)(j->o, p, row, n_rows, col, cols, thread);
+    (p->up.data || p->activated ? gated_piece : prism_is_scattered(p) ? scattered_piece : plain_piece)(j->o, p, row, n_rows, col, cols, thread);
 }
 
 static size_t pieces_of(const struct product_job *j, const struct prism_product *p) { return div_up(p->m.rows, cols_of(j, p)); }

@@ -18,20 +18,42 @@ struct rope_job {
     float *made;          /* [n_rows][y_width]: keys, then values */
 };
 
-/* False: the head is not tame before its norm, or without one. */
-static bool head_norm_rope(const struct rope_job *j, float *head, const struct prism_norm *norm, size_t table_row)
+static void rotate(const struct rope_job *j, float *head, size_t table_row)
 {
     const struct prism_context *c = j->c;
-    size_t d = j->spec->head_dim;
-    double squares = norm->kind ? prism_normalise(c->kernels, norm, head, head, d) : prism_head_squares(c, head, d);
 
-    if (j->spec->rope >= 0) {
-        const struct prism_rope *r = &c->model->ropes[j->spec->rope];
-        const struct prism_rope_table *t = &c->rope[j->spec->rope];
-        size_t half = r->n_rot / 2;
-        c->kernels->rope(head, t->cos + table_row * half, t->sin + table_row * half, r->n_rot, r->interleaved);
-    }
+    if (j->spec->rope < 0)
+        return;
+    const struct prism_rope *r = &c->model->ropes[j->spec->rope];
+    const struct prism_rope_table *t = &c->rope[j->spec->rope];
+    size_t half = r->n_rot / 2;
+    c->kernels->rope(head, t->cos + table_row * half, t->sin + table_row * half, r->n_rot, r->interleaved);
+}
+
+/* Head h of a token. False: it is not tame before its norm, or without one. */
+static bool head_norm_rope(const struct rope_job *j, float *head, const struct prism_norm *norm, size_t h, size_t table_row)
+{
+    const struct prism_context *c = j->c;
+    const struct prism_attn_spec *a = j->spec;
+    struct prism_norm own = *norm;
+    double squares;
+
+    if (a->norms == PRISM_NORM_EACH && own.kind)
+        own.weight += h * a->head_dim;
+    if (a->norm_rotated)
+        rotate(j, head, table_row);
+    squares = own.kind && a->norms != PRISM_NORM_ALL ? prism_normalise(c->kernels, &own, head, head, a->head_dim)
+                                                     : prism_head_squares(c, head, a->head_dim);
+    if (!a->norm_rotated)
+        rotate(j, head, table_row);
     return prism_is_tame(squares);
+}
+
+/* All heads of a token together, where that is how they are normalised. False: they are not tame. */
+static bool norm_all(const struct rope_job *j, float *heads, const struct prism_norm *norm, size_t n)
+{
+    bool all = j->spec->norms == PRISM_NORM_ALL && norm->kind;
+    return !all || prism_is_tame(prism_normalise(j->c->kernels, norm, heads, heads, n * j->spec->head_dim));
 }
 
 /* Queries far from the beginning grow (mistral3). */
@@ -69,15 +91,18 @@ static void rope_job(void *arg, size_t job, uint32_t thread)
     for (size_t pos = from > j->pos ? from : j->pos; pos < end; pos++) {
         size_t row = pos - j->pos;
         float *k = j->made + row * c->y_width, *v = k + a->n_head_kv * d;
+        if (!norm_all(j, j->q + row * a->n_head * d, &a->q_norm, a->n_head))
+            prism_note_fault(c, PRISM_FAULT_QUERIES, pos, 0);
+        bool keys_tame = norm_all(j, k, &a->k_norm, a->n_head_kv);
         for (size_t h = 0; h < a->n_head; h++) {
             float *q = j->q + (row * a->n_head + h) * d;
-            if (!head_norm_rope(j, q, &a->q_norm, j->rope_row + row))
+            if (!head_norm_rope(j, q, &a->q_norm, h, j->rope_row + row))
                 prism_note_fault(c, PRISM_FAULT_QUERIES, pos, h);
             heat(j, q, pos);
             prism_selection_add_query(c, j->index, h, pos, q, pos % c->plan.block == 0 || j->rope_row + row == 0);
         }
         for (size_t h = 0; h < a->n_head_kv; h++) {
-            bool tame = head_norm_rope(j, k + h * d, &a->k_norm, j->rope_row + row);
+            bool tame = head_norm_rope(j, k + h * d, &a->k_norm, h, j->rope_row + row) && keys_tame;
             prism_selection_add_key(c, j->index, h, pos, k + h * d);
             store_head(j, h, pos, k + h * d, v + h * d, tame);
         }

@@ -118,8 +118,8 @@ static void run_unit(const struct call *l, const struct prism_product *p, size_t
             multiply(l, &p->up, p->up_bias, row, n, col, cols, up);
         for (size_t r = 0; r < n; r++) {
             float *y = p->y + (row + r) * p->ldy + col;
-            if (p->up.data)
-                kernels->gate[p->act](out[r], up[r], cols);
+            if (p->up.data || p->activated)
+                prism_product_activate(kernels, p, out[r], up[r], cols);
             if (prism_is_scattered(p))
                 prism_product_add(kernels, p, row + r, col, out[r], cols);
             else if (p->add)

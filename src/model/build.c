@@ -29,7 +29,7 @@ static void bind_top(struct prism_builder *b)
     prism_tensor_matrix(b, &m->output, "output.weight", m->n_embd, m->n_vocab, OPTIONAL);
     if (!m->output.data)
         m->output = m->tok_embd; /* tied */
-    prism_part_norm(b, &m->output_norm, "output_norm.weight");
+    prism_part_norm(b, &m->output_norm, "output_norm");
     m->output_bias = prism_tensor_vector(b, "output.bias", m->n_vocab, OPTIONAL);
     bind_divisors(b);
 }

@@ -97,14 +97,16 @@ const float *prism_tensor_table(struct prism_builder *b, const char *name, size_
 
 /* ---- parts of a layer (parts.c) ---- */
 
-enum { PRISM_QK_NORM = 1, PRISM_QKV_BIAS = 2 }; /* tensors that must be there */
+enum { PRISM_QK_NORM = 1, PRISM_QKV_BIAS = 2 }; /* tensors that must be there; the norms as a->norms says */
 
-void prism_part_norm(struct prism_builder *b, struct prism_norm *norm, const char *name); /* RMS */
+/* The norm of "name.weight" [n_embd], and of a LayerNorm "name.bias" if there is one. */
+void prism_part_norm(struct prism_builder *b, struct prism_norm *norm, const char *name);
 void prism_part_attention(struct prism_builder *b, struct prism_attn_spec *a, unsigned flags); /* q, k, v, o; norms of heads, biases */
-void prism_part_ffn(struct prism_builder *b, struct prism_gated_ffn *f);      /* ffn_gate, ffn_up, ffn_down of b->n_ff */
-void prism_part_fused_ffn(struct prism_builder *b, struct prism_gated_ffn *f); /* ffn_up holds the gate's rows, then up's */
+void prism_part_ffn(struct prism_builder *b, struct prism_ffn *f);      /* ffn_gate, ffn_up, ffn_down of b->n_ff */
+void prism_part_plain_ffn(struct prism_builder *b, struct prism_ffn *f, enum prism_act act); /* ffn_up, ffn_down: no gate */
+void prism_part_fused_ffn(struct prism_builder *b, struct prism_ffn *f); /* ffn_up holds the gate's rows, then up's */
 void prism_part_experts(struct prism_builder *b, struct prism_experts *e);    /* ffn_gate_inp, ffn_{gate,up,down}_exps and what biases there are, exp_probs_b too */
-void prism_part_shared(struct prism_builder *b, struct prism_gated_ffn *f, size_t width); /* ffn_{gate,up,down}_shexp */
+void prism_part_shared(struct prism_builder *b, struct prism_ffn *f, size_t width); /* ffn_{gate,up,down}_shexp */
 
 /* Experts, but for the leading layers, which are dense. */
 void prism_part_experts_or_dense(struct prism_builder *b, struct prism_layer *l, uint32_t index);

@@ -160,7 +160,7 @@ static void read_attention(struct prism_builder *b)
     read_head_size(b);
 
     double eps = 0, scale;
-    prism_key_between(b, "attention.layer_norm_rms_epsilon", REQUIRED, 0, 1, &eps);
+    prism_key_between(b, b->m->arch->layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", REQUIRED, 0, 1, &eps);
     b->m->hp.rms_eps = (float)eps;
     prism_key_unless_zero(b, "attention.scale", MIN_SCALE, MAX_SCALE, 1 / sqrt(a->head_dim), &scale);
     a->scale = (float)scale;

@@ -36,7 +36,7 @@ static enum prism_status find_arch(struct prism_model *m, struct prism_str name,
     m->arch = prism_arch_find(name.p, name.n);
     if (m->arch)
         return PRISM_OK;
-    char list[256];
+    char list[512];
     size_t o = 0;
     for (size_t i = 0; i < prism_n_archs && o < sizeof list; i++)
         o += (size_t)snprintf(list + o, sizeof list - o, " %s", prism_archs[i]->name);

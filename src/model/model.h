@@ -33,6 +33,12 @@ struct prism_norm {
     float eps;
 };
 
+enum prism_head_norms {
+    PRISM_NORM_HEADS,               /* each head, all with the weights [head_dim] */
+    PRISM_NORM_EACH,                /* each head, with its own of the weights [heads][head_dim] */
+    PRISM_NORM_ALL,                 /* the heads of a token together, weights [heads * head_dim] */
+};
+
 struct prism_attn_spec {
     uint32_t n_head, n_head_kv, head_dim;
     float scale;                    /* of the logits */
@@ -42,16 +48,19 @@ struct prism_attn_spec {
     double temperature;             /* 0: none; else queries at position p are scaled by 1 + temperature * ln(1 + floor(p / temperature_from)) */
     uint32_t temperature_from;
     const float *sinks;             /* [n_head], one more logit of each head's softmax, without a value; NULL: none */
-    struct prism_norm q_norm, k_norm; /* of each head, weights [head_dim], before the rotation */
+    struct prism_norm q_norm, k_norm;
+    enum prism_head_norms norms;    /* what they look at */
+    bool norm_rotated;              /* after the rotation; else before it */
     struct prism_matrix q, k, v, o; /* q, k, v may be slices of a fused attn_qkv */
     const float *q_bias, *k_bias, *v_bias, *o_bias; /* or NULL */
 };
 
-/* down . (gate(gate . x, up . x)): of a layer, or of all its experts, whose rows follow each other. */
-struct prism_gated_ffn {
+/* down . act(gate . x, up . x), or without a gate down . act(up . x): of a layer, or of all its experts, whose rows follow each other. */
+struct prism_ffn {
     enum prism_gate act;
+    enum prism_act plain_act;       /* where there is no gate */
     size_t width;                   /* of one: activations between the two products */
-    struct prism_matrix gate, up, down;
+    struct prism_matrix gate, up, down; /* gate: perhaps without data */
     size_t stride;                  /* rows of gate, and of up, from one expert to the next */
     const float *gate_bias, *up_bias, *down_bias; /* or NULL */
 };
@@ -68,11 +77,11 @@ struct prism_experts {
     enum prism_gating gating;
     bool normalise;                 /* weights of the chosen add up to 1 */
     float scale;                    /* of the weights */
-    struct prism_gated_ffn each;
+    struct prism_ffn each;
 };
 
 struct prism_ffn_spec {
-    struct prism_gated_ffn dense;   /* takes every token; beside experts: the shared one. width 0: there is none */
+    struct prism_ffn dense;   /* takes every token; beside experts: the shared one. width 0: there is none */
     struct prism_matrix dense_gate; /* [n_embd, 1]: its output is multiplied by sigmoid(dense_gate . x). Or without data */
     struct prism_experts experts;
 };
@@ -82,6 +91,7 @@ struct prism_layer {
     struct prism_attn_spec attn;
     struct prism_ffn_spec ffn;
     float residual_scale;           /* of what each half adds */
+    bool parallel;                  /* both halves read what enters the layer; else the FFN reads what attention has added to as well */
 };
 
 /* One table of rotations. */
@@ -102,7 +112,7 @@ struct prism_hparams {
     uint32_t n_ctx_train;
     uint32_t window, n_window_layers; /* 0: none */
     uint32_t n_expert, n_expert_used, n_ff_expert, n_ff_shared; /* 0: none */
-    float rms_eps;
+    float rms_eps;                  /* of the norms, whatever their kind */
     double rope_base, rope_base_window;
     const char *rope_scaling;       /* "none", "linear", "yarn", "longrope" */
 };
@@ -143,6 +153,7 @@ struct prism_arch {
     const char *name;
     bool rope_interleaved;
     bool n_rot_is_head_dim;      /* rope.dimension_count must equal key_length */
+    bool layer_norm;             /* norms are LayerNorms; else RMSNorms */
     void (*keys)(struct prism_builder *b);                              /* what the metadata says of all layers; NULL: nothing more */
     void (*layer)(struct prism_builder *b, struct prism_layer *l, uint32_t index); /* one layer's spec and tensors */
 };

@@ -1,9 +1,21 @@
 /* parts.c - parts of layers that architectures share (build.h): which tensors, in which shapes. Names: architectures.md 1.3, 2.1. */
 #include "src/model/build.h"
 
+#include <stdio.h>
+
+static struct prism_norm make_norm(const struct prism_builder *b, const float *weight, const float *bias)
+{
+    return (struct prism_norm){ b->m->arch->layer_norm ? PRISM_NORM_LAYER : PRISM_NORM_RMS, weight, bias, b->m->hp.rms_eps };
+}
+
 void prism_part_norm(struct prism_builder *b, struct prism_norm *norm, const char *name)
 {
-    *norm = (struct prism_norm){ PRISM_NORM_RMS, prism_tensor_vector(b, name, b->m->n_embd, REQUIRED), NULL, b->m->hp.rms_eps };
+    char full[PRISM_GGUF_NAME];
+
+    snprintf(full, sizeof full, "%s.weight", name);
+    const float *weight = prism_tensor_vector(b, full, b->m->n_embd, REQUIRED);
+    snprintf(full, sizeof full, "%s.bias", name);
+    *norm = make_norm(b, weight, b->m->arch->layer_norm ? prism_tensor_vector(b, full, b->m->n_embd, OPTIONAL) : NULL);
 }
 
 /* q, k, v as three matrices or as slices of one, in this order. */
@@ -36,23 +48,25 @@ static void bind_qkv(struct prism_builder *b, struct prism_attn_spec *a, bool bi
     a->v_bias = prism_tensor_vector(b, "attn_v.bias", nkv, need);
 }
 
-static void head_norm(struct prism_builder *b, struct prism_norm *norm, const char *name, size_t d)
+static void head_norm(struct prism_builder *b, struct prism_norm *norm, const char *name, const struct prism_attn_spec *a, size_t heads)
 {
-    *norm = (struct prism_norm){ PRISM_NORM_RMS, prism_tensor_vector(b, name, d, REQUIRED), NULL, b->m->hp.rms_eps };
+    bool each = a->norms == PRISM_NORM_EACH;
+    size_t n = a->norms == PRISM_NORM_ALL ? heads * a->head_dim : a->head_dim;
+    *norm = make_norm(b, prism_tensor_table(b, name, n, each ? heads : 1, REQUIRED), NULL);
 }
 
 void prism_part_attention(struct prism_builder *b, struct prism_attn_spec *a, unsigned flags)
 {
     bind_qkv(b, a, flags & PRISM_QKV_BIAS);
     if (flags & PRISM_QK_NORM) {
-        head_norm(b, &a->q_norm, "attn_q_norm.weight", a->head_dim);
-        head_norm(b, &a->k_norm, "attn_k_norm.weight", a->head_dim);
+        head_norm(b, &a->q_norm, "attn_q_norm.weight", a, a->n_head);
+        head_norm(b, &a->k_norm, "attn_k_norm.weight", a, a->n_head_kv);
     }
     prism_tensor_matrix(b, &a->o, "attn_output.weight", (size_t)a->n_head * a->head_dim, b->m->n_embd, REQUIRED);
     a->o_bias = prism_tensor_vector(b, "attn_output.bias", b->m->n_embd, OPTIONAL);
 }
 
-void prism_part_ffn(struct prism_builder *b, struct prism_gated_ffn *f)
+void prism_part_ffn(struct prism_builder *b, struct prism_ffn *f)
 {
     f->width = f->stride = b->n_ff;
     prism_tensor_matrix(b, &f->gate, "ffn_gate.weight", b->m->n_embd, f->width, REQUIRED);
@@ -63,7 +77,17 @@ void prism_part_ffn(struct prism_builder *b, struct prism_gated_ffn *f)
     f->down_bias = prism_tensor_vector(b, "ffn_down.bias", b->m->n_embd, OPTIONAL);
 }
 
-void prism_part_fused_ffn(struct prism_builder *b, struct prism_gated_ffn *f)
+void prism_part_plain_ffn(struct prism_builder *b, struct prism_ffn *f, enum prism_act act)
+{
+    f->width = f->stride = b->n_ff;
+    f->plain_act = act;
+    prism_tensor_matrix(b, &f->up, "ffn_up.weight", b->m->n_embd, f->width, REQUIRED);
+    prism_tensor_matrix(b, &f->down, "ffn_down.weight", f->width, b->m->n_embd, REQUIRED);
+    f->up_bias = prism_tensor_vector(b, "ffn_up.bias", f->width, OPTIONAL);
+    f->down_bias = prism_tensor_vector(b, "ffn_down.bias", b->m->n_embd, OPTIONAL);
+}
+
+void prism_part_fused_ffn(struct prism_builder *b, struct prism_ffn *f)
 {
     struct prism_matrix both = { 0 };
 
@@ -76,7 +100,7 @@ void prism_part_fused_ffn(struct prism_builder *b, struct prism_gated_ffn *f)
     f->up = prism_matrix_rows(&both, f->width, f->width);
 }
 
-void prism_part_shared(struct prism_builder *b, struct prism_gated_ffn *f, size_t width)
+void prism_part_shared(struct prism_builder *b, struct prism_ffn *f, size_t width)
 {
     f->width = f->stride = width;
     prism_tensor_matrix(b, &f->gate, "ffn_gate_shexp.weight", b->m->n_embd, width, REQUIRED);
@@ -85,7 +109,7 @@ void prism_part_shared(struct prism_builder *b, struct prism_gated_ffn *f, size_
 }
 
 /* Gate and up as two tensors, or as one whose slab of an expert holds the gate's rows, then up's. */
-static void expert_gates(struct prism_builder *b, struct prism_gated_ffn *f, size_t n)
+static void expert_gates(struct prism_builder *b, struct prism_ffn *f, size_t n)
 {
     struct prism_matrix both = { 0 };
 
@@ -105,7 +129,7 @@ static void expert_gates(struct prism_builder *b, struct prism_gated_ffn *f, siz
 
 void prism_part_experts(struct prism_builder *b, struct prism_experts *e)
 {
-    struct prism_gated_ffn *f = &e->each;
+    struct prism_ffn *f = &e->each;
     size_t n_embd = b->m->n_embd;
 
     f->width = b->n_ff_expert;
@@ -131,9 +155,9 @@ void prism_part_experts_or_dense(struct prism_builder *b, struct prism_layer *l,
 
 void prism_part_llama(struct prism_builder *b, struct prism_layer *l, unsigned flags)
 {
-    prism_part_norm(b, &l->attn_norm, "attn_norm.weight");
+    prism_part_norm(b, &l->attn_norm, "attn_norm");
     prism_part_attention(b, &l->attn, flags);
-    prism_part_norm(b, &l->ffn_norm, "ffn_norm.weight");
+    prism_part_norm(b, &l->ffn_norm, "ffn_norm");
     if (l->ffn.experts.n > 0)
         prism_part_experts(b, &l->ffn.experts);
     else

@@ -172,7 +172,7 @@ static double *with_bias(double *y, const float *bias, size_t n, size_t width)
 }
 
 /* Expert e of f, or the only one. */
-static double *ffn(const struct prism_gated_ffn *f, size_t e, const double *h, size_t n, size_t n_embd)
+static double *ffn(const struct prism_ffn *f, size_t e, const double *h, size_t n, size_t n_embd)
 {
     struct prism_matrix g = prism_matrix_rows(&f->gate, e * f->stride, f->width), u = prism_matrix_rows(&f->up, e * f->stride, f->width);
     struct prism_matrix d = prism_matrix_rows(&f->down, e * n_embd, n_embd);

@@ -18,8 +18,8 @@ static void common_keys(struct prism_builder *b, uint32_t layers_of_27b)
 static void layer(struct prism_builder *b, struct prism_layer *l, unsigned flags)
 {
     prism_part_llama(b, l, flags);
-    prism_part_norm(b, &l->attn_post_norm, "post_attention_norm.weight");
-    prism_part_norm(b, &l->ffn_post_norm, "post_ffw_norm.weight");
+    prism_part_norm(b, &l->attn_post_norm, "post_attention_norm");
+    prism_part_norm(b, &l->ffn_post_norm, "post_ffw_norm");
 }
 
 /* ---- gemma ---- */

@@ -5,12 +5,12 @@
 static void glm4_layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)
 {
     (void)index;
-    prism_part_norm(b, &l->attn_norm, "attn_norm.weight");
+    prism_part_norm(b, &l->attn_norm, "attn_norm");
     prism_part_attention(b, &l->attn, 0);
-    prism_part_norm(b, &l->attn_post_norm, "post_attention_norm.weight");
-    prism_part_norm(b, &l->ffn_norm, "ffn_norm.weight");
+    prism_part_norm(b, &l->attn_post_norm, "post_attention_norm");
+    prism_part_norm(b, &l->ffn_norm, "ffn_norm");
     prism_part_fused_ffn(b, &l->ffn.dense);
-    prism_part_norm(b, &l->ffn_post_norm, "post_ffw_norm.weight");
+    prism_part_norm(b, &l->ffn_post_norm, "post_ffw_norm");
 }
 
 const struct prism_arch prism_arch_glm4 = { .name = "glm4", .rope_interleaved = true, .layer = glm4_layer };
@@ -34,9 +34,9 @@ static void glm4moe_layer(struct prism_builder *b, struct prism_layer *l, uint32
 {
     bool normed = prism_tensor_is_there(b, "attn_q_norm.weight");
 
-    prism_part_norm(b, &l->attn_norm, "attn_norm.weight");
+    prism_part_norm(b, &l->attn_norm, "attn_norm");
     prism_part_attention(b, &l->attn, PRISM_QKV_BIAS | (normed ? PRISM_QK_NORM : 0));
-    prism_part_norm(b, &l->ffn_norm, "post_attention_norm.weight");
+    prism_part_norm(b, &l->ffn_norm, "post_attention_norm");
     prism_part_experts_or_dense(b, l, index);
     if (l->ffn.experts.n > 0)
         prism_part_shared(b, &l->ffn.dense, b->n_ff_shared);

@@ -17,10 +17,10 @@ static void keys(struct prism_builder *b)
 static void layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)
 {
     (void)index;
-    prism_part_norm(b, &l->attn_norm, "attn_norm.weight");
+    prism_part_norm(b, &l->attn_norm, "attn_norm");
     prism_part_attention(b, &l->attn, PRISM_QKV_BIAS);
     l->attn.sinks = prism_tensor_vector(b, "attn_sinks.weight", l->attn.n_head, REQUIRED);
-    prism_part_norm(b, &l->ffn_norm, "post_attention_norm.weight");
+    prism_part_norm(b, &l->ffn_norm, "post_attention_norm");
     prism_part_experts(b, &l->ffn.experts);
 }
 

@@ -7,9 +7,9 @@ static void keys(struct prism_builder *b) { prism_key_ignore(b, "attention.slidi
 static void layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)
 {
     (void)index;
-    prism_part_norm(b, &l->attn_norm, "attn_norm.weight");
+    prism_part_norm(b, &l->attn_norm, "attn_norm");
     prism_part_attention(b, &l->attn, 0);
-    prism_part_norm(b, &l->ffn_norm, "ffn_norm.weight");
+    prism_part_norm(b, &l->ffn_norm, "ffn_norm");
     prism_part_fused_ffn(b, &l->ffn.dense);
 }
 

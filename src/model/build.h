@@ -88,6 +88,7 @@ bool prism_tensor_is_there(const struct prism_builder *b, const char *name);
 void prism_tensor_matrix(struct prism_builder *b, struct prism_matrix *out, const char *name, size_t k, size_t rows, enum need need);
 void prism_tensor_slabs(struct prism_builder *b, struct prism_matrix *out, const char *name, size_t k, size_t rows, size_t n, enum need need);
 const float *prism_tensor_vector(struct prism_builder *b, const char *name, size_t n, enum need need);
+void prism_tensor_unsupported(struct prism_builder *b, const char *name, const char *what); /* it is there, and is not computed with */
 const float *prism_tensor_table(struct prism_builder *b, const char *name, size_t n, size_t rows, enum need need);
 
 /* ---- parts of a layer (parts.c) ---- */

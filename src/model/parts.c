@@ -90,6 +90,10 @@ static void expert_gates(struct prism_builder *b, struct prism_gated_ffn *f, siz
     struct prism_matrix both = { 0 };
 
     f->stride = f->width;
+    if (prism_tensor_is_there(b, "ffn_gate.0.weight")) {
+        prism_tensor_unsupported(b, "ffn_gate.0.weight", "a tensor for each expert is unsupported: convert the model anew");
+        return;
+    }
     if (!prism_tensor_is_there(b, "ffn_gate_up_exps.weight")) {
         prism_tensor_slabs(b, &f->gate, "ffn_gate_exps.weight", b->m->n_embd, f->width, n, REQUIRED);
         prism_tensor_slabs(b, &f->up, "ffn_up_exps.weight", b->m->n_embd, f->width, n, REQUIRED);

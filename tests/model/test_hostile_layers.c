@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
+#include "src/engine/context.h"
 #include "src/gguf/gguf.h"
-#include "src/model/model.h"
 #include "tests/support/engine_test.h"
 #include "tests/support/hostile.h"
 
@@ -400,6 +400,7 @@ static void test_most_experts(void **state)
     prism_model *m = load_tiny(&t, "most.gguf");
     make_tokens(tokens, 20, m->n_vocab);
     prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = 20, .n_threads = 2, .attention = { .block = 32 } });
+    assert_true(c->thread_bytes >= t.n_expert * sizeof(double));
     float *logits = all_logits(c, tokens, 20, m->n_vocab);
     for (size_t j = 0; j < 20 * m->n_vocab; j++)
         assert_true(isfinite(logits[j]));

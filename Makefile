@@ -156,7 +156,7 @@ check-tokenizers: setup ## token ids beside those of llama.cpp and of the models
 check-hostile: setup ## damaged and hostile model files alone
 	@$(MAKE) $(SUBMAKE_FLAGS) run-hostile
 
-run-hostile: $(filter %/test_hostile %/test_hostile_model,$(TESTS))
+run-hostile: $(filter %/test_hostile %/test_hostile_model %/test_hostile_layers,$(TESTS))
 	@tests/run-tests.sh $^
 
 # libFuzzer comes with clang. The corpus in tests/fuzz/corpus holds what once was found; what a run discovers stays below $(BUILD).

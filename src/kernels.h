@@ -77,7 +77,7 @@ struct prism_linear {
 
     void (*gemm)(const struct prism_gemm_args *args);
 
-    /* A kind with finer activations, for the products where an int8 step is seen most (src/engine/layer.c). NULL: fine enough. */
+    /* A kind with finer activations, for the products where an int8 step is seen most (src/engine/kinds.c). NULL: fine enough. */
     const struct prism_linear *finer;
 
     /* Bound for |c - exact|, exact = the double product of the *original* float activations and dequantised weights:

@@ -2,6 +2,7 @@
  * read once for all of them; long caches are cut into spans, so that all threads find work whatever the number of heads. */
 #include "src/attention/attention.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -37,8 +38,8 @@ static void begin_with_sink(float sink, float *max, float *sum)
 {
     if (sink == -INFINITY)
         return;
-    *max = sink * 0x1.715476p0f; /* log2(e) */
-    *sum = 1;
+    *max = fminf(sink * 0x1.715476p0f, FLT_MAX); /* log2(e) */
+    *sum = 1 + 0 * sink; /* NaN for +infinity and NaN */
 }
 
 /* Up to PRISM_ATTN_ROW_Q query rows of one kv head against the keys of one span. */

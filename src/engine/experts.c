@@ -32,6 +32,8 @@ size_t prism_experts_rows(const struct prism_context *c, size_t n_tokens)
     return n ? min_size(all, round_up(max_size(GROUP_ROWS, PRISM_FEW_TOKENS * used), PRISM_PACK_ROWS)) : 0;
 }
 
+size_t prism_experts_scratch(const struct prism_context *c) { return most_experts(c->model, false) * sizeof(double); }
+
 void prism_experts_layout(struct prism_context *c, struct prism_arena *a)
 {
     size_t n = most_experts(c->model, false), used = most_experts(c->model, true), n_ctx = c->plan.n_ctx, rows = prism_experts_rows(c, n_ctx);
@@ -113,6 +115,14 @@ static void weigh(const struct prism_experts *e, const double *p, bool softmax, 
     }
 }
 
+/* Whether what decides about a row is finite: the gate of the shared expert would be 0 or 1 for an infinity, and a choice pass over NaN. */
+static bool is_decided(const struct expert_call *l, const float *logits, size_t row)
+{
+    const struct prism_experts *e = l->e;
+    return prism_is_finite(logits, e->n) && (!e->choice_bias || prism_is_finite(e->choice_bias, e->n)) &&
+           (!l->layer->ffn.dense_gate.data || isfinite(l->c->routes.shared[row]));
+}
+
 static void choose_job(void *arg, size_t job, uint32_t thread)
 {
     const struct expert_call *l = arg;
@@ -124,7 +134,7 @@ static void choose_job(void *arg, size_t job, uint32_t thread)
         const float *logits = r->logits + i * e->n;
         size_t row = l->slab + i;
         uint32_t *expert = r->expert + row * e->n_used;
-        if (!prism_is_finite(logits, e->n)) {
+        if (!is_decided(l, logits, row)) {
             prism_note_fault(l->c, PRISM_FAULT_ROUTER, l->pos + l->first + row, 0);
             continue;
         }

@@ -14,7 +14,7 @@ enum prism_fault {
     PRISM_FAULT_QUERIES, PRISM_FAULT_KEYS, PRISM_FAULT_VALUES,
     PRISM_FAULT_KEY_RANGE, PRISM_FAULT_VALUE_RANGE, /* finite, but not in the cache's type */
     PRISM_FAULT_ATTENTION, /* the residual stream between attention and FFN */
-    PRISM_FAULT_ROUTER,    /* the numbers that experts are chosen by */
+    PRISM_FAULT_ROUTER,    /* the numbers that experts are chosen by, and that of the shared one's gate */
     PRISM_FAULT_FFN,       /* what the FFN adds, where a norm looks at it */
     PRISM_FAULT_LOGITS,
 };

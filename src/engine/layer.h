@@ -35,6 +35,7 @@ bool prism_layer_experts(struct prism_context *c, size_t index, size_t pos, size
 /* What experts take of memory. */
 void prism_experts_layout(struct prism_context *c, struct prism_arena *a);
 size_t prism_experts_rows(const struct prism_context *c, size_t n_tokens); /* of their products, at most; 0: the model has no experts */
+size_t prism_experts_scratch(const struct prism_context *c); /* bytes of a thread, for the numbers of a row's experts */
 
 /* ---- shared by them ---- */
 

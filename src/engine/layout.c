@@ -97,6 +97,7 @@ static void layout_fixed(struct prism_context *c, struct prism_arena *a)
     mark = a->used;
     c->thread_used = max_size(max_size(prism_attention_scratch(c->attention, h->head_dim, p->block, p->n_ctx), prism_selection_scratch(c)),
                               max_size(PRISM_PACK_ROWS * max_size(k_max, w.expert) * sizeof(float), prism_gated_bytes()));
+    c->thread_used = max_size(c->thread_used, prism_experts_scratch(c));
     c->thread_scratch = prism_arena_take_each(a, p->n_threads, c->thread_used, &c->thread_bytes);
     account(a, mark, &p->attention_bytes);
 }

@@ -80,13 +80,13 @@ static void deliver_job(void *arg, size_t job, uint32_t thread)
         c->params->logits(c->params->logits_user, d->row + row - d->call->n_again, good, logits);
 }
 
-/* In the order of the models that do both. */
+/* In the order of the models that do both. The cap of an infinity would be finite: it becomes NaN, which check_logits finds. */
 static void scale_logits(const struct prism_model *m, float *logits)
 {
     for (size_t i = 0; i < m->n_vocab; i++) {
         logits[i] *= m->logit_scale;
         if (m->logit_softcap != 0)
-            logits[i] = m->logit_softcap * tanhf(logits[i] / m->logit_softcap);
+            logits[i] = isfinite(logits[i]) ? m->logit_softcap * tanhf(logits[i] / m->logit_softcap) : NAN;
     }
 }
 

@@ -7,6 +7,8 @@
 #ifndef PRISM_GGUF_GGUF_H
 #define PRISM_GGUF_GGUF_H
 
+#include <string.h>
+
 #include "src/base/error.h"
 #include "src/gguf/types.h"
 
@@ -20,6 +22,8 @@ struct prism_str {
     const char *p;
     size_t n;
 };
+
+static inline bool prism_str_is(struct prism_str s, const char *text) { return s.n == strlen(text) && memcmp(s.p, text, s.n) == 0; }
 
 struct prism_gguf_kv {
     struct prism_str key;

@@ -93,6 +93,7 @@ bool prism_tensor_is_there(const struct prism_builder *b, const char *name);
 void prism_tensor_matrix(struct prism_builder *b, struct prism_matrix *out, const char *name, size_t k, size_t rows, enum need need);
 void prism_tensor_slabs(struct prism_builder *b, struct prism_matrix *out, const char *name, size_t k, size_t rows, size_t n, enum need need);
 const float *prism_tensor_vector(struct prism_builder *b, const char *name, size_t n, enum need need);
+void prism_tensor_unsupported(struct prism_builder *b, const char *name, const char *what); /* it is there, and is not computed with */
 const float *prism_tensor_table(struct prism_builder *b, const char *name, size_t n, size_t rows, enum need need);
 
 /* ---- parts of a layer (parts.c) ---- */
@@ -105,11 +106,11 @@ void prism_part_attention(struct prism_builder *b, struct prism_attn_spec *a, un
 void prism_part_ffn(struct prism_builder *b, struct prism_ffn *f);      /* ffn_gate, ffn_up, ffn_down of b->n_ff */
 void prism_part_plain_ffn(struct prism_builder *b, struct prism_ffn *f, enum prism_act act); /* ffn_up, ffn_down: no gate */
 void prism_part_fused_ffn(struct prism_builder *b, struct prism_ffn *f); /* ffn_up holds the gate's rows, then up's */
-void prism_part_experts(struct prism_builder *b, struct prism_experts *e);    /* ffn_gate_inp, ffn_{gate,up,down}_exps and what biases there are, exp_probs_b too */
+void prism_part_experts(struct prism_builder *b, struct prism_experts *e);    /* ffn_gate_inp, ffn_{gate,up,down}_exps and what biases there are */
 void prism_part_shared(struct prism_builder *b, struct prism_ffn *f, size_t width); /* ffn_{gate,up,down}_shexp */
 
-/* Experts, but for the leading layers, which are dense. */
-void prism_part_experts_or_dense(struct prism_builder *b, struct prism_layer *l, uint32_t index);
+/* Experts, chosen with the bias exp_probs_b, but for the leading layers, which are dense. */
+void prism_part_experts_or_dense(struct prism_builder *b, struct prism_layer *l, uint32_t index, enum need choice_bias);
 
 /* A llama layer: norm, attention, norm, FFN or experts. */
 void prism_part_llama(struct prism_builder *b, struct prism_layer *l, unsigned flags);

@@ -240,7 +240,7 @@ void prism_expert_keys(struct prism_builder *b, enum need need, uint32_t ff_defa
     b->n_ff_expert = ff_default;
     if (!ff_default && !b->status)
         b->n_ff_expert = b->n_ff / e->n_used;
-    prism_key_per_layer(b, "expert_feed_forward_length", OPTIONAL, 1, MAX_FF, &b->n_ff_expert);
+    prism_key_per_layer(b, "expert_feed_forward_length", b->n_ff_expert ? OPTIONAL : REQUIRED, 1, MAX_FF, &b->n_ff_expert);
     e->gating = PRISM_GATING_SOFTMAX;
     e->scale = 1;
     hp->n_expert = e->n, hp->n_expert_used = e->n_used, hp->n_ff_expert = b->n_ff_expert;
@@ -272,7 +272,7 @@ static void read_scaling_type(struct prism_builder *b, struct prism_rope_params 
         return;
     r->scaling = NULL;
     for (size_t i = 0; i < sizeof scalings / sizeof scalings[0]; i++)
-        if (strlen(scalings[i]) == name.n && memcmp(scalings[i], name.p, name.n) == 0)
+        if (prism_str_is(name, scalings[i]))
             r->scaling = scalings[i];
     if (!r->scaling)
         b->status = prism_fail(b->err, PRISM_E_UNSUPPORTED, "%s: key %s: expected none, linear, yarn or longrope, found \"%.*s\"", b->shown,

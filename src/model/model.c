@@ -31,8 +31,18 @@ static enum prism_status read_names(struct prism_model *m, struct prism_str *arc
     return m->name && m->arch_name ? PRISM_OK : out_of_memory(m->gguf->path, err);
 }
 
+/* A projector of images, which comes beside a text model in a file of its own. */
+static bool is_projector(const struct prism_gguf *g, struct prism_str arch)
+{
+    const struct prism_gguf_kv *type = prism_gguf_find(g, "general.type");
+    return prism_str_is(arch, "clip") || (type && type->type == PRISM_GV_STR && prism_str_is(type->strings[0], "mmproj"));
+}
+
 static enum prism_status find_arch(struct prism_model *m, struct prism_str name, struct prism_error *err)
 {
+    if (is_projector(m->gguf, name))
+        return prism_fail(err, PRISM_E_UNSUPPORTED, "%s: key general.architecture: \"%.*s\" is the image part of a model (mmproj), and images are "
+                          "unsupported; the file of the text model works without it", m->gguf->path, prism_show_len(name.n), name.p);
     m->arch = prism_arch_find(name.p, name.n);
     if (m->arch)
         return PRISM_OK;
@@ -126,7 +136,9 @@ void prism_model_info(const prism_model *m, struct prism_model_info *info)
         .path = m->gguf->path, .architecture = m->arch_name, .name = m->name, .type = m->type_name,
         .n_layer = m->n_layer, .n_embd = m->n_embd, .n_head = hp->n_head, .n_head_kv = hp->n_head_kv, .head_dim = hp->head_dim,
         .n_rot = hp->n_rot, .n_ff = hp->n_ff, .n_vocab = m->layers ? m->n_vocab : facts.n_tokens, .n_ctx_train = hp->n_ctx_train,
-        .rope_freq_base = (float)hp->rope_base, .rms_eps = hp->rms_eps,
+        .n_expert = hp->n_expert, .n_expert_used = hp->n_expert_used, .n_ff_expert = hp->n_ff_expert, .n_ff_shared = hp->n_ff_shared,
+        .window = hp->window, .n_window_layers = hp->n_window_layers,
+        .rope_freq_base = (float)hp->rope_base, .rope_freq_base_window = (float)hp->rope_base_window, .rms_eps = hp->rms_eps,
         .rope_order = m->ropes[0].interleaved ? "interleaved" : "half-split",
         .rope_scaling = hp->rope_scaling ? hp->rope_scaling : "none",
         .tokenizer = facts.model, .pre_tokenizer = facts.pre,

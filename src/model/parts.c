@@ -114,6 +114,10 @@ static void expert_gates(struct prism_builder *b, struct prism_ffn *f, size_t n)
     struct prism_matrix both = { 0 };
 
     f->stride = f->width;
+    if (prism_tensor_is_there(b, "ffn_gate.0.weight")) {
+        prism_tensor_unsupported(b, "ffn_gate.0.weight", "a tensor for each expert is unsupported: convert the model anew");
+        return;
+    }
     if (!prism_tensor_is_there(b, "ffn_gate_up_exps.weight")) {
         prism_tensor_slabs(b, &f->gate, "ffn_gate_exps.weight", b->m->n_embd, f->width, n, REQUIRED);
         prism_tensor_slabs(b, &f->up, "ffn_up_exps.weight", b->m->n_embd, f->width, n, REQUIRED);
@@ -135,7 +139,6 @@ void prism_part_experts(struct prism_builder *b, struct prism_experts *e)
     f->width = b->n_ff_expert;
     prism_tensor_matrix(b, &e->router, "ffn_gate_inp.weight", n_embd, e->n, REQUIRED);
     e->router_bias = prism_tensor_vector(b, "ffn_gate_inp.bias", e->n, OPTIONAL);
-    e->choice_bias = prism_tensor_vector(b, "exp_probs_b.bias", e->n, OPTIONAL);
     expert_gates(b, f, e->n);
     prism_tensor_slabs(b, &f->down, "ffn_down_exps.weight", f->width, n_embd, e->n, REQUIRED);
     f->gate_bias = prism_tensor_table(b, "ffn_gate_exps.bias", f->width, e->n, OPTIONAL);
@@ -143,10 +146,11 @@ void prism_part_experts(struct prism_builder *b, struct prism_experts *e)
     f->down_bias = prism_tensor_table(b, "ffn_down_exps.bias", n_embd, e->n, OPTIONAL);
 }
 
-void prism_part_experts_or_dense(struct prism_builder *b, struct prism_layer *l, uint32_t index)
+void prism_part_experts_or_dense(struct prism_builder *b, struct prism_layer *l, uint32_t index, enum need choice_bias)
 {
     if (index >= b->n_leading_dense) {
         prism_part_experts(b, &l->ffn.experts);
+        l->ffn.experts.choice_bias = prism_tensor_vector(b, "exp_probs_b.bias", l->ffn.experts.n, choice_bias);
         return;
     }
     l->ffn.experts = (struct prism_experts){ 0 };

@@ -25,6 +25,13 @@ bool prism_tensor_is_there(const struct prism_builder *b, const char *name)
     return prism_gguf_tensor_find(b->g, full_name(b, name, full, sizeof full)) != NULL;
 }
 
+void prism_tensor_unsupported(struct prism_builder *b, const char *name, const char *what)
+{
+    char full[PRISM_GGUF_NAME];
+    if (!b->status)
+        b->status = prism_fail(b->err, PRISM_E_UNSUPPORTED, "%s: tensor %s: %s", b->shown, full_name(b, name, full, sizeof full), what);
+}
+
 static const struct prism_gguf_tensor *request(struct prism_builder *b, const char *name, enum need need)
 {
     char full[PRISM_GGUF_NAME], where[32] = "";

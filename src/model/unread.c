@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum when { ALWAYS, WITH_YARN, WITHOUT_YARN };
+enum when { ALWAYS, WITH_YARN, WITHOUT_YARN, WITH_EXPERTS };
 
 /* Behind "ARCHITECTURE."; a '*' at the end stands for any rest. harmless: at most two numbers (bools are 0 and 1) or words, one
  * space apart; "" stands for none: the key must be absent. An array is harmless when all its elements are. */
@@ -35,9 +35,8 @@ static const struct {
     { .suffix = "xielu.*", .harmless = "" },
     /* another shape of the network */
     { .suffix = "expert_count", .harmless = "0" },
-    { .suffix = "expert_group_count", .harmless = "0 1" },
-    { .suffix = "expert_gating_func", .harmless = "0 1" },
-    { .suffix = "expert_weights_scale", .harmless = "0 1" },
+    { .suffix = "expert_group_count", .harmless = "0 1", .when = WITH_EXPERTS },
+    { .suffix = "expert_weights_scale", .harmless = "0 1", .when = WITH_EXPERTS },
     { .suffix = "use_parallel_residual", .harmless = "0" },
     { .suffix = "swin_norm", .harmless = "0" },
     { .suffix = "nextn_predict_layers", .harmless = "0" },
@@ -81,8 +80,8 @@ static const struct {
 /* Without meaning where they were not read: for a network without experts or windows, or about training and text. */
 static const char *const known[] = {
     "vocab_size", "tensor_data_layout", "attention.layer_norm_epsilon", "attention.group_norm_epsilon", "attention.sliding_window_pattern",
-    "attention.temperature_length", "rope.scale_linear", "rope.scaling.finetuned", "rope.scaling.yarn_*", "expert_*", "experts_per_group", "moe_every_n_layers", "interleave_moe_layer_step", "leading_dense_block_count",
-    "n_deepstack_layers", "decoder_start_token_id",
+    "attention.temperature_length", "rope.scale_linear", "rope.scaling.finetuned", "rope.scaling.yarn_*", "expert_*", "experts_per_group",
+    "moe_every_n_layers", "interleave_moe_layer_step", "leading_dense_block_count", "n_deepstack_layers", "decoder_start_token_id",
 };
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
@@ -139,20 +138,26 @@ static enum prism_status check_rule(const struct prism_model *m, const struct pr
                       second ? " or " : "", second ? second + 1 : "", shown);
 }
 
-/* Keys that repeat a number for window layers or for the output; another number than that of the other layers is a second shape. */
+/* Keys that say again what is known: a number for window layers or for the output, where another one is a second shape, or how experts are
+ * weighed, which the architecture decides. */
 static enum prism_status check_twins(const struct prism_builder *b, struct prism_str suffix, const struct prism_gguf_kv *kv, bool *found)
 {
     const struct prism_attn_spec *a = &b->common.attn;
+    const struct prism_experts *e = &b->common.ffn.experts;
     const struct {
         const char *suffix;
         double value;
     } twins[] = {
+        { "expert_gating_func", e->gating },
+        { "expert_weights_norm", e->normalise || e->gating == PRISM_GATING_SOFTMAX_CHOSEN },
         { "attention.key_length_swa", a->head_dim },   { "attention.value_length_swa", a->head_dim },
         { "rope.dimension_count_swa", b->ropes[0].n_rot }, { "rope.freq_base_swa", b->ropes[0].base },
         { "embedding_length_out", b->m->n_embd },      { "features_length", b->m->n_embd },
     };
     char value[32];
     *found = false;
+    if (e->n == 0 && matches("expert_*", suffix))
+        return PRISM_OK;
     for (size_t i = 0; i < COUNT(twins); i++)
         if (matches(twins[i].suffix, suffix)) {
             *found = true;
@@ -162,16 +167,27 @@ static enum prism_status check_twins(const struct prism_builder *b, struct prism
     return PRISM_OK;
 }
 
+static bool applies(const struct prism_builder *b, enum when when)
+{
+    bool yarn = strcmp(b->ropes[0].scaling, "yarn") == 0;
+    switch (when) {
+    case WITH_YARN: return yarn;
+    case WITHOUT_YARN: return !yarn;
+    case WITH_EXPERTS: return b->common.ffn.experts.n > 0;
+    case ALWAYS: break;
+    }
+    return true;
+}
+
 /* Whether a pair that nothing read may be passed over: else an error, or *known false. */
 static enum prism_status check_unread(const struct prism_builder *b, const struct prism_gguf_kv *kv, struct prism_str suffix, bool *found)
 {
-    bool yarn = strcmp(b->ropes[0].scaling, "yarn") == 0;
     enum prism_status status = check_twins(b, suffix, kv, found);
 
     for (size_t r = 0; !status && r < COUNT(rules); r++)
         if (matches(rules[r].suffix, suffix)) {
             *found = true;
-            if (rules[r].when == ALWAYS || (rules[r].when == WITH_YARN) == yarn)
+            if (applies(b, rules[r].when))
                 status = check_rule(b->m, kv, rules[r].harmless, b->err);
         }
     for (size_t k = 0; !status && !*found && k < COUNT(known); k++)

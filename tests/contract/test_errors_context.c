@@ -91,6 +91,26 @@ static enum prism_status decode_long(struct prism_error *err)
 
 static enum prism_status truncate_good(struct prism_error *err) { return prism_truncate(context, 0, err); }
 static enum prism_status truncate_no_context(struct prism_error *err) { return prism_truncate(NULL, 0, err); }
+
+/* More tokens than the ring of a window holds. */
+static enum prism_status truncate_window(struct prism_error *err)
+{
+    enum { N = 2200 };
+    struct tiny_model t = tiny_family("gemma3");
+    prism_model *m = load_tiny(&t, "window.gguf");
+    prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N });
+    int32_t *many = malloc(N * sizeof *many);
+    struct prism_error none;
+
+    make_tokens(many, N, tiny_n_vocab("gpt2"));
+    must(prism_prefill(c, many, N, NULL, &none), &none);
+    enum prism_status s = prism_truncate(c, 10, err);
+    assert_int_equal(prism_length(c), N);
+    free(many);
+    prism_context_free(c);
+    prism_model_free(m);
+    return s;
+}
 static enum prism_status truncate_beyond(struct prism_error *err) { return prism_truncate(context, 1, err); }
 
 /* ---- the table ---- */
@@ -116,6 +136,7 @@ static const struct error_row rows[] = {
     { "prism_truncate", PRISM_OK, truncate_good },
     { "prism_truncate", PRISM_E_ARG, truncate_no_context },
     { "prism_truncate", PRISM_E_ARG, truncate_beyond },
+    { "prism_truncate", PRISM_E_UNSUPPORTED, truncate_window },
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 

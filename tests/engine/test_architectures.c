@@ -9,23 +9,26 @@
 
 #include <cmocka.h>
 
-#include "src/gguf/gguf.h"
+#include "src/model/model.h"
 #include "tests/support/engine_test.h"
 #include "tests/support/near.h"
 
-enum { N = 160, LAST = 8, N_CTX = 256, COUNT_FILES = 20 };
+enum { N = 160, LAST = 8, N_CTX = 256 };
 
 static const struct {
     const char *name;
     bool experts; /* a rounded product may choose others: no bound on single logits */
     size_t from;  /* rows before it depend on how many tokens a call has (longrope) */
-} files[COUNT_FILES] = {
+} files[] = {
     { "mixtral", true, 0 },    { "mistral3", false, 0 },  { "smollm3", false, 0 }, { "qwen2moe", true, 0 },      { "qwen3moe", true, 0 },
     { "qwen3vl", false, 0 },   { "qwen3vlmoe", true, 0 }, { "gemma2", false, 0 },  { "gemma3", false, 0 },       { "gpt-oss", true, 0 },
     { "gpt-oss-mxfp4", true, 0 }, { "granite", false, 0 }, { "granitemoe", true, 0 }, { "phi3", false, 64 },
     { "gemma", false, 0 },     { "glm4", false, 0 },      { "glm4moe", true, 0 }, { "ernie4_5-moe", true, 0 },  { "seed_oss", false, 0 },
-    { "minicpm", false, 0 },
+    { "minicpm", false, 0 },   { "olmo2", false, 0 },     { "olmo3", false, 0 },  { "olmoe", true, 0 },         { "exaone4", false, 0 },
+    { "hunyuan-dense", false, 0 }, { "hunyuan-moe", true, 0 }, { "command-r", false, 0 }, { "cohere2", false, 0 }, { "starcoder2", false, 0 },
+    { "nemotron", false, 0 },  { "stablelm", false, 0 },  { "stablelm-parallel", false, 0 }, { "falcon", false, 0 }, { "falcon-two-norms", false, 0 },
 };
+enum { COUNT_FILES = sizeof files / sizeof *files };
 
 struct golden {
     size_t file;
@@ -172,8 +175,24 @@ static void test_threads(void **state)
     }
 }
 
+/* Every architecture has a golden file, or is built by the tests themselves. */
+static void test_complete(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < prism_n_archs; i++) {
+        bool found = tiny_has_family(prism_archs[i]->name);
+        for (size_t f = 0; !found && f < COUNT_FILES; f++) {
+            struct golden g = open_golden(f);
+            found = g.model->arch == prism_archs[i];
+            close_golden(&g);
+        }
+        if (!found)
+            fail_msg("architecture %s: no golden file", prism_archs[i]->name);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_levels), cmocka_unit_test(test_threads) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_levels), cmocka_unit_test(test_threads), cmocka_unit_test(test_complete) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

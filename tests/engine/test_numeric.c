@@ -13,85 +13,10 @@
 #include "prism/prism.h"
 #include "src/engine/finite.h"
 #include "tests/support/engine_test.h"
+#include "tests/support/numeric_case.h"
 #include "tests/support/reference.h"
 
-enum { N = 150 };
-
-/* ---- helpers ---- */
-
-/* A float in the data of an F32 tensor of the file to be. */
-static void poke(struct gb *g, const char *tensor, size_t index, float value)
-{
-    struct gb_tensor *t = gb_tensor(g, tensor);
-    assert_true((index + 1) * sizeof value <= t->n_bytes);
-    memcpy(t->data + index * sizeof value, &value, sizeof value);
-}
-
-struct rows {
-    float *logits; /* NULL: only looked at */
-    size_t n_vocab;
-    atomic_size_t n, n_bad;
-};
-
-static void keep_rows(void *user, size_t row, size_t n_rows, const float *logits)
-{
-    struct rows *r = user;
-    atomic_fetch_add(&r->n, n_rows);
-    for (size_t i = 0; i < n_rows * r->n_vocab; i++)
-        if (!isfinite(logits[i]))
-            atomic_fetch_add(&r->n_bad, 1);
-    if (r->logits)
-        memcpy(r->logits + row * r->n_vocab, logits, n_rows * r->n_vocab * sizeof *logits);
-}
-
-/* Runs fn at every level of the host, in both modes. */
-static void each_level(const prism_model *m, struct prism_context_params p, void (*fn)(prism_context *c, const void *arg), const void *arg)
-{
-    for (int level = 0; level < prism_level_count(); level++)
-        for (int mode = 0; mode < 2 && prism_level_supported(level); mode++) {
-            p.level = level + 1, p.compute = (enum prism_compute)mode, p.n_threads = 1;
-            prism_context *c = make_context(m, &p);
-            fn(c, arg);
-            prism_context_free(c);
-        }
-}
-
-/* ---- what a failing prefill says and leaves behind ---- */
-
-struct expected {
-    const prism_model *model;
-    const char *text;
-    size_t n; /* tokens of the prefill that must fail; expect_failure: several */
-};
-
-static void expect_failure(prism_context *c, const void *arg)
-{
-    const struct expected *e = arg;
-    int32_t tokens[N];
-    struct prism_error err;
-    struct rows rows = { .n_vocab = e->model->n_vocab };
-    struct prism_prefill_params all = { .logits = keep_rows, .logits_user = &rows };
-
-    make_tokens(tokens, N, e->model->n_vocab);
-    for (int round = 0; round < 6; round++) {
-        static const size_t lengths[] = { N, 5, 1 }; /* tiles, rows, decode */
-        assert_int_equal(prism_prefill(c, tokens, lengths[round / 2], round % 2 ? &all : NULL, &err), PRISM_E_NUMERIC);
-        assert_int_equal(err.status, PRISM_E_NUMERIC);
-        if (!strstr(err.text, e->text))
-            fail_msg("level %s: expected \"%s\", found \"%s\"", c->plan.level, e->text, err.text);
-        assert_int_equal(prism_length(c), 0);
-        assert_null(prism_logits(c));
-        assert_int_equal(rows.n_bad, 0);
-    }
-}
-
-static void check_failure(struct gb *g, enum prism_kv_type kv, const char *text)
-{
-    prism_model *m = load_built(g, "fault.gguf");
-
-    each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = kv }, expect_failure, &(struct expected){ m, text, 0 });
-    prism_model_free(m);
-}
+enum { N = NUMERIC_TOKENS };
 
 /* ---- biases that the F16 cache cannot hold ---- */
 
@@ -99,26 +24,26 @@ static struct gb *biased(const char *tensor, size_t index, float value)
 {
     struct tiny_model t = tiny_qwen2();
     struct gb *g = tiny_build(&t);
-    poke(g, tensor, index, value);
+    numeric_poke(g, tensor, index, value);
     return g;
 }
 
 static void test_f16_overflow(void **state)
 {
     (void)state;
-    check_failure(biased("blk.1.attn_v.bias", 7, 7e4f), PRISM_KV_F16,
+    numeric_check_failure(biased("blk.1.attn_v.bias", 7, 7e4f), PRISM_KV_F16,
                   "layer 1: values of head 0 at position 0 exceed F16, which holds up to 65504: use a BF16 or F32 cache");
-    check_failure(biased("blk.0.attn_v.bias", 31, -65530), PRISM_KV_F16, "layer 0: values of head 0 at position 0 exceed F16");
-    check_failure(biased("blk.0.attn_k.bias", 0, 1e5f), PRISM_KV_F16, "layer 0: keys of head 0 at position 0 exceed F16");
+    numeric_check_failure(biased("blk.0.attn_v.bias", 31, -65530), PRISM_KV_F16, "layer 0: values of head 0 at position 0 exceed F16");
+    numeric_check_failure(biased("blk.0.attn_k.bias", 0, 1e5f), PRISM_KV_F16, "layer 0: keys of head 0 at position 0 exceed F16");
 }
 
 static void test_q8_0_overflow(void **state)
 {
     (void)state;
-    check_failure(biased("blk.1.attn_v.bias", 7, 9e6f), PRISM_KV_Q8_0,
+    numeric_check_failure(biased("blk.1.attn_v.bias", 7, 9e6f), PRISM_KV_Q8_0,
                   "layer 1: values of head 0 at position 0 exceed Q8_0, which holds up to 8.3e6: use a BF16 or F32 cache");
-    check_failure(biased("blk.0.attn_v.bias", 31, -8.4e6f), PRISM_KV_Q8_0, "layer 0: values of head 0 at position 0 exceed Q8_0");
-    check_failure(biased("blk.0.attn_k.bias", 0, 1e8f), PRISM_KV_Q8_0, "layer 0: keys of head 0 at position 0 exceed Q8_0");
+    numeric_check_failure(biased("blk.0.attn_v.bias", 31, -8.4e6f), PRISM_KV_Q8_0, "layer 0: values of head 0 at position 0 exceed Q8_0");
+    numeric_check_failure(biased("blk.0.attn_k.bias", 0, 1e8f), PRISM_KV_Q8_0, "layer 0: keys of head 0 at position 0 exceed Q8_0");
 }
 
 /* Each side is named by its own type. */
@@ -133,8 +58,8 @@ static void test_two_types(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         prism_model *m = load_built(biased(cases[i].tensor, 3, 1e8f), "two.gguf");
-        each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = cases[i].k, .v_type = cases[i].v }, expect_failure,
-                   &(struct expected){ m, cases[i].text, 0 });
+        numeric_each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = cases[i].k, .v_type = cases[i].v }, numeric_expect_failure,
+                   &(struct numeric_expected){ m, cases[i].text, 0 });
         prism_model_free(m);
     }
 }
@@ -152,11 +77,11 @@ static void expect_logits(prism_context *c, const void *arg)
     size_t n_vocab = w->model->n_vocab;
     int32_t tokens[N];
     struct prism_error err;
-    struct rows rows = { .logits = malloc(N * n_vocab * sizeof(float)), .n_vocab = n_vocab };
+    struct numeric_rows rows = { .logits = malloc(N * n_vocab * sizeof(float)), .n_vocab = n_vocab };
     double difference = 0, square = 0, bound = w->bound[c->compute == PRISM_COMPUTE_F32];
 
     make_tokens(tokens, N, (uint32_t)n_vocab);
-    must(prism_prefill(c, tokens, N, &(struct prism_prefill_params){ .logits = keep_rows, .logits_user = &rows }, &err), &err);
+    must(prism_prefill(c, tokens, N, &(struct prism_prefill_params){ .logits = numeric_keep_rows, .logits_user = &rows }, &err), &err);
     assert_int_equal(rows.n, N);
     for (size_t i = 0; i < N * n_vocab; i++) {
         difference += (rows.logits[i] - w->expected[i]) * (rows.logits[i] - w->expected[i]);
@@ -175,9 +100,9 @@ static void test_wide_caches(void **state)
 
     make_tokens(tokens, N, m->n_vocab);
     double *expected = test_reference_logits(m, tokens, N);
-    each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = PRISM_KV_F32 }, expect_logits,
+    numeric_each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = PRISM_KV_F32 }, expect_logits,
                &(struct wide){ m, expected, { 0.026, 1.3e-5 } });
-    each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = PRISM_KV_BF16 }, expect_logits,
+    numeric_each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = PRISM_KV_BF16 }, expect_logits,
                &(struct wide){ m, expected, { 0.026 + 8 * 0x1p-9, 8 * 0x1p-9 } });
     free(expected);
     prism_model_free(m);
@@ -196,7 +121,7 @@ static struct gb *plain(void)
 static struct gb *poked(const char *tensor, size_t index, float value)
 {
     struct gb *g = plain();
-    poke(g, tensor, index, value);
+    numeric_poke(g, tensor, index, value);
     return g;
 }
 
@@ -214,13 +139,13 @@ static void test_weights(void **state)
     static const float bad[] = { NAN, -INFINITY };
 
     for (size_t i = 0; i < 2; i++) {
-        check_failure(poked("token_embd.weight", embedding_of(0) + 5, bad[i]), PRISM_KV_F32, "layer 0: the embedding of the token at position 0");
-        check_failure(poked("blk.1.attn_q.bias", 40, bad[i]), PRISM_KV_F32, "layer 1: queries of head 1 at position 0");
-        check_failure(poked("blk.1.attn_k.bias", 3, bad[i]), PRISM_KV_F32, "layer 1: keys of head 0 at position 0");
-        check_failure(poked("blk.1.attn_k.bias", 3, bad[i]), PRISM_KV_F16, "layer 1: keys of head 0 at position 0 are not finite");
-        check_failure(poked("blk.1.attn_k.bias", 3, bad[i]), PRISM_KV_Q8_0, "layer 1: keys of head 0 at position 0 are not finite");
-        check_failure(poked("blk.0.attn_v.bias", 3, bad[i]), PRISM_KV_Q8_0, "layer 0: values of head 0 at position 0 are not finite");
-        check_failure(poked("blk.0.attn_v.bias", 3, bad[i]), PRISM_KV_BF16, "layer 0: values of head 0 at position 0 are not finite");
+        numeric_check_failure(poked("token_embd.weight", embedding_of(0) + 5, bad[i]), PRISM_KV_F32, "layer 0: the embedding of the token at position 0");
+        numeric_check_failure(poked("blk.1.attn_q.bias", 40, bad[i]), PRISM_KV_F32, "layer 1: queries of head 1 at position 0");
+        numeric_check_failure(poked("blk.1.attn_k.bias", 3, bad[i]), PRISM_KV_F32, "layer 1: keys of head 0 at position 0");
+        numeric_check_failure(poked("blk.1.attn_k.bias", 3, bad[i]), PRISM_KV_F16, "layer 1: keys of head 0 at position 0 are not finite");
+        numeric_check_failure(poked("blk.1.attn_k.bias", 3, bad[i]), PRISM_KV_Q8_0, "layer 1: keys of head 0 at position 0 are not finite");
+        numeric_check_failure(poked("blk.0.attn_v.bias", 3, bad[i]), PRISM_KV_Q8_0, "layer 0: values of head 0 at position 0 are not finite");
+        numeric_check_failure(poked("blk.0.attn_v.bias", 3, bad[i]), PRISM_KV_BF16, "layer 0: values of head 0 at position 0 are not finite");
     }
 }
 
@@ -228,9 +153,9 @@ static void test_weights(void **state)
 static void test_squares(void **state)
 {
     (void)state;
-    check_failure(poked("token_embd.weight", embedding_of(0) + 5, 1e20f), PRISM_KV_F32, "layer 0: the embedding of the token at position 0");
-    check_failure(poked("blk.0.attn_k.bias", 3, 1e20f), PRISM_KV_BF16, "layer 0: keys of head 0 at position 0");
-    check_failure(poked("blk.0.attn_v.bias", 3, -1e20f), PRISM_KV_F32, "layer 0: values of head 0 at position 0");
+    numeric_check_failure(poked("token_embd.weight", embedding_of(0) + 5, 1e20f), PRISM_KV_F32, "layer 0: the embedding of the token at position 0");
+    numeric_check_failure(poked("blk.0.attn_k.bias", 3, 1e20f), PRISM_KV_BF16, "layer 0: keys of head 0 at position 0");
+    numeric_check_failure(poked("blk.0.attn_v.bias", 3, -1e20f), PRISM_KV_F32, "layer 0: values of head 0 at position 0");
 }
 
 /* A weight that is not finite in each matrix of a layer. In fp32 the products hand it on to the residual stream; what the kinds of compute
@@ -248,7 +173,7 @@ static void test_matrices(void **state)
     static const size_t places[] = { 0, 5, 31, 32, 70, 127 }; /* in groups of 32 values, the first and the second row */
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (size_t j = 0; j < sizeof places / sizeof *places; j++)
-            check_failure(poked(cases[i].tensor, places[j], NAN), PRISM_KV_F32, cases[i].text);
+            numeric_check_failure(poked(cases[i].tensor, places[j], NAN), PRISM_KV_F32, cases[i].text);
 }
 
 /* ---- the context afterwards ---- */
@@ -299,7 +224,7 @@ static void test_context_afterwards(void **state)
 /* A NaN that is already in the cache (memory errors; no call stores one) and that only later rows see. */
 static void expect_cached_nan(prism_context *c, const void *arg)
 {
-    const struct expected *e = arg;
+    const struct numeric_expected *e = arg;
     int32_t tokens[N];
     struct prism_error err;
     const float nan_value = NAN;
@@ -317,10 +242,10 @@ static void test_cached_nan(void **state)
 {
     (void)state;
     prism_model *m = load_built(plain(), "cached.gguf");
-    each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = PRISM_KV_F32 }, expect_cached_nan,
-               &(struct expected){ m, "layer 1: attention's output at position", 100 });
-    each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = PRISM_KV_F32 }, expect_cached_nan,
-               &(struct expected){ m, "layer 1: attention's output at position 40", 1 });
+    numeric_each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = PRISM_KV_F32 }, expect_cached_nan,
+               &(struct numeric_expected){ m, "layer 1: attention's output at position", 100 });
+    numeric_each_level(m, (struct prism_context_params){ .n_ctx = N, .kv_type = PRISM_KV_F32 }, expect_cached_nan,
+               &(struct numeric_expected){ m, "layer 1: attention's output at position 40", 1 });
     prism_model_free(m);
 }
 
@@ -330,13 +255,13 @@ static void test_logits_rows(void **state)
     (void)state;
     struct gb *g = poked("output.weight", 70, INFINITY);
     prism_model *m = load_built(g, "rows.gguf");
-    struct rows rows = { .n_vocab = m->n_vocab };
+    struct numeric_rows rows = { .n_vocab = m->n_vocab };
     int32_t tokens[N];
     struct prism_error err;
 
     make_tokens(tokens, N, m->n_vocab);
     prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N, .compute = PRISM_COMPUTE_F32 });
-    struct prism_prefill_params p = { .logits = keep_rows, .logits_user = &rows, .logits_from = 100 };
+    struct prism_prefill_params p = { .logits = numeric_keep_rows, .logits_user = &rows, .logits_from = 100 };
     assert_int_equal(prism_prefill(c, tokens, N, &p, &err), PRISM_E_NUMERIC);
     assert_string_equal(err.text, "logits at position 100 are not finite");
     assert_int_equal(rows.n, 0);

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "src/gguf/gguf.h"
+#include "src/model/model.h"
 #include "tests/support/tiny_model.h"
 
 static const char *dir;
@@ -73,7 +73,14 @@ static void seeds_of_types(void)
 
 static void seeds_of_architectures(void)
 {
-    struct tiny_model m = smallest(tiny_qwen2());
+    struct tiny_model m;
+    for (size_t i = 0; i <= prism_n_archs; i++) {
+        const char *name = i < prism_n_archs ? prism_archs[i]->name : "mixtral";
+        m = smallest(tiny_family(name));
+        m.n_ff_shared = m.n_ff_shared ? 32 : 0;
+        write_seed(tiny_build(&m), name);
+    }
+    m = smallest(tiny_qwen2());
     m.fused_qkv = true;
     write_seed(tiny_build(&m), "qwen2-fused");
     m = smallest(tiny_qwen3());

@@ -51,13 +51,15 @@ static const uint32_t floats[] = {
 static const uint16_t halves[] = { 0, 0x8000, 0x3C00, 1, 0x03FF, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7E00, 0x7C01, 0x7F80, 0x7FC0, 0x7F7F };
 
 static const char *const keys[] = {
-    "general.architecture", "general.alignment", "general.file_type", "general.name", "split.count", "split.no", "split.tensors.count",
+    "general.architecture", "general.type", "general.alignment", "general.file_type", "general.name", "split.count", "split.no", "split.tensors.count",
     "block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size", "attention.head_count", "attention.head_count_kv",
     "attention.key_length", "attention.value_length", "attention.layer_norm_rms_epsilon", "attention.scale", "attention.causal",
     "attention.sliding_window", "attention.clamp_kqv", "attention.max_alibi_bias", "rope.dimension_count", "rope.freq_base", "rope.scale_linear",
     "rope.scaling.type", "rope.scaling.factor", "rope.scaling.attn_factor", "rope.scaling.original_context_length", "rope.scaling.finetuned",
     "rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow", "rope.scaling.yarn_ext_factor", "rope.scaling.yarn_log_multiplier",
-    "expert_count", "expert_used_count", "final_logit_softcapping", "embedding_scale", "residual_scale", "logit_scale", "use_parallel_residual",
+    "expert_count", "expert_used_count", "expert_feed_forward_length", "expert_shared_feed_forward_length", "expert_gating_func",
+    "expert_weights_norm", "expert_weights_scale", "attention.sliding_window_pattern", "attention.temperature_scale", "rope.freq_base_swa",
+    "rope.dimension_sections", "attn_logit_softcapping", "final_logit_softcapping", "embedding_scale", "residual_scale", "logit_scale", "use_parallel_residual",
     "pooling_type", "tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.tokens", "tokenizer.ggml.token_type", "tokenizer.ggml.merges",
     "tokenizer.ggml.scores", "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
     "tokenizer.ggml.unknown_token_id", "tokenizer.ggml.padding_token_id", "tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token",
@@ -65,7 +67,8 @@ static const char *const keys[] = {
 };
 
 static const char *const words[] = {
-    "llama", "qwen2", "qwen3", "gpt2", "none", "linear", "yarn", "longrope", "llama3", "default", "llama-bpe", "qwen2", "gpt-2", "smollm",
+    "llama", "qwen2", "qwen3", "qwen2moe", "qwen3moe", "gemma2", "gemma3", "gpt-oss", "granite", "granitemoe", "mistral3", "phi3", "smollm3", "clip",
+    "mmproj", "gpt2", "none", "linear", "yarn", "longrope", "llama3", "default", "llama-bpe", "qwen2", "gpt-2", "smollm",
     "tekken", "gpt-4o", "phi-3", "<s>", "</s>", "<|im_end|>", "<|endoftext|>", "<0x0A>", "\xE2\x96\x81", "\xC4\xA0the", " ", "", "\xFF\xFE", "a b",
 };
 
@@ -75,7 +78,10 @@ static const char *const tensors[] = {
     "blk.0.attn_qkv.weight", "blk.0.attn_q.bias", "blk.0.attn_k.bias", "blk.0.attn_v.bias", "blk.0.attn_qkv.bias", "blk.0.attn_output.weight",
     "blk.0.attn_output.bias", "blk.0.attn_q_norm.weight", "blk.0.attn_k_norm.weight", "blk.0.ffn_norm.weight", "blk.0.ffn_gate.weight",
     "blk.0.ffn_up.weight", "blk.0.ffn_down.weight", "blk.0.ffn_gate.bias", "blk.0.ffn_down.bias", "blk.0.attn_sinks.weight",
-    "blk.0.post_attention_norm.weight", "blk.1.attn_norm.weight", "blk.1.attn_q.weight", "output.scale", "blk.0.ffn_down.scale",
+    "blk.0.post_attention_norm.weight", "blk.0.post_ffw_norm.weight", "blk.0.ffn_gate_inp.weight", "blk.0.ffn_gate_inp.bias",
+    "blk.0.ffn_gate_exps.weight", "blk.0.ffn_up_exps.weight", "blk.0.ffn_down_exps.weight", "blk.0.ffn_gate_up_exps.weight",
+    "blk.0.ffn_gate_exps.bias", "blk.0.ffn_up_exps.bias", "blk.0.ffn_down_exps.bias", "blk.0.ffn_gate_shexp.weight", "blk.0.ffn_up_shexp.weight",
+    "blk.0.ffn_down_shexp.weight", "blk.0.ffn_gate_inp_shexp.weight", "blk.1.attn_norm.weight", "blk.1.attn_q.weight", "output.scale", "blk.0.ffn_down.scale",
 };
 
 static struct fuzz_bytes text(const char *s) { return (struct fuzz_bytes){ (const uint8_t *)s, strlen(s) }; }
@@ -131,15 +137,18 @@ static uint32_t scalar_type(void)
 
 static struct fuzz_bytes some_key(const struct fuzz_document *d)
 {
-    const char *key = keys[below(COUNT(keys))], *arch = "llama";
-    char whole[96];
+    const char *key = keys[below(COUNT(keys))];
+    struct fuzz_bytes arch = text("llama");
+    char whole[128];
 
     if (!strncmp(key, "general.", 8) || !strncmp(key, "split.", 6) || !strncmp(key, "tokenizer.", 10))
         return text(key);
-    for (size_t i = 0; i < d->n_pairs; i++) /* the architecture that the file names, or another */
-        if (d->pair[i].value.n == 13 && !memcmp(d->pair[i].value.at + 8, "qwen", 4))
-            arch = d->pair[i].value.at[12] == '2' ? "qwen2" : "qwen3";
-    int n = snprintf(whole, sizeof whole, "%s.%s", arch, key);
+    for (size_t i = 0; i < d->n_pairs; i++) { /* the architecture that the file names */
+        const struct fuzz_pair *p = &d->pair[i];
+        if (p->key.n == 20 && !memcmp(p->key.at, "general.architecture", 20) && p->value.n > 8 && p->value.n < 8 + 32)
+            arch = (struct fuzz_bytes){ p->value.at + 8, p->value.n - 8 };
+    }
+    int n = snprintf(whole, sizeof whole, "%.*s.%s", (int)arch.n, (const char *)arch.at, key);
     return (struct fuzz_bytes){ keep(whole, (size_t)n, (size_t)n), (size_t)n };
 }
 

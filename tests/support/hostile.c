@@ -40,10 +40,10 @@ void hostile_load_quietly(struct gb *g, const char *what)
     prism_model_free(l.model);
 }
 
-static struct gb *build_base(enum hostile_base base)
+static struct gb *build_base(const struct hostile_case *c)
 {
-    struct tiny_model m = base == BASE_QWEN3 ? tiny_qwen3() : tiny_llama();
-    if (base == BASE_SPM)
+    struct tiny_model m = c->family ? tiny_family(c->family) : c->base == BASE_QWEN3 ? tiny_qwen3() : tiny_llama();
+    if (c->base == BASE_SPM)
         m.vocab = "llama";
     return tiny_build(&m);
 }
@@ -69,7 +69,8 @@ bool hostile_judge(const struct loaded *l, char verdict, const char *says, const
               : !strstr(l->err.text, says) ? "says something else" : !strstr(l->err.text, name) ? "does not name the file"
               : strchr(l->err.text, '\n') ? "has several lines" : NULL;
     } else {
-        wrong = l->status ? "was refused" : !l->model ? "gave no model" : !strstr(l->log, says) ? "did not warn" : NULL;
+        wrong = l->status ? "was refused" : !l->model ? "gave no model" : verdict == 'A' && l->log_len ? "warned"
+              : verdict == 'W' && !strstr(l->log, says) ? "did not warn" : NULL;
     }
     if (wrong)
         print_message("%s: %s: expected %c with \"%s\", found status %d \"%s\", warnings:\n%s", name, wrong, verdict, says, (int)l->status,
@@ -89,7 +90,7 @@ static bool run_one(const struct hostile_case *c, size_t i)
 {
     char name[64];
     struct loaded l;
-    struct gb *g = build_base(c->base);
+    struct gb *g = build_base(c);
     hostile_apply(g, c);
     struct gb_image im = gb_assemble(g);
     if (c->patch)

@@ -31,11 +31,12 @@ struct hostile_set {
 };
 
 struct hostile_case {
-    int row;                 /* of the list of hostile files, 1..120 */
+    int row;                 /* of the list of hostile files, 1..120; 0: not of it */
     const char *what;
-    char verdict;            /* 'R': refused, 'W': loads with a warning */
+    char verdict;            /* 'R': refused, 'W': loads with a warning, 'A': loads without a word */
     const char *says;        /* in the refusal or the warning */
     enum hostile_base base;
+    const char *family;      /* of tiny_family, instead of the base; NULL: none */
     struct hostile_set set;
     void (*change)(struct gb *g);                               /* of the parts */
     void (*patch)(const struct gb *g, struct gb_image *im);     /* of the finished bytes */

@@ -96,24 +96,37 @@ static const char *layer_name(int layer, const char *name)
     return buf;
 }
 
-static void add_matrix(struct gb *g, int layer, const char *name, enum prism_type type, uint32_t k, uint32_t rows, uint64_t *state)
+/* n slabs of rows x k; n 0: a matrix. */
+static void add_slabs(struct gb *g, int layer, const char *name, enum prism_type type, uint32_t k, uint32_t rows, uint32_t n, uint64_t *state)
 {
-    size_t n = (size_t)k * rows, bytes = prism_row_bytes(type, n);
+    size_t values = (size_t)k * rows * (n ? n : 1), bytes = prism_row_bytes(type, values);
     uint8_t *data = malloc(bytes);
     assert_non_null(data);
-    tiny_random_weights(data, type, n, 1 / sqrt(k), state);
-    gb_add(g, layer_name(layer, name), prism_types[type].id, 2, (uint64_t[]){ k, rows }, data, bytes);
+    tiny_random_weights(data, type, values, 1 / sqrt(k), state);
+    gb_add(g, layer_name(layer, name), prism_types[type].id, n ? 3 : 2, (uint64_t[]){ k, rows, n }, data, bytes);
     free(data);
+}
+
+static void add_matrix(struct gb *g, int layer, const char *name, enum prism_type type, uint32_t k, uint32_t rows, uint64_t *state)
+{
+    add_slabs(g, layer, name, type, k, rows, 0, state);
+}
+
+/* n rows of width values; n 0: a vector. */
+static void add_table(struct gb *g, int layer, const char *name, uint32_t width, uint32_t n, float centre, uint64_t *state)
+{
+    size_t values = (size_t)width * (n ? n : 1);
+    float *v = malloc(values * sizeof *v);
+    assert_non_null(v);
+    for (size_t i = 0; i < values; i++)
+        v[i] = centre + 0.1f * (float)next_uniform(state);
+    gb_add(g, layer_name(layer, name), prism_types[PRISM_F32].id, n ? 2 : 1, (uint64_t[]){ width, n }, v, values * sizeof *v);
+    free(v);
 }
 
 static void add_vector(struct gb *g, int layer, const char *name, uint32_t n, float centre, uint64_t *state)
 {
-    float *v = malloc(n * sizeof *v);
-    assert_non_null(v);
-    for (uint32_t i = 0; i < n; i++)
-        v[i] = centre + 0.1f * (float)next_uniform(state);
-    gb_add(g, layer_name(layer, name), prism_types[PRISM_F32].id, 1, (uint64_t[]){ n }, v, n * sizeof *v);
-    free(v);
+    add_table(g, layer, name, n, 0, centre, state);
 }
 
 void tiny_add_layers(struct gb *g, const char *name, uint64_t n)
@@ -135,98 +148,6 @@ void tiny_add_longrope(struct gb *g, const char *arch, uint32_t n_original, uint
     gb_u32(g, original, n_original);
     gb_add(g, "rope_factors_short.weight", prism_types[PRISM_F32].id, 1, &n, narrow, n * sizeof *narrow);
     gb_add(g, "rope_factors_long.weight", prism_types[PRISM_F32].id, 1, &n, wide, n * sizeof *wide);
-}
-
-/* ---- vocabularies ---- */
-
-static const char *const gpt2_merges[] = {
-    "t h", "th e", "Ġ t", "Ġ the", "Ġ a", "i n", "o n", "a n", "an d", "Ġ and", "e r", "r e", "o u", "Ġ w", "Ġ s",
-    "Ġ o", "Ġo f", "e d", "in g", "Ġ h", "o r", "i s", "a t", "e s", "Ġ b", "Ġ c", "Ġ m", "i t", "Ġt o", "e n",
-};
-static const char *const gpt2_special[] = { "<|endoftext|>", "<|im_start|>", "<|im_end|>" };
-static const char *const spm_pieces[] = { "▁t", "he", "▁the", "▁a", "in", "on", "er", "an", "nd", "▁and", "ou", "▁w", "▁s", "of", "ing" };
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
-/* The printable character that byte-level BPE writes for a byte, as UTF-8. */
-static void byte_text(unsigned byte, char out[4])
-{
-    unsigned code = byte;
-    if (!((byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE))
-        code = 0x100 + (byte <= 0x20 ? byte : byte <= 0xA0 ? byte - 0x7F + 33 : 67);
-    if (code < 0x80)
-        snprintf(out, 4, "%c", (int)code);
-    else
-        snprintf(out, 4, "%c%c", (int)(0xC0 | code >> 6), (int)(0x80 | (code & 0x3F)));
-}
-
-#define MAX_TOKENS 400
-struct tokens {
-    const char *text[MAX_TOKENS];
-    char room[MAX_TOKENS][16];
-    int32_t type[MAX_TOKENS];
-    float score[MAX_TOKENS];
-    uint32_t n;
-};
-
-static char *add_token(struct tokens *t, int32_t type, float score)
-{
-    assert_true(t->n < MAX_TOKENS);
-    t->text[t->n] = t->room[t->n];
-    t->type[t->n] = type;
-    t->score[t->n] = score;
-    return t->room[t->n++];
-}
-
-static void make_gpt2(struct tokens *t)
-{
-    for (unsigned b = 0; b < 256; b++)
-        byte_text(b, add_token(t, 1, 0));
-    for (size_t i = 0; i < COUNT(gpt2_merges); i++) {
-        const char *gap = strchr(gpt2_merges[i] + 1, ' ');
-        snprintf(add_token(t, 1, 0), 16, "%.*s%s", (int)(gap - gpt2_merges[i]), gpt2_merges[i], gap + 1);
-    }
-    for (size_t i = 0; i < COUNT(gpt2_special); i++)
-        snprintf(add_token(t, 3, 0), 16, "%s", gpt2_special[i]);
-}
-
-static void make_spm(struct tokens *t)
-{
-    snprintf(add_token(t, 2, 0), 16, "<unk>");
-    snprintf(add_token(t, 3, 0), 16, "<s>");
-    snprintf(add_token(t, 3, 0), 16, "</s>");
-    for (unsigned b = 0; b < 256; b++)
-        snprintf(add_token(t, 6, 0), 16, "<0x%02X>", b);
-    for (size_t i = 0; i < COUNT(spm_pieces); i++)
-        snprintf(add_token(t, 1, -(float)i), 16, "%s", spm_pieces[i]);
-    snprintf(add_token(t, 1, -100), 16, "▁");
-    for (int c = 'a'; c <= 'z'; c++)
-        snprintf(add_token(t, 1, -101 - (float)(c - 'a')), 16, "%c", c);
-}
-
-uint32_t tiny_n_vocab(const char *vocab)
-{
-    struct tokens t = { .n = 0 };
-    strcmp(vocab, "gpt2") == 0 ? make_gpt2(&t) : make_spm(&t);
-    return t.n;
-}
-
-static void add_vocab(struct gb *g, const char *vocab)
-{
-    struct tokens t = { .n = 0 };
-    bool bpe = strcmp(vocab, "gpt2") == 0;
-    bpe ? make_gpt2(&t) : make_spm(&t);
-    gb_str(g, "tokenizer.ggml.model", vocab);
-    if (bpe)
-        gb_str(g, "tokenizer.ggml.pre", "qwen2");
-    gb_strings(g, "tokenizer.ggml.tokens", t.text, t.n);
-    gb_array(g, "tokenizer.ggml.token_type", PRISM_GV_I32, t.n, t.type, t.n * sizeof t.type[0]);
-    if (bpe)
-        gb_strings(g, "tokenizer.ggml.merges", gpt2_merges, COUNT(gpt2_merges));
-    else
-        gb_array(g, "tokenizer.ggml.scores", PRISM_GV_F32, t.n, t.score, t.n * sizeof t.score[0]);
-    gb_u32(g, "tokenizer.ggml.bos_token_id", bpe ? t.n - 3 : 1);
-    gb_u32(g, "tokenizer.ggml.eos_token_id", bpe ? t.n - 1 : 2);
-    gb_bool(g, "tokenizer.ggml.add_bos_token", !bpe);
 }
 
 /* ---- models ---- */
@@ -254,27 +175,21 @@ struct tiny_model tiny_qwen3(void)
     return m;
 }
 
-static const char *key_of(const struct tiny_model *m, const char *suffix)
-{
-    static char key[64];
-    snprintf(key, sizeof key, "%s.%s", m->arch, suffix);
-    return key;
-}
-
 static void add_hparams(struct gb *g, const struct tiny_model *m)
 {
     gb_str(g, "general.architecture", m->arch);
     gb_str(g, "general.name", "tiny");
-    gb_u32(g, key_of(m, "block_count"), m->n_layer);
-    gb_u32(g, key_of(m, "context_length"), m->n_ctx);
-    gb_u32(g, key_of(m, "embedding_length"), m->n_embd);
-    gb_u32(g, key_of(m, "feed_forward_length"), m->n_ff);
-    gb_u32(g, key_of(m, "attention.head_count"), m->n_head);
-    gb_u32(g, key_of(m, "attention.head_count_kv"), m->n_head_kv);
-    gb_u32(g, key_of(m, "attention.key_length"), m->head_dim);
-    gb_u32(g, key_of(m, "attention.value_length"), m->head_dim);
-    gb_f32(g, key_of(m, "attention.layer_norm_rms_epsilon"), 1e-5f);
-    gb_f32(g, key_of(m, "rope.freq_base"), (float)m->rope_base);
+    gb_u32(g, tiny_key(m->arch, "block_count"), m->n_layer);
+    gb_u32(g, tiny_key(m->arch, "context_length"), m->n_ctx);
+    gb_u32(g, tiny_key(m->arch, "embedding_length"), m->n_embd);
+    gb_u32(g, tiny_key(m->arch, "feed_forward_length"), m->n_ff);
+    gb_u32(g, tiny_key(m->arch, "attention.head_count"), m->n_head);
+    gb_u32(g, tiny_key(m->arch, "attention.head_count_kv"), m->n_head_kv);
+    gb_u32(g, tiny_key(m->arch, "attention.key_length"), m->head_dim);
+    gb_u32(g, tiny_key(m->arch, "attention.value_length"), m->head_dim);
+    gb_f32(g, tiny_key(m->arch, "attention.layer_norm_rms_epsilon"), 1e-5f);
+    gb_f32(g, tiny_key(m->arch, "rope.freq_base"), (float)m->rope_base);
+    tiny_add_family_keys(g, m);
 }
 
 /* general.file_type of a file whose matrices have one type (llama.h, enum llama_ftype) */
@@ -288,10 +203,10 @@ static uint32_t file_type_of(enum prism_type type)
     return ids[type];
 }
 
-static void add_layer(struct gb *g, const struct tiny_model *m, int i, uint64_t *state)
+static void add_attention(struct gb *g, const struct tiny_model *m, int i, unsigned parts, uint64_t *state)
 {
     uint32_t nq = m->n_head * m->head_dim, nkv = m->n_head_kv * m->head_dim;
-    bool qwen2 = strcmp(m->arch, "qwen2") == 0;
+    bool biased = parts & TINY_QKV_BIAS || m->biases;
 
     add_vector(g, i, "attn_norm.weight", m->n_embd, 1, state);
     if (m->fused_qkv) {
@@ -301,21 +216,57 @@ static void add_layer(struct gb *g, const struct tiny_model *m, int i, uint64_t 
         add_matrix(g, i, "attn_k.weight", m->type, m->n_embd, nkv, state);
         add_matrix(g, i, "attn_v.weight", m->type, m->n_embd, nkv, state);
     }
-    if ((qwen2 || m->biases) && m->fused_qkv) {
+    if (biased && m->fused_qkv) {
         add_vector(g, i, "attn_qkv.bias", nq + 2 * nkv, 0, state);
-    } else if (qwen2 || m->biases) {
+    } else if (biased) {
         add_vector(g, i, "attn_q.bias", nq, 0, state);
         add_vector(g, i, "attn_k.bias", nkv, 0, state);
         add_vector(g, i, "attn_v.bias", nkv, 0, state);
     }
-    if (strcmp(m->arch, "qwen3") == 0) {
+    if (parts & TINY_QK_NORM) {
         add_vector(g, i, "attn_q_norm.weight", m->head_dim, 1, state);
         add_vector(g, i, "attn_k_norm.weight", m->head_dim, 1, state);
     }
+    if (parts & TINY_SINKS)
+        add_vector(g, i, "attn_sinks.weight", m->n_head, 1, state);
     add_matrix(g, i, "attn_output.weight", m->type, nq, m->n_embd, state);
-    add_vector(g, i, "ffn_norm.weight", m->n_embd, 1, state);
-    add_matrix(g, i, "ffn_gate.weight", m->type, m->n_embd, m->n_ff, state);
-    add_matrix(g, i, "ffn_up.weight", m->type, m->n_embd, m->n_ff, state);
+    if (parts & TINY_O_BIAS)
+        add_vector(g, i, "attn_output.bias", m->n_embd, 0, state);
+    if (parts & TINY_POST_NORMS) {
+        add_vector(g, i, "post_attention_norm.weight", m->n_embd, 1, state);
+        add_vector(g, i, "post_ffw_norm.weight", m->n_embd, 1, state);
+    }
+    add_vector(g, i, parts & TINY_NORM_BEFORE_FFN ? "post_attention_norm.weight" : "ffn_norm.weight", m->n_embd, 1, state);
+}
+
+static void add_experts(struct gb *g, const struct tiny_model *m, int i, unsigned parts, uint64_t *state)
+{
+    uint32_t n = m->n_expert, width = m->n_ff_expert;
+
+    add_matrix(g, i, "ffn_gate_inp.weight", PRISM_F32, m->n_embd, n, state);
+    add_slabs(g, i, "ffn_gate_exps.weight", m->type, m->n_embd, width, n, state);
+    add_slabs(g, i, "ffn_up_exps.weight", m->type, m->n_embd, width, n, state);
+    add_slabs(g, i, "ffn_down_exps.weight", m->type, width, m->n_embd, n, state);
+    if (parts & TINY_EXPERT_BIAS) {
+        add_vector(g, i, "ffn_gate_inp.bias", n, 0, state);
+        add_table(g, i, "ffn_gate_exps.bias", width, n, 0, state);
+        add_table(g, i, "ffn_up_exps.bias", width, n, 0, state);
+        add_table(g, i, "ffn_down_exps.bias", m->n_embd, n, 0, state);
+    }
+    if (parts & TINY_SHARED && m->n_ff_shared) {
+        add_matrix(g, i, "ffn_gate_shexp.weight", m->type, m->n_embd, m->n_ff_shared, state);
+        add_matrix(g, i, "ffn_up_shexp.weight", m->type, m->n_embd, m->n_ff_shared, state);
+        add_matrix(g, i, "ffn_down_shexp.weight", m->type, m->n_ff_shared, m->n_embd, state);
+    }
+    if (parts & TINY_SHARED_GATE)
+        add_vector(g, i, "ffn_gate_inp_shexp.weight", m->n_embd, 0, state);
+}
+
+static void add_ffn(struct gb *g, const struct tiny_model *m, int i, unsigned parts, uint64_t *state)
+{
+    if (!(parts & TINY_FUSED_FFN))
+        add_matrix(g, i, "ffn_gate.weight", m->type, m->n_embd, m->n_ff, state);
+    add_matrix(g, i, "ffn_up.weight", m->type, m->n_embd, m->n_ff * (parts & TINY_FUSED_FFN ? 2 : 1), state);
     add_matrix(g, i, "ffn_down.weight", m->type, m->n_ff, m->n_embd, state);
     if (m->biases) {
         add_vector(g, i, "attn_output.bias", m->n_embd, 0, state);
@@ -332,7 +283,7 @@ struct gb *tiny_build(const struct tiny_model *m)
     uint32_t n_vocab = tiny_n_vocab(m->vocab);
 
     add_hparams(g, m);
-    add_vocab(g, m->vocab);
+    tiny_add_vocab(g, m->vocab);
     gb_u32(g, "general.file_type", file_type_of(m->type));
     add_matrix(g, -1, "token_embd.weight", m->output_type, m->n_embd, n_vocab, &state);
     add_vector(g, -1, "output_norm.weight", m->n_embd, 1, &state);
@@ -340,8 +291,10 @@ struct gb *tiny_build(const struct tiny_model *m)
         add_matrix(g, -1, "output.weight", m->output_type, m->n_embd, n_vocab, &state);
     if (m->biases && m->untied)
         add_vector(g, -1, "output.bias", n_vocab, 0, &state);
-    for (uint32_t i = 0; i < m->n_layer; i++)
-        add_layer(g, m, (int)i, &state);
+    for (uint32_t i = 0; i < m->n_layer; i++) {
+        add_attention(g, m, (int)i, tiny_parts(m->arch), &state);
+        (m->n_expert ? add_experts : add_ffn)(g, m, (int)i, tiny_parts(m->arch), &state);
+    }
     return g;
 }
 

@@ -188,8 +188,16 @@ static void print_model(const struct prism_model_info *m)
     printf("  %-18s %u\n", "embedding", m->n_embd);
     printf("  %-18s %u query, %u key/value, %u wide\n", "heads", m->n_head, m->n_head_kv, m->head_dim);
     printf("  %-18s %u\n", "feed-forward", m->n_ff);
+    if (m->n_expert)
+        printf("  %-18s %u, %u used, of %u\n", "experts", m->n_expert, m->n_expert_used, m->n_ff_expert);
+    if (m->n_ff_shared)
+        printf("  %-18s %u\n", "shared expert", m->n_ff_shared);
+    if (m->window)
+        printf("  %-18s %u tokens in %u of %u layers\n", "window", m->window, m->n_window_layers, m->n_layer);
     printf("  %-18s %u dims, %s, base %g, scaling %s\n", "rope", m->n_rot, m->rope_order ? m->rope_order : "-",
            (double)m->rope_freq_base, m->rope_scaling ? m->rope_scaling : "none");
+    if (m->rope_freq_base_window != m->rope_freq_base)
+        printf("  %-18s base %g\n", "rope in windows", (double)m->rope_freq_base_window);
     printf("  %-18s %g\n", "rms epsilon", (double)m->rms_eps);
     printf("  %-18s %u tokens\n", "trained context", m->n_ctx_train);
     printf("  %-18s %s\n", "output matrix", m->tied_embeddings ? "the embedding" : "its own");
@@ -265,6 +273,8 @@ void engine_json_model(struct json *j, const struct prism_model_info *m)
     } numbers[] = {
         { "n_layer", m->n_layer }, { "n_embd", m->n_embd }, { "n_head", m->n_head }, { "n_head_kv", m->n_head_kv },
         { "head_dim", m->head_dim }, { "n_rot", m->n_rot }, { "n_ff", m->n_ff }, { "n_vocab", m->n_vocab },
+        { "n_expert", m->n_expert }, { "n_expert_used", m->n_expert_used }, { "n_ff_expert", m->n_ff_expert },
+        { "n_ff_shared", m->n_ff_shared }, { "window", m->window }, { "n_window_layers", m->n_window_layers },
         { "n_ctx_train", m->n_ctx_train }, { "bos", m->bos }, { "eos", m->eos }, { "n_files", m->n_files },
         { "n_tensors", m->n_tensors }, { "n_params", (int64_t)m->n_params }, { "tensor_bytes", (int64_t)m->tensor_bytes },
         { "file_bytes", (int64_t)m->file_bytes },
@@ -276,6 +286,7 @@ void engine_json_model(struct json *j, const struct prism_model_info *m)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         json_int(j, numbers[i].key, numbers[i].value);
     json_real(j, "rope_freq_base", (double)m->rope_freq_base);
+    json_real(j, "rope_freq_base_window", (double)m->rope_freq_base_window);
     json_real(j, "rms_eps", (double)m->rms_eps);
     json_bool(j, "tied_embeddings", m->tied_embeddings);
     json_bool(j, "add_bos", m->add_bos);

@@ -1,8 +1,6 @@
 /* arch.c - the table of architectures. What each is made of stands in the file of its family; the forward pass is in src/engine. */
 #include "src/model/arch/arch.h"
 
-#include <string.h>
-
 const struct prism_arch *const prism_archs[] = {
     &prism_arch_llama,  &prism_arch_mistral3, &prism_arch_smollm3,
     &prism_arch_qwen2,  &prism_arch_qwen2moe, &prism_arch_qwen3,   &prism_arch_qwen3moe, &prism_arch_qwen3vl, &prism_arch_qwen3vlmoe,
@@ -16,7 +14,7 @@ const size_t prism_n_archs = sizeof prism_archs / sizeof prism_archs[0];
 const struct prism_arch *prism_arch_find(const char *name, size_t n)
 {
     for (size_t i = 0; i < prism_n_archs; i++)
-        if (strlen(prism_archs[i]->name) == n && memcmp(prism_archs[i]->name, name, n) == 0)
+        if (prism_str_is((struct prism_str){ name, n }, prism_archs[i]->name))
             return prism_archs[i];
     return NULL;
 }

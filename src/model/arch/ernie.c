@@ -25,7 +25,7 @@ static void layer(struct prism_builder *b, struct prism_layer *l, uint32_t index
     prism_part_norm(b, &l->attn_norm, "attn_norm");
     prism_part_attention(b, &l->attn, 0);
     prism_part_norm(b, &l->ffn_norm, "ffn_norm");
-    prism_part_experts_or_dense(b, l, index);
+    prism_part_experts_or_dense(b, l, index, OPTIONAL);
     if (l->ffn.experts.n > 0 && b->n_ff_shared > 0)
         prism_part_shared(b, &l->ffn.dense, b->n_ff_shared);
 }

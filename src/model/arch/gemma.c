@@ -42,8 +42,8 @@ static void gemma2_keys(struct prism_builder *b)
 
     common_keys(b, 46);
     prism_window_keys(b, OPTIONAL, 4096, 2);
-    prism_key_between(b, "attn_logit_softcapping", OPTIONAL, 0, PRISM_MAX_MULTIPLIER, &cap);
-    prism_key_between(b, "final_logit_softcapping", OPTIONAL, 0, PRISM_MAX_MULTIPLIER, &last);
+    prism_key_between(b, "attn_logit_softcapping", OPTIONAL, PRISM_MIN_MULTIPLIER, PRISM_MAX_MULTIPLIER, &cap);
+    prism_key_between(b, "final_logit_softcapping", OPTIONAL, PRISM_MIN_MULTIPLIER, PRISM_MAX_MULTIPLIER, &last);
     b->common.attn.softcap = (float)cap;
     b->m->logit_softcap = (float)last;
 }
@@ -70,8 +70,10 @@ static void gemma3_keys(struct prism_builder *b)
                                               .factor = 1, .attn_factor = 1, .orig_ctx = full->orig_ctx };
         prism_key_between(b, "rope.freq_base_swa", OPTIONAL, 1, 1e15, &window->base);
         b->m->n_ropes = 2;
+    } else {
+        prism_key_ignore(b, "rope.freq_base_swa");
     }
-    prism_key_unless_zero(b, "final_logit_softcapping", 0, PRISM_MAX_MULTIPLIER, 0, &cap);
+    prism_key_unless_zero(b, "final_logit_softcapping", PRISM_MIN_MULTIPLIER, PRISM_MAX_MULTIPLIER, 0, &cap);
     b->m->logit_softcap = (float)cap;
 }
 

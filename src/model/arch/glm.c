@@ -37,7 +37,7 @@ static void glm4moe_layer(struct prism_builder *b, struct prism_layer *l, uint32
     prism_part_norm(b, &l->attn_norm, "attn_norm");
     prism_part_attention(b, &l->attn, PRISM_QKV_BIAS | (normed ? PRISM_QK_NORM : 0));
     prism_part_norm(b, &l->ffn_norm, "post_attention_norm");
-    prism_part_experts_or_dense(b, l, index);
+    prism_part_experts_or_dense(b, l, index, REQUIRED);
     if (l->ffn.experts.n > 0)
         prism_part_shared(b, &l->ffn.dense, b->n_ff_shared);
 }

@@ -115,24 +115,31 @@ static double check_rows(const struct golden *g, const float *logits, double gap
 
 static const size_t pieces[] = { N, 1, 7, 64 };
 
-static void check_level(const struct golden *g, int level)
+/* level: as in struct prism_context_params */
+static void check_run(const struct golden *g, int level, enum prism_compute compute, size_t piece)
 {
+    struct prism_context_params p = { .n_ctx = N_CTX, .n_threads = 2, .level = level, .compute = compute };
     size_t n_vocab = vocab(g), rest = (N - LAST) * n_vocab;
+    float *logits = run(g, &p, piece);
+    bool exact = compute == PRISM_COMPUTE_F32, experts = files[g->file].experts;
     char label[128];
 
-    for (int compute = PRISM_COMPUTE_AUTO; compute <= PRISM_COMPUTE_F32; compute++)
-        for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
-            struct prism_context_params p = { .n_ctx = N_CTX, .n_threads = 2, .level = level + 1, .compute = (enum prism_compute)compute };
-            float *logits = run(g, &p, pieces[i]);
-            bool exact = compute == PRISM_COMPUTE_F32;
-            snprintf(label, sizeof label, "%s, %s, %s, pieces of %zu", files[g->file].name, prism_level_name(level), exact ? "f32" : "auto", pieces[i]);
-            assert_sound(logits, N, n_vocab);
-            double mean = check_rows(g, logits, exact ? 1e-3 : 0.5, exact ? 1e-3 : files[g->file].experts ? 10 : 0.2, label);
-            assert_within(mean < 0 ? -mean : mean, exact ? 1e-4 : 0.05, label);
-            if (exact || !files[g->file].experts)
-                assert_within(largest_difference_f32(logits + rest, g->reference, LAST * n_vocab), exact ? 1e-3 : 0.15, label);
-            free(logits);
-        }
+    snprintf(label, sizeof label, "%s, %s, %s, pieces of %zu", files[g->file].name, level ? prism_level_name(level - 1) : "best level",
+             exact ? "f32" : "auto", piece);
+    assert_sound(logits, N, n_vocab);
+    double mean = check_rows(g, logits, exact ? 1e-3 : 0.5, exact ? 1e-3 : experts ? 10 : 0.2, label);
+    assert_within(mean < 0 ? -mean : mean, exact ? 1e-4 : 0.05, label);
+    if (exact || !experts)
+        assert_within(largest_difference_f32(logits + rest, g->reference, LAST * n_vocab), exact ? 1e-3 : 0.15, label);
+    free(logits);
+}
+
+static void check_level(const struct golden *g, int level)
+{
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        check_run(g, level + 1, PRISM_COMPUTE_AUTO, pieces[i]);
+        check_run(g, level + 1, PRISM_COMPUTE_F32, pieces[i]);
+    }
 }
 
 static void check_threads(const struct golden *g)
@@ -150,6 +157,18 @@ static void check_threads(const struct golden *g)
             free(more);
         }
         free(one);
+    }
+}
+
+/* The rules alone: what is wrong with one shows here, in a second. */
+static void test_rules(void **state)
+{
+    (void)state;
+    for (size_t f = 0; f < COUNT_FILES; f++) {
+        struct golden g = open_golden(f);
+        check_run(&g, 0, PRISM_COMPUTE_F32, N);
+        check_run(&g, 0, PRISM_COMPUTE_F32, 7);
+        close_golden(&g);
     }
 }
 
@@ -193,6 +212,8 @@ static void test_complete(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_levels), cmocka_unit_test(test_threads), cmocka_unit_test(test_complete) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rules), cmocka_unit_test(test_levels), cmocka_unit_test(test_threads), cmocka_unit_test(test_complete),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

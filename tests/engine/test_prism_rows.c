@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "prism/prism.h"
-#include "src/model/model.h"
+#include "src/engine/context.h"
 #include "tests/support/engine_test.h"
 #include "tests/support/mask_trace.h"
 #include "tests/support/tiny_model.h"
@@ -184,10 +184,29 @@ static void test_rotations(void **state)
     prism_model_free(m);
 }
 
+/* The plan counts the sketches: a byte for each coordinate of each key, beside what every selector keeps. */
+static void test_plan(void **state)
+{
+    (void)state;
+    prism_model *m = trace_tiny_model("rows.gguf", 3);
+    struct prism_context_params p = rows_params(1);
+    struct prism_plan rows, pooled;
+    struct prism_error err;
+
+    p.n_ctx = 4096;
+    must(prism_plan(m, &p, &rows, &err), &err);
+    p.attention.selector = "prism";
+    must(prism_plan(m, &p, &pooled, &err), &err);
+    uint64_t keys = (uint64_t)m->n_layer * m->hp.n_head_kv * p.n_ctx * prism_sketch_dim(m->hp.head_dim);
+    assert_in_range(rows.attention_bytes, pooled.attention_bytes + keys, pooled.attention_bytes + 3 * keys);
+    assert_int_equal(rows.total_bytes - rows.attention_bytes, pooled.total_bytes - pooled.attention_bytes);
+    prism_model_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_threads), cmocka_unit_test(test_plan),
         cmocka_unit_test(test_all_blocks),
         cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_forgotten),

@@ -53,7 +53,8 @@ struct span {
     size_t begin, all, most, end;
 };
 
-/* Register tiles: eight rows of 32 columns, and of the last 16 columns of a head size that is no multiple of 32: two rows in each pair. */
+/* Register tiles: eight rows of 32 columns, and of 16 (the last ones of a head size that is no multiple of 32, of queries the last rows): two rows in
+ * each pair. */
 struct tile {
     struct pair c0, c1, c2, c3, c4, c5, c6, c7;
 };
@@ -71,8 +72,9 @@ static size_t v_block_bytes(size_t d, size_t block);
 static float query_factor(const struct state *st, const struct prism_attn_tile *t, size_t r);
 static float key_factor(float *numbers, size_t key, const char *x, enum prism_kv_format format, size_t d);
 
-/* S[8 keys][32 rows] of a tile; numbers: those behind the words of K, of its first key. */
+/* S[8 keys][32 rows, or 16] of a tile; numbers: those behind the words of K, of its first key. */
 static inline void put_scores(float *s, const struct tile *t, const float *numbers);
+static inline void put_half_scores(float *s, const struct half_tile *t, const float *numbers);
 
 /* 16 rows (r ..) of S to probabilities, and their state moved on. */
 static void softmax_16(const struct state *st, const struct job *j, size_t r, const struct span *keys);
@@ -194,6 +196,12 @@ PRISM_INLINE struct tile tile_zero(void)
     return (struct tile){ z, z, z, z, z, z, z, z };
 }
 
+PRISM_INLINE struct half_tile half_tile_zero(void)
+{
+    const struct pair z = pair_zero();
+    return (struct half_tile){ z, z, z, z };
+}
+
 /* t += a.b over n words: a advances by a_step, b by 32. Meanwhile n * FETCH_STEP bytes from `ahead` come into L2. */
 PRISM_INLINE void tile_run(struct tile *t, const float *a, size_t a_step, const float *b, size_t n, const char *ahead)
 {
@@ -211,9 +219,10 @@ PRISM_INLINE void tile_run(struct tile *t, const float *a, size_t a_step, const 
     }
 }
 
-PRISM_INLINE void half_tile_run(struct half_tile *t, const float *a, size_t a_step, const float *b, size_t n, const char *ahead)
+/* Likewise; b advances by b_step. */
+PRISM_INLINE void half_tile_run(struct half_tile *t, const float *a, size_t a_step, const float *b, size_t b_step, size_t n, const char *ahead)
 {
-    for (; n > 0; n--, a += a_step, b += 16, ahead += FETCH_STEP) {
+    for (; n > 0; n--, a += a_step, b += b_step, ahead += FETCH_STEP) {
         _mm_prefetch(ahead, _MM_HINT_T1);
         const __m512 w = _mm512_load_ps(b);
         madd_rows(&t->c01, a, w);
@@ -228,6 +237,13 @@ static __attribute__((noinline)) void scores_8x32(float *s, const float *k, cons
     struct tile t = tile_zero();
     tile_run(&t, k, KEYS, q, n, ahead);
     put_scores(s, &t, numbers);
+}
+
+static __attribute__((noinline)) void scores_8x16(float *s, const float *k, const float *numbers, const float *q, size_t n, const char *ahead)
+{
+    struct half_tile t = half_tile_zero();
+    half_tile_run(&t, k, KEYS, q, PANEL, n, ahead);
+    put_half_scores(s, &t, numbers);
 }
 
 /* ---- one block ---- */
@@ -248,7 +264,8 @@ static void scores(const struct state *st, const struct job *j, const float *k, 
     for (size_t i = j->from[0] / KEYS * KEYS; i < end; i += KEYS)
         for (size_t row = 0; row < j->rows; row += PANEL)
             if (j->from[row / GROUP] < i + KEYS && i < j->to[(row + PANEL) / GROUP - 1]) {
-                scores_8x32(st->s + i * TILE_ROWS + row, k + i * words, k + j->block * words + i, st->q + row * words, words, ahead);
+                (j->rows - row <= 16 ? scores_8x16 : scores_8x32)(st->s + i * TILE_ROWS + row, k + i * words, k + j->block * words + i,
+                                                                  st->q + row * words, words, ahead);
                 ahead += words * FETCH_STEP;
             }
 }

@@ -63,6 +63,24 @@ PRISM_INLINE void put_scores(float *s, const struct tile *t, const float *number
     tile_store(t, s, TILE_ROWS);
 }
 
+PRISM_INLINE void half_tile_store(const struct half_tile *t, float *c, size_t ldc)
+{
+    _mm512_store_ps(c, t->c01.x);
+    _mm512_store_ps(c + ldc, t->c01.y);
+    _mm512_store_ps(c + 2 * ldc, t->c23.x);
+    _mm512_store_ps(c + 3 * ldc, t->c23.y);
+    _mm512_store_ps(c + 4 * ldc, t->c45.x);
+    _mm512_store_ps(c + 5 * ldc, t->c45.y);
+    _mm512_store_ps(c + 6 * ldc, t->c67.x);
+    _mm512_store_ps(c + 7 * ldc, t->c67.y);
+}
+
+PRISM_INLINE void put_half_scores(float *s, const struct half_tile *t, const float *numbers)
+{
+    (void)numbers;
+    half_tile_store(t, s, TILE_ROWS);
+}
+
 /* Key i of 16 rows (r ..) of S: -inf for those that do not see it. */
 PRISM_INLINE __m512 seen_or_none(float *s, const struct job *j, size_t r, size_t i)
 {
@@ -111,11 +129,8 @@ static __attribute__((noinline)) void values_8x16(float *o, const float *alpha, 
 {
     struct half_tile t = { pair_scaled_2(o, alpha), pair_scaled_2(o + 32, alpha + 2), pair_scaled_2(o + 64, alpha + 4),
                            pair_scaled_2(o + 96, alpha + 6) };
-    half_tile_run(&t, p, TILE_ROWS, v, n, ahead);
-    pair_put(o, t.c01, false);
-    pair_put(o + 32, t.c23, false);
-    pair_put(o + 64, t.c45, false);
-    pair_put(o + 96, t.c67, false);
+    half_tile_run(&t, p, TILE_ROWS, v, 16, n, ahead);
+    half_tile_store(&t, o, 16);
 }
 
 static void values_group(const struct state *st, const struct job *j, const float *v, size_t r, size_t c, size_t i, size_t n, const char *ahead)

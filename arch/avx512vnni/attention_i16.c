@@ -103,6 +103,21 @@ PRISM_INLINE void put_scores(float *s, const struct tile *t, const float *step)
     put_row(s + 7 * TILE_ROWS, t->c7, step[7]);
 }
 
+/* Of two keys, 16 rows. */
+PRISM_INLINE void put_two_rows(float *s, struct pair sums, const float *step)
+{
+    _mm512_store_ps(s, _mm512_mul_ps(_mm512_set1_ps(step[0]), floats(sums.x)));
+    _mm512_store_ps(s + TILE_ROWS, _mm512_mul_ps(_mm512_set1_ps(step[1]), floats(sums.y)));
+}
+
+PRISM_INLINE void put_half_scores(float *s, const struct half_tile *t, const float *step)
+{
+    put_two_rows(s, t->c01, step);
+    put_two_rows(s + 2 * TILE_ROWS, t->c23, step + 2);
+    put_two_rows(s + 4 * TILE_ROWS, t->c45, step + 4);
+    put_two_rows(s + 6 * TILE_ROWS, t->c67, step + 6);
+}
+
 /* ---- probabilities ---- */
 
 /* 2^x rounded to an integer, x <= 13: x = n + f as in vec_exp2_neg, 2^f by a polynomial of degree 4 (relative error 4.5e-6, 0.04 of a unit at
@@ -223,9 +238,8 @@ static __attribute__((noinline)) void values_8x32(const struct target *to, const
 
 static __attribute__((noinline)) void values_8x16(const struct target *to, const float *p, const float *v, size_t n, const char *ahead)
 {
-    const struct pair z = pair_zero();
-    struct half_tile t = { z, z, z, z };
-    half_tile_run(&t, p, TILE_ROWS, v, n, ahead);
+    struct half_tile t = half_tile_zero();
+    half_tile_run(&t, p, TILE_ROWS, v, 16, n, ahead);
     add_two_rows(to, 0, t.c01);
     add_two_rows(to, 2, t.c23);
     add_two_rows(to, 4, t.c45);

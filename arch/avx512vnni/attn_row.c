@@ -91,10 +91,10 @@ PRISM_INLINE __m512 add_block(__m512 s, const struct query_block *q, const __m51
     return _mm512_fmadd_ps(_mm512_mul_ps(sum, scale), _mm512_set1_ps(q->step), s);
 }
 
-/* Logits of rows [row, row + rows) and keys [i, i + 16), of which those behind the last repeat it; rows: 1, 2 or 4, a constant. */
-PRISM_INLINE void logits_of_16(const struct prism_attn_row *a, struct query_block (*q)[MAX_BLOCKS], size_t i, size_t row, int rows)
+/* Logits of rows [row, row + rows) and keys [i, i + n), n <= 16, behind which the last is repeated; rows: 1, 2 or 4, a constant. */
+PRISM_INLINE void logits_of_16(const struct prism_attn_row *a, struct query_block (*q)[MAX_BLOCKS], size_t i, size_t n, size_t row, int rows)
 {
-    const size_t blocks = a->d / 32, row_bytes = prism_kv_row_bytes(PRISM_KVF_Q8_0, a->d), last = a->n_keys - 1;
+    const size_t blocks = a->d / 32, row_bytes = prism_kv_row_bytes(PRISM_KVF_Q8_0, a->d);
     const char *keys = (const char *)a->k + i * row_bytes, *ahead = keys + STREAM_AHEAD;
     const size_t part = AT_ONCE * 34 / (size_t)rows; /* of what is fetched ahead */
     __m512 s[4];
@@ -107,16 +107,16 @@ PRISM_INLINE void logits_of_16(const struct prism_attn_row *a, struct query_bloc
         __m512 k[16];
 #pragma GCC unroll 16
         for (size_t j = 0; j < 16; j++) {
-            const char *at = keys + at_most(j, last - i) * row_bytes + b * 34 + 2;
+            const char *at = keys + at_most(j, n - 1) * row_bytes + b * 34 + 2;
             k[j] = two_blocks(at, pair ? at + 34 : NULL);
         }
         vec_transpose_16(k);
-        const __m512 scale = scales_of(keys + b * 34, row_bytes, a->n_keys - i);
+        const __m512 scale = scales_of(keys + b * 34, row_bytes, n);
 #pragma GCC unroll 4
         for (int r = 0; r < rows; r++, ahead += part)
             s[r] = add_block(s[r], &q[row + (size_t)r][b], k, scale, ahead, part);
         if (pair) {
-            const __m512 next = scales_of(keys + b * 34 + 34, row_bytes, a->n_keys - i);
+            const __m512 next = scales_of(keys + b * 34 + 34, row_bytes, n);
 #pragma GCC unroll 4
             for (int r = 0; r < rows; r++, ahead += part)
                 s[r] = add_block(s[r], &q[row + (size_t)r][b + 1], k + 8, next, ahead, part);
@@ -125,6 +125,16 @@ PRISM_INLINE void logits_of_16(const struct prism_attn_row *a, struct query_bloc
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) /* infinity to NaN: -infinity would have no weight */
         _mm512_store_ps(a->scores + (row + (size_t)r) * PRISM_ATTN_ROW_KEYS + i, _mm512_fmadd_ps(s[r], _mm512_setzero_ps(), s[r]));
+}
+
+/* Of all keys. */
+PRISM_INLINE void logits_of_rows(const struct prism_attn_row *a, struct query_block (*q)[MAX_BLOCKS], size_t row, int rows)
+{
+    size_t i = 0;
+    for (; i + AT_ONCE <= a->n_keys; i += AT_ONCE)
+        logits_of_16(a, q, i, AT_ONCE, row, rows);
+    if (i < a->n_keys)
+        logits_of_16(a, q, i, a->n_keys - i, row, rows);
 }
 
 static void logits_q8_0(const struct prism_attn_row *a)
@@ -136,13 +146,11 @@ static void logits_q8_0(const struct prism_attn_row *a)
         for (size_t b = 0; b < a->d / 32; b++)
             make_query_block(&q[r][b], a->q + r * a->d + b * 32, a->scale * 0x1.715476p0f); /* log2(e) */
     for (; row + 4 <= a->n_q; row += 4)
-        for (size_t i = 0; i < a->n_keys; i += AT_ONCE)
-            logits_of_16(a, q, i, row, 4);
+        logits_of_rows(a, q, row, 4);
     for (; row + 2 <= a->n_q; row += 2)
-        for (size_t i = 0; i < a->n_keys; i += AT_ONCE)
-            logits_of_16(a, q, i, row, 2);
-    for (size_t i = 0; row < a->n_q && i < a->n_keys; i += AT_ONCE)
-        logits_of_16(a, q, i, row, 1);
+        logits_of_rows(a, q, row, 2);
+    if (row < a->n_q)
+        logits_of_rows(a, q, row, 1);
 }
 
 /* ---- values ---- */
@@ -194,7 +202,9 @@ PRISM_INLINE __m512i dot_pairs(__m512i sum, __m512i v, const int16_t *w)
 {
     int32_t pair;
     __builtin_memcpy(&pair, w, sizeof pair);
-    return _mm512_dpwssd_epi32(sum, v, _mm512_set1_epi32(pair));
+    sum = _mm512_dpwssd_epi32(sum, v, _mm512_set1_epi32(pair));
+    KEEP_IN_REGISTER(sum); /* gcc 12 would copy every sum before each product */
+    return sum;
 }
 
 /* o[r][0 .. 32) += the products of n values' blocks, the first at v, for `rows` rows: 1, 2 or 4, a constant. Fetches 34 n bytes from `ahead` on. */

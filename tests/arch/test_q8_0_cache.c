@@ -318,10 +318,37 @@ static void check_queries(const struct prism_kernels *k, prism_attn_row_fn *fn)
     }
 }
 
+/* A logit of a key that is finite itself, below or above all floats: -infinity would leave the key out without a word. */
+static void check_infinite_logits(const struct prism_kernels *k, prism_attn_row_fn *fn)
+{
+    static const struct shape s = { 64, 64, 40 };
+    enum { Q = 4 };
+
+    for (size_t key = 0; key + Q <= s.n; key += 9) {
+        float *x = kt_floats(s.n * s.d), *q = kt_floats(Q * s.d), *o = kt_floats(Q * s.d);
+        uint8_t *rows = kt_alloc(s.n * s.d / B * BYTES, 1);
+        kt_context("%s attn_row of Q8_0, infinite logits of key %zu", k->name, key);
+        kt_fill(x, s.n * s.d, KT_NORMAL);
+        kt_fill(q, Q * s.d, KT_NORMAL);
+        for (size_t i = 0; i < s.d; i++) {
+            x[key * s.d + i] = 1000;
+            q[i] = -0x1p122f;
+            q[s.d + i] = 0x1p122f;
+        }
+        kt_store_kv(rows, x, s.n * s.d, PRISM_KVF_Q8_0);
+        attend(fn, &(struct cache){ rows, rows, PRISM_KVF_Q8_0, PRISM_KVF_Q8_0 }, q, Q, &s, o);
+        kt_nonfinite(o, 2 * s.d);
+        kt_finite(o + 2 * s.d, 2 * s.d);
+        kt_release();
+    }
+}
+
 static void check_rows(const struct prism_kernels *k)
 {
     check_queries(k, k->attn_row);
     check_queries(k, k->attn_row_auto);
+    check_infinite_logits(k, k->attn_row);
+    check_infinite_logits(k, k->attn_row_auto);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (size_t n_q = 1; n_q <= PRISM_ATTN_ROW_Q; n_q++)
             check_row(k, &shapes[i], n_q);

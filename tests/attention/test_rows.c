@@ -17,24 +17,27 @@ enum { MAX_THREADS = 5 };
 
 static const struct shape {
     size_t n_head, n_head_kv, d, q_pos, n_rows;
-    enum prism_kv_format format;
+    enum prism_kv_format k_format, v_format;
     const char *why;
     size_t window;  /* 0: none. Else the cache is a ring, as small as it may be */
     bool sinks;
 } shapes[] = {
-    { 2, 2, 64, 0, 1, PRISM_KVF_F16, "one token", 0, false },
-    { 4, 1, 64, 1023, 1, PRISM_KVF_F16, "a whole span", 0, false },
-    { 8, 2, 128, 1024, 1, PRISM_KVF_F16, "a span and a key", 0, false },
-    { 6, 2, 40, 1019, 16, PRISM_KVF_BF16, "rows on both sides of a span's end", 0, false },
-    { 9, 1, 16, 2300, 3, PRISM_KVF_F32, "more heads than a pass takes", 0, false },
-    { 7, 7, 80, 3000, 2, PRISM_KVF_F16, "no shared heads", 0, false },
-    { 8, 2, 64, 1500, 5, PRISM_KVF_Q8_0, "blocks of Q8_0", 0, false },
-    { 4, 2, 64, 100, 1, PRISM_KVF_F16, "a sink", 0, true },
-    { 4, 2, 64, 2100, 4, PRISM_KVF_F32, "a sink of several spans", 0, true },
-    { 4, 2, 32, 1030, 16, PRISM_KVF_F32, "a window across a span's end", 24, false },
-    { 4, 1, 64, 3000, 3, PRISM_KVF_F16, "a window that begins a span back, and sinks", 1000, true },
-    { 2, 2, 64, 1535, 2, PRISM_KVF_Q8_0, "a window across a piece's end", 128, true },
-    { 4, 2, 16, 10, 5, PRISM_KVF_BF16, "a window that sees all", 128, false },
+    { 2, 2, 64, 0, 1, PRISM_KVF_F16, PRISM_KVF_F16, "one token", 0, false },
+    { 4, 1, 64, 1023, 1, PRISM_KVF_F16, PRISM_KVF_F16, "a whole span", 0, false },
+    { 8, 2, 128, 1024, 1, PRISM_KVF_F16, PRISM_KVF_F16, "a span and a key", 0, false },
+    { 6, 2, 40, 1019, 16, PRISM_KVF_BF16, PRISM_KVF_BF16, "rows on both sides of a span's end", 0, false },
+    { 9, 1, 16, 2300, 3, PRISM_KVF_F32, PRISM_KVF_F32, "more heads than a pass takes", 0, false },
+    { 7, 7, 80, 3000, 2, PRISM_KVF_F16, PRISM_KVF_F16, "no shared heads", 0, false },
+    { 8, 2, 64, 1500, 5, PRISM_KVF_Q8_0, PRISM_KVF_Q8_0, "blocks of Q8_0", 0, false },
+    { 4, 2, 64, 100, 1, PRISM_KVF_F16, PRISM_KVF_F16, "a sink", 0, true },
+    { 4, 2, 64, 2100, 4, PRISM_KVF_F32, PRISM_KVF_F32, "a sink of several spans", 0, true },
+    { 4, 2, 32, 1030, 16, PRISM_KVF_F32, PRISM_KVF_F32, "a window across a span's end", 24, false },
+    { 4, 1, 64, 3000, 3, PRISM_KVF_F16, PRISM_KVF_F16, "a window that begins a span back, and sinks", 1000, true },
+    { 2, 2, 64, 1535, 2, PRISM_KVF_Q8_0, PRISM_KVF_Q8_0, "a window across a piece's end", 128, true },
+    { 4, 2, 16, 10, 5, PRISM_KVF_BF16, PRISM_KVF_BF16, "a window that sees all", 128, false },
+    { 8, 2, 64, 1500, 5, PRISM_KVF_F32, PRISM_KVF_Q8_0, "values of fewer bytes than keys", 0, false },
+    { 4, 2, 32, 2070, 3, PRISM_KVF_Q8_0, PRISM_KVF_F16, "values of more bytes than keys", 0, false },
+    { 4, 2, 32, 1030, 16, PRISM_KVF_F16, PRISM_KVF_Q8_0, "two formats in a ring", 24, false },
 };
 
 struct scene {
@@ -44,15 +47,15 @@ struct scene {
 };
 
 /* Rounds rows of d to the format; returns the last of them as a cache of `capacity` rows a head stores them. */
-static uint8_t *store(float *x, const struct shape *s, size_t kv_len, size_t capacity)
+static uint8_t *store(float *x, const struct shape *s, enum prism_kv_format format, size_t kv_len, size_t capacity)
 {
-    size_t row = prism_kv_row_bytes(s->format, s->d);
+    size_t row = prism_kv_row_bytes(format, s->d);
     uint8_t *p = kt_alloc(s->n_head_kv * capacity * row, 4);
 
     memset(p, 0, s->n_head_kv * capacity * row);
     for (size_t h = 0; h < s->n_head_kv; h++)
         for (size_t pos = 0; pos < kv_len; pos++)
-            kt_store_kv(p + (h * capacity + pos % capacity) * row, x + (h * kv_len + pos) * s->d, s->d, s->format);
+            kt_store_kv(p + (h * capacity + pos % capacity) * row, x + (h * kv_len + pos) * s->d, s->d, format);
     kt_freeze(p);
     return p;
 }
@@ -66,7 +69,7 @@ static float *normal(size_t n)
 
 static struct scene scene_open(const struct prism_kernels *k, const struct shape *s)
 {
-    size_t kv_len = s->q_pos + s->n_rows, n_kv = s->n_head_kv * kv_len * s->d, row = prism_kv_row_bytes(s->format, s->d);
+    size_t kv_len = s->q_pos + s->n_rows, n_kv = s->n_head_kv * kv_len * s->d;
     size_t ring = (s->window + s->n_rows + PRISM_ATTN_ROW_KEYS - 1) / PRISM_ATTN_ROW_KEYS * PRISM_ATTN_ROW_KEYS;
     size_t capacity = s->window && ring < kv_len ? ring : kv_len;
     struct scene c = { .kv_len = kv_len, .q = normal(s->n_rows * s->n_head * s->d), .k = normal(n_kv), .v = normal(n_kv) };
@@ -74,10 +77,11 @@ static struct scene scene_open(const struct prism_kernels *k, const struct shape
     c.a = (struct prism_attention_call){
         .kernels = k, .family = k->attention_f32, .attn_row = k->attn_row,
         .n_rows = s->n_rows, .q_pos = s->q_pos, .n_head = s->n_head, .n_head_kv = s->n_head_kv,
-        .d = s->d, .scale = (float)(1 / sqrt((double)s->d)), .k = store(c.k, s, kv_len, capacity), .v = store(c.v, s, kv_len, capacity),
-        .k_head_bytes = capacity * row, .v_head_bytes = capacity * row, .capacity = capacity,
+        .d = s->d, .scale = (float)(1 / sqrt((double)s->d)), .capacity = capacity,
+        .k = store(c.k, s, s->k_format, kv_len, capacity), .k_head_bytes = capacity * prism_kv_row_bytes(s->k_format, s->d),
+        .v = store(c.v, s, s->v_format, kv_len, capacity), .v_head_bytes = capacity * prism_kv_row_bytes(s->v_format, s->d),
         .window = s->window, .sinks = s->sinks ? normal(s->n_head) : NULL,
-        .k_format = s->format, .v_format = s->format,
+        .k_format = s->k_format, .v_format = s->v_format,
         .panels = kt_alloc(prism_attention_rows_bytes(s->n_rows, s->n_head, s->d, kv_len), 64),
         .scratch_bytes = (prism_attention_scratch(k->attention_f32, s->d, 128, kv_len) + 63) & ~(size_t)63,
     };

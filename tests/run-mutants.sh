@@ -7,7 +7,7 @@
 # stand exactly once in the file. Before that every program named runs unchanged and must be green.
 #
 # The copies lie below $BUILD/mutants, one for each of JOBS (number of processors); the tree itself is only read. T=text limits to mutants
-# with that text in table, file or program. MUTANT_SECONDS: see limit.sh (120).
+# with that text in table, file or program, SHARE=K/N to every N-th, beginning with the K-th. MUTANT_SECONDS: see limit.sh (120).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export BUILD=${BUILD:-build} MAKE=${MAKE:-make}
@@ -132,6 +132,10 @@ for table in tests/mutants/*.tsv; do
         fi
     done <"$table"
 done
+if [ -n "${SHARE:-}" ]; then # all lines have been looked at
+    awk -v k="${SHARE%/*}" -v n="${SHARE#*/}" 'NR % n == k % n' "$work/lines" >"$work/some" && mv "$work/some" "$work/lines"
+    cut -f 6 "$work/lines" >"$work/programs"
+fi
 sort -u -o "$work/programs" "$work/programs"
 
 # ---- the copies ----

@@ -27,6 +27,8 @@ static const struct attn_shape shapes[] = {
     { 96, 64, 9, 200, 21, EVERY_THIRD, PRISM_KVF_Q8_0, "head 96 of Q8_0, off the grid" },
     { 128, 128, 0, 384, 0, ALL_BLOCKS, PRISM_KVF_Q8_0, "head 128 of Q8_0" },
     { 32, 32, 5, 27, 3, ALL_BLOCKS, PRISM_KVF_Q8_0, "a head of one block" },
+    { 64, 64, 23, 200, 5, ALL_BLOCKS, PRISM_KVF_F16, "rows of a third of a tile" },
+    { 48, 32, 40, 96, 0, EVERY_THIRD, PRISM_KVF_F16, "head 48, rows of five eighths of a tile" },
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 

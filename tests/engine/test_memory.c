@@ -41,7 +41,7 @@ static void test_plan(void **state)
     assert_int_equal(plan.kv_type, PRISM_KV_F16);
     assert_int_equal(plan.v_type, PRISM_KV_F16);
     uint64_t kv = 2ull * 300 * m->n_layer * m->hp.n_head_kv * m->hp.head_dim * 2;
-    assert_in_range(plan.kv_bytes, kv, kv + 128);
+    assert_in_range(plan.kv_bytes, kv, kv + 2 * (m->n_layer + 1) * (63 + PRISM_RED_ZONE + sizeof(void *))); /* each is rounded up to lines */
     assert_int_equal(plan.total_bytes,
                      plan.kv_bytes + plan.activation_bytes + plan.panel_bytes + plan.attention_bytes + plan.logits_bytes);
     p.compute = PRISM_COMPUTE_F32;

@@ -75,7 +75,7 @@ static bool probabilities(const struct prism_experts *e, const float *r, double 
     double most = -INFINITY, sum = 0;
 
     for (uint32_t i = 0; i < e->n; i++)
-        most = fmax(most, (double)r[i]);
+        most = (double)r[i] > most ? (double)r[i] : most;
     for (uint32_t i = 0; i < e->n; i++) {
         p[i] = late ? (double)r[i] : e->gating == PRISM_GATING_SIGMOID ? 1 / (1 + exp(-(double)r[i])) : exp((double)r[i] - most);
         sum += p[i];
@@ -83,6 +83,14 @@ static bool probabilities(const struct prism_experts *e, const float *r, double 
     for (uint32_t i = 0; !late && e->gating == PRISM_GATING_SOFTMAX && i < e->n; i++)
         p[i] /= sum;
     return late;
+}
+
+static bool is_chosen(const uint32_t *expert, uint32_t n, uint32_t i)
+{
+    for (uint32_t j = 0; j < n; j++)
+        if (expert[j] == i)
+            return true;
+    return false;
 }
 
 /* The best n_used, in descending order; of equals the lower index. */
@@ -93,10 +101,7 @@ static void choose(const struct prism_experts *e, const double *p, uint32_t *exp
         uint32_t at = 0;
         for (uint32_t i = 0; i < e->n; i++) {
             double t = p[i] + (e->choice_bias ? (double)e->choice_bias[i] : 0);
-            bool taken = false;
-            for (uint32_t j = 0; t > best && j < k; j++)
-                taken |= expert[j] == i;
-            if (t > best && !taken)
+            if (t > best && !is_chosen(expert, k, i))
                 best = t, at = i;
         }
         expert[k] = at;

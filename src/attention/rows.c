@@ -73,7 +73,8 @@ static void span_job(void *arg, size_t job, uint32_t thread)
         }
         a->attn_row(&(struct prism_attn_row){
             .q = q, .n_q = n, .d = d, .k = k, .v = v, .k_format = a->k_format, .v_format = a->v_format, .n_keys = n_keys, .seen = seen,
-            .from = a->window ? from : NULL, .scale = a->scale, .softcap = a->softcap, .o = o, .max = max, .sum = sum, .scores = (float *)(void *)(a->scratch + (size_t)thread * a->scratch_bytes),
+            .from = a->window ? from : NULL, .scale = a->scale, .softcap = a->softcap, .o = o, .max = max, .sum = sum,
+            .scores = (float *)(void *)(a->scratch + (size_t)thread * a->scratch_bytes),
         });
     }
     for (size_t i = 0; i < n; i++) {

@@ -10,18 +10,17 @@
 enum {
     CHOOSE_ROWS = 32,     /* rows of one job of choosing */
     GROUP_ROWS = 4096,    /* of the experts that go through their products together: activations of a group stay in the last-level cache */
-    NOBODY = UINT32_MAX,  /* a row between two experts' rows */
 };
+#define NOBODY UINT32_MAX /* a row between two experts' rows */
 
 /* ---- memory ---- */
 
-static uint32_t most_experts(const struct prism_model *m, bool used)
+/* That a layer has, or that it uses of them for a token. */
+static size_t most_experts(const struct prism_model *m, bool used)
 {
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < m->n_layer; i++) {
-        const struct prism_experts *e = &m->layers[i].ffn.experts;
-        most = max_size(most, used ? e->n_used : e->n) == most ? most : used ? e->n_used : e->n;
-    }
+    size_t most = 0;
+    for (uint32_t i = 0; i < m->n_layer; i++)
+        most = max_size(most, used ? m->layers[i].ffn.experts.n_used : m->layers[i].ffn.experts.n);
     return most;
 }
 

@@ -42,7 +42,10 @@ static struct prism_kv_view view(const struct prism_context *c, size_t layer, bo
 /* Whether a call works on the shared rows. */
 static bool uses_wide(const struct prism_context *c, size_t layer, size_t n_tokens) { return n_tokens > PRISM_FEW_TOKENS && is_ring(c, layer); }
 
-struct prism_kv_view prism_kv_view(const struct prism_context *c, size_t layer, size_t n_tokens) { return view(c, layer, uses_wide(c, layer, n_tokens)); }
+struct prism_kv_view prism_kv_view(const struct prism_context *c, size_t layer, size_t n_tokens)
+{
+    return view(c, layer, uses_wide(c, layer, n_tokens));
+}
 
 /* The first position whose keys and values the token at `pos` needs: whole blocks, for keys of a block may share a scale. */
 static size_t first_needed(const struct prism_context *c, size_t layer, size_t pos)

@@ -10,7 +10,8 @@ bool prism_layer_run(struct prism_context *c, size_t index, struct prism_span sp
     prism_kv_enter(c, index, span.pos, span.n);
     if (!prism_layer_qkv(c, index, span))
         return false;
-    if (parallel && !prism_layer_halves(c, index, span.pos, first_needed, span.n, PRISM_FFN)) /* x is what entered, and attention needs it no more */
+    /* x is what entered, and attention needs it no more */
+    if (parallel && !prism_layer_halves(c, index, span.pos, first_needed, span.n, PRISM_FFN))
         return false;
     if (!prism_layer_attend(c, index, span, first_needed))
         return false;
@@ -25,7 +26,10 @@ static double keys_seen(const struct prism_attn_spec *a, double pos, double n)
     return a->window && all > n * a->window ? n * a->window : all;
 }
 
-static double ffn_work(const struct prism_model *m, const struct prism_ffn *f) { return (f->gate.data ? 6.0 : 4.0) * (double)m->n_embd * (double)f->width; }
+static double ffn_work(const struct prism_model *m, const struct prism_ffn *f)
+{
+    return (f->gate.data ? 6.0 : 4.0) * (double)m->n_embd * (double)f->width;
+}
 
 double prism_layers_work(const struct prism_context *c, size_t n_layers, struct prism_span span, size_t first_needed)
 {

@@ -53,10 +53,14 @@ size_t prism_attention_head_bytes(const struct prism_attention *family, size_t d
 /* Rows of a query tile: a tile lies in one block of the grid. */
 size_t prism_attention_tile_rows(const struct prism_attention *family, size_t block);
 
-/* The first key that the row at position pos sees. */
-static inline size_t prism_attention_first_key(const struct prism_attention_call *a, size_t pos)
+/* The first key that the row at position pos sees; window 0: none. */
+static inline size_t prism_first_key(size_t window, size_t pos) { return window && pos + 1 > window ? pos + 1 - window : 0; }
+
+/* How many keys n rows from position pos on see, for estimates of work. */
+static inline double prism_keys_seen(size_t window, double pos, double n)
 {
-    return a->window && pos + 1 > a->window ? pos + 1 - a->window : 0;
+    double all = n * (pos + 0.5 * (n + 1)), most = n * (double)window;
+    return window && most < all ? most : all;
 }
 
 /* Query tiles against packed blocks: for prompts. Returns false when the runner wanted to stop. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "src/attention/attention.h"
 #include "src/base/size.h"
 #include "src/engine/context.h"
 
@@ -50,8 +51,8 @@ struct prism_kv_view prism_kv_view(const struct prism_context *c, size_t layer, 
 /* The first position whose keys and values the token at `pos` needs: whole blocks, for keys of a block may share a scale. */
 static size_t first_needed(const struct prism_context *c, size_t layer, size_t pos)
 {
-    size_t window = c->model->layers[layer].attn.window, block = c->plan.block;
-    return pos + 1 > window ? (pos + 1 - window) / block * block : 0;
+    size_t block = c->plan.block;
+    return prism_first_key(c->model->layers[layer].attn.window, pos) / block * block;
 }
 
 static void copy_rows(const struct prism_context *c, size_t layer, const struct prism_kv_view *to, const struct prism_kv_view *from, size_t pos,

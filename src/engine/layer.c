@@ -2,6 +2,8 @@
  * output projection, norm, FFN, each half added to the residual stream. */
 #include "src/engine/layer.h"
 
+#include "src/attention/attention.h"
+
 bool prism_layer_run(struct prism_context *c, size_t index, struct prism_span span, size_t first_needed)
 {
     bool parallel = c->model->layers[index].parallel;
@@ -17,13 +19,6 @@ bool prism_layer_run(struct prism_context *c, size_t index, struct prism_span sp
         return false;
     prism_kv_leave(c, index, span.pos, span.n);
     return prism_layer_halves(c, index, span.pos, first_needed, span.n, parallel ? PRISM_ATTENTION : PRISM_BOTH_HALVES);
-}
-
-/* Keys that rows [pos, pos + n) see. */
-static double keys_seen(const struct prism_attn_spec *a, double pos, double n)
-{
-    double all = n * (pos + 0.5 * (n + 1));
-    return a->window && all > n * a->window ? n * a->window : all;
 }
 
 static double ffn_work(const struct prism_model *m, const struct prism_ffn *f)
@@ -43,7 +38,7 @@ double prism_layers_work(const struct prism_context *c, size_t n_layers, struct 
         work += 2 * all * (double)m->n_embd * (double)(l->attn.q.rows + l->attn.k.rows + l->attn.v.rows);
         work += out * (2 * (double)l->attn.o.k * (double)m->n_embd + ffn_work(m, &l->ffn.dense));
         work += out * (2 * (double)m->n_embd * e->n + e->n_used * ffn_work(m, &e->each));
-        work += 4 * keys_seen(&l->attn, (double)(span.pos + span.n) - out, out) * (double)l->attn.head_dim * (double)l->attn.n_head;
+        work += 4 * prism_keys_seen(l->attn.window, (double)(span.pos + span.n) - out, out) * (double)l->attn.head_dim * (double)l->attn.n_head;
     }
     return work;
 }

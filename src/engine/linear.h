@@ -91,6 +91,12 @@ static inline bool prism_is_stored(enum prism_way way, size_t n_rows, const stru
 const struct prism_linear *prism_next_kind(struct prism_context *c, enum prism_way way, size_t n_rows, size_t k, const struct prism_product *gated,
                                            size_t n, const struct prism_linear *kind);
 
+/* How many of the call's n_rows rows a product takes. */
+static inline size_t prism_product_rows(const struct prism_product *p, size_t n_rows) { return p->n_rows ? p->n_rows : n_rows; }
+
+/* Whether the products of a call add to rows of their choice: then a job is a piece of the columns of all of them. */
+static inline bool prism_take_turns(const struct prism_product *p) { return p->to != NULL; }
+
 /* Whether a product adds elsewhere, or something else, than plain rows. */
 static inline bool prism_is_scattered(const struct prism_product *p)
 {
@@ -117,7 +123,7 @@ static inline void prism_product_add(const struct prism_kernels *k, const struct
 /* Operations, two per multiply-add. */
 static inline double prism_product_work(const struct prism_product *p, size_t n_rows, size_t k)
 {
-    return 2.0 * (double)(p->n_rows ? p->n_rows : n_rows) * (double)k * (double)p->m.rows * (p->up.data ? 2 : 1);
+    return 2.0 * (double)prism_product_rows(p, n_rows) * (double)k * (double)p->m.rows * (p->up.data ? 2 : 1);
 }
 
 /* ---- packed.c ---- */

@@ -82,11 +82,6 @@ struct product_job {
     unsigned halvings; /* of the largest pieces */
 };
 
-static size_t rows_of(const struct operands *o, const struct prism_product *p) { return p->n_rows ? p->n_rows : o->n_rows; }
-
-/* Products that add to rows of their choice: a job is a piece of the columns of all of them. */
-static bool take_turns(const struct product_job *j) { return j->p->to != NULL; }
-
 /* Columns of a piece of a product. */
 static size_t cols_of(const struct product_job *j, const struct prism_product *p)
 {
@@ -190,7 +185,7 @@ static size_t pieces_of(const struct product_job *j, const struct prism_product 
 
 static size_t jobs_of(const struct product_job *j, const struct prism_product *p)
 {
-    return pieces_of(j, p) * div_up(rows_of(j->o, p), j->rows_per_job);
+    return pieces_of(j, p) * div_up(prism_product_rows(p, j->o->n_rows), j->rows_per_job);
 }
 
 static void product_job(void *arg, size_t job, uint32_t thread)
@@ -198,21 +193,21 @@ static void product_job(void *arg, size_t job, uint32_t thread)
     const struct product_job *j = arg;
     const struct prism_product *p = j->p;
 
-    if (take_turns(j)) {
+    if (prism_take_turns(j->p)) {
         for (size_t i = 0; i < j->n; i++)
-            run_piece(j, &p[i], p[i].first, rows_of(j->o, &p[i]), job * cols_of(j, p), thread);
+            run_piece(j, &p[i], p[i].first, prism_product_rows(&p[i], j->o->n_rows), job * cols_of(j, p), thread);
         return;
     }
     for (size_t n; job >= (n = jobs_of(j, p)); p++) /* which product the job belongs to */
         job -= n;
-    size_t row_jobs = div_up(rows_of(j->o, p), j->rows_per_job), row = job % row_jobs * j->rows_per_job;
-    run_piece(j, p, p->first + row, min_size(rows_of(j->o, p) - row, j->rows_per_job), job / row_jobs * cols_of(j, p), thread);
+    size_t row_jobs = div_up(prism_product_rows(p, j->o->n_rows), j->rows_per_job), row = job % row_jobs * j->rows_per_job;
+    run_piece(j, p, p->first + row, min_size(prism_product_rows(p, j->o->n_rows) - row, j->rows_per_job), job / row_jobs * cols_of(j, p), thread);
 }
 
 static size_t count_pieces(const struct product_job *j)
 {
     size_t pieces = 0;
-    for (size_t i = 0; i < (take_turns(j) ? 1 : j->n); i++)
+    for (size_t i = 0; i < (prism_take_turns(j->p) ? 1 : j->n); i++)
         pieces += pieces_of(j, &j->p[i]);
     return pieces;
 }
@@ -225,7 +220,7 @@ static size_t cut(struct product_job *j)
     for (j->halvings = 0; (pieces = count_pieces(j)) < JOBS_PER_THREAD * n_threads && j->halvings < MAX_HALVINGS;)
         j->halvings++;
     j->rows_per_job = round_up(div_up(j->o->n_rows, div_up(n_threads, pieces)), PRISM_PACK_ROWS);
-    if (take_turns(j))
+    if (prism_take_turns(j->p))
         return pieces;
     for (size_t i = 0; i < j->n; i++)
         jobs += jobs_of(j, &j->p[i]);

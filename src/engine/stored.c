@@ -109,7 +109,7 @@ static void run_unit(const struct call *l, const struct prism_product *p, size_t
 {
     const struct prism_kernels *kernels = l->c->kernels;
     float out[PRISM_GEMV_ROWS][COLS], up[PRISM_GEMV_ROWS][COLS];
-    size_t col = unit * COLS, cols = min_size(p->m.rows - col, COLS), end = p->first + (p->n_rows ? p->n_rows : l->n_rows);
+    size_t col = unit * COLS, cols = min_size(p->m.rows - col, COLS), end = p->first + prism_product_rows(p, l->n_rows);
 
     for (size_t row = p->first; row < end; row += PRISM_GEMV_ROWS) {
         size_t n = min_size(end - row, PRISM_GEMV_ROWS);
@@ -130,8 +130,6 @@ static void run_unit(const struct call *l, const struct prism_product *p, size_t
     }
 }
 
-static bool take_turns(const struct call *l) { return l->p->to != NULL; }
-
 static void product_job(void *arg, size_t job, uint32_t thread)
 {
     const struct call *l = arg;
@@ -139,7 +137,7 @@ static void product_job(void *arg, size_t job, uint32_t thread)
     size_t unit = unit_of_job(l, job);
 
     (void)thread;
-    if (take_turns(l)) {
+    if (prism_take_turns(l->p)) {
         for (size_t i = 0; i < l->n; i++)
             run_unit(l, &p[i], unit);
         return;
@@ -160,7 +158,7 @@ bool prism_products_stored(struct prism_context *c, const struct prism_rows *row
 
     for (size_t i = 0; i < n; i++) {
         at = add_kind(&l, &p[i].up, add_kind(&l, &p[i].m, at));
-        if (i == 0 || !take_turns(&l))
+        if (i == 0 || !prism_take_turns(p))
             l.n_units += div_up(p[i].m.rows, COLS);
         work += prism_product_work(&p[i], n_rows, k);
     }

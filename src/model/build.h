@@ -76,6 +76,9 @@ void prism_common_keys(struct prism_builder *b);
  * every n-th (1: none, 0: all). 0 keys, or fewer layers than that: no windows. */
 void prism_window_keys(struct prism_builder *b, enum need need, uint32_t keys_default, uint32_t pattern_default);
 
+/* ropes[1], for the layers with a window: the rotation of the others without their scaling. */
+void prism_window_rope(struct prism_builder *b, double base);
+
 /* Reads a key that changes nothing here. */
 void prism_key_ignore(struct prism_builder *b, const char *suffix);
 

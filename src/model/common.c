@@ -210,16 +210,24 @@ void prism_window_keys(struct prism_builder *b, enum need need, uint32_t keys_de
     b->m->hp.window = b->m->hp.n_window_layers ? b->window : 0;
 }
 
+void prism_window_rope(struct prism_builder *b, double base)
+{
+    const struct prism_rope_params *full = &b->ropes[0];
+
+    b->ropes[1] = (struct prism_rope_params){ .n_rot = full->n_rot, .interleaved = full->interleaved, .base = base, .scaling = "none",
+                                              .factor = 1, .attn_factor = 1, .orig_ctx = full->orig_ctx };
+    b->m->n_ropes = 2;
+}
+
 /* In a context of no more tokens than the window nothing is hidden; a longer one of an architecture whose layers do not say which of them have
  * windows would need to know. */
 static void limit_to_window(struct prism_builder *b)
 {
     struct prism_hparams *hp = &b->m->hp;
     uint32_t window = 0;
-    const struct prism_gguf_kv *kv = prism_gguf_find(b->g, prism_key_of(b, "attention.sliding_window"));
 
     prism_key_u32(b, "attention.sliding_window", OPTIONAL, 0, UINT32_MAX, &window);
-    if (b->status || !kv || window == 0 || window >= hp->n_ctx_train)
+    if (b->status || window == 0 || window >= hp->n_ctx_train)
         return;
     prism_warn(&b->g->log, "%s: key %s: contexts up to %u tokens only: sliding windows are unsupported in architecture %s (trained for %u)", b->shown,
                b->key, window, b->m->arch->name, hp->n_ctx_train);
@@ -281,7 +289,7 @@ static void read_scaling_type(struct prism_builder *b, struct prism_rope_params 
 
 static void read_factor(struct prism_builder *b, struct prism_rope_params *r)
 {
-    const char *suffix = prism_gguf_find(b->g, prism_key_of(b, "rope.scaling.factor")) ? "rope.scaling.factor" : "rope.scale_linear"; /* old name */
+    const char *suffix = prism_key_is_there(b, "rope.scaling.factor") ? "rope.scaling.factor" : "rope.scale_linear"; /* old name */
     if (prism_key_unless_zero(b, suffix, MIN_FACTOR, MAX_FACTOR, 1, &r->factor))
         prism_warn(&b->g->log, "%s: key %s: 0 read as 1", b->shown, b->key);
     if (strcmp(r->scaling, "none") == 0)

@@ -60,16 +60,13 @@ const struct prism_arch prism_arch_gemma2 = { .name = "gemma2", .keys = gemma2_k
 
 static void gemma3_keys(struct prism_builder *b)
 {
-    struct prism_rope_params *full = &b->ropes[0], *window = &b->ropes[1];
     double cap = 0;
 
     common_keys(b, 62);
     prism_window_keys(b, OPTIONAL, 0, 6);
     if (b->window) {
-        *window = (struct prism_rope_params){ .n_rot = full->n_rot, .interleaved = full->interleaved, .base = 10000, .scaling = "none",
-                                              .factor = 1, .attn_factor = 1, .orig_ctx = full->orig_ctx };
-        prism_key_between(b, "rope.freq_base_swa", OPTIONAL, 1, 1e15, &window->base);
-        b->m->n_ropes = 2;
+        prism_window_rope(b, 10000);
+        prism_key_between(b, "rope.freq_base_swa", OPTIONAL, 1, 1e15, &b->ropes[1].base);
     } else {
         prism_key_ignore(b, "rope.freq_base_swa");
     }

@@ -4,15 +4,10 @@
 /* Windows and a second, unscaled rotation in the layers that have them: OLMo 3. */
 static void olmo2_keys(struct prism_builder *b)
 {
-    const struct prism_rope_params *full = &b->ropes[0];
-
     b->common.attn.norms = PRISM_NORM_ALL;
     prism_window_keys(b, OPTIONAL, 0, 4);
-    if (!b->window)
-        return;
-    b->ropes[1] = (struct prism_rope_params){ .n_rot = full->n_rot, .interleaved = full->interleaved, .base = full->base, .scaling = "none",
-                                              .factor = 1, .attn_factor = 1, .orig_ctx = full->orig_ctx };
-    b->m->n_ropes = 2;
+    if (b->window)
+        prism_window_rope(b, b->ropes[0].base);
 }
 
 static void olmo2_layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)

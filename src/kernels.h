@@ -1,8 +1,8 @@
 /* kernels.h - the dispatch table: every kernel's type and contract.
  *
  * A kernel is a leaf: it gets pointers, strides and a range, and computes. No malloc, no OpenMP, no globals, no errors; it
- * asserts its preconditions. One complete const table per level (arch/<level>/table.c); a level takes over the pointer of
- * the level below where it has nothing better. arch/generic is the definition that every other level is compared with.
+ * asserts its preconditions. One complete const table per level (arch/<level>/table.c), which begins with the entries of the
+ * level below and says what is its own. arch/generic is the definition that every other level is compared with.
  *
  * Strides (ld*) count elements. Pointers need the alignment of their element type only, unless a line says otherwise.
  * Nothing is read or written outside the stated ranges. Buffers are disjoint unless a line allows aliasing.
@@ -41,7 +41,7 @@ typedef void prism_to_f32_fn(float *y, const void *x, size_t n);
 
 /* The same values as signed bytes in groups of 32: value = d[g] * q[i] + m[g], where d or m is not finite when one of the values is not.
  * q: n bytes, d, m: n/32 floats. m is NULL or receives 0 for types that are symmetric (prism_type_info.has_min false). Exact for types whose
- * scales span 32 values or more; Q2_K, Q3_K and Q6_K (scales of 16) are requantised: d = max|value|/127, round half to even. n % 32 == 0. */
+ * scales span 32 values or more; those with scales of 16 are requantised: d = max|value|/127, round half to even. n as above. */
 typedef void prism_to_i8_fn(int8_t *q, float *d, float *m, const void *x, size_t n);
 
 /* ---- linear layers -------------------------------------------------------------------------------------------------- */
@@ -315,6 +315,13 @@ const char *prism_peak_label(enum prism_peak_kind kind); /* "f32", "i8", "i16", 
 /* n >= 1 steps of the level's multiply-add of a kind on registers alone: floats; bytes, and pairs of int16, into int32 by the fastest
  * sequence that never saturates; pairs of bf16 into floats. Returns the operations done, two per multiply-add; a microsecond is about 300 steps. */
 typedef double prism_peak_fn(size_t n);
+
+/* What a level names after the types (src/gguf/type_list.h): prism_to_f32_q4_0_avx2 and so on; and entries of its table for each of them. */
+#define PRISM_DECLARE_TO_F32(level, NAME, name, ...) extern prism_to_f32_fn prism_to_f32_##name##_##level;
+#define PRISM_DECLARE_TO_I8(level, NAME, name, ...)  extern prism_to_i8_fn prism_to_i8_##name##_##level;
+#define PRISM_ENTRY_TO_F32(level, NAME, name, ...)   [PRISM_##NAME] = prism_to_f32_##name##_##level,
+#define PRISM_ENTRY_TO_I8(level, NAME, name, ...)    [PRISM_##NAME] = prism_to_i8_##name##_##level,
+#define PRISM_ENTRY(value, NAME, ...)                [PRISM_##NAME] = value,
 
 /* ---- the table --------------------------------------------------------------------------------------------------------- */
 

@@ -29,12 +29,12 @@ static const struct cli_option rows[] = {
 
     { .kind = CLI_HEADING, .help = "Both" },
     { .kind = CLI_TEXT, .names = "--type", .arg = "TYPE", .offset = AT(type),
-      .help = "of the matrices: F32 F16 BF16 Q4_0 Q8_0; random weights\nalso: Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL\n"
-              "IQ4_XS MXFP4, and the mix Q4_K_M. Vectors are F32.\nRows that are no multiple of the type's block get the\n"
-              "type that llama.cpp gives them (Q4_K: Q5_0, Q6_K: Q8_0)" },
+      .help = "of the matrices: F32 F16 BF16 Q4_0 Q8_0; random weights\nalso: the others that --list prints, and the mix Q4_K_M.\n"
+              "Vectors are F32. Rows that are no multiple of the type's\nblock get the type that llama.cpp gives them (Q4_K: Q5_0,\n"
+              "Q6_K: Q8_0)" },
     { .kind = CLI_TEXT, .names = "-o, --output", .arg = "FILE", .offset = AT(output),
       .help = "the GGUF file; it appears when it is complete" },
-    { .kind = CLI_FLAG, .names = "--list", .offset = AT(list), .help = "print the shapes and exit" },
+    { .kind = CLI_FLAG, .names = "--list", .offset = AT(list), .help = "print the shapes and the types, and exit" },
     { 0 },
 };
 
@@ -49,7 +49,7 @@ static const struct cli cli = {
     .rows = rows,
 };
 
-static int print_shapes(void)
+static int print_list(void)
 {
     printf("%-14s %14s %7s %7s %13s %8s %7s %10s %8s\n", "shape", "parameters", "layers", "width", "heads", "ff", "tokens", "output", "context");
     for (size_t i = 0; i < n_shapes; i++) {
@@ -63,6 +63,10 @@ static int print_shapes(void)
         printf("%-14s %14llu %7u %7u %13s %8s %7u %10s %8u\n", s->name, (unsigned long long)shape_parameters(s, s->n_layer, s->n_vocab),
                s->n_layer, s->n_embd, heads, ff, s->n_vocab, s->tied ? "tied" : "its own", s->n_ctx);
     }
+    printf("types:");
+    for (int t = 0; t < PRISM_N_TYPES; t++)
+        printf("%s%s", t % 16 || !t ? " " : "\n       ", prism_types[t].name);
+    printf(" Q4_K_M\n");
     return process_flush_stdout();
 }
 
@@ -76,7 +80,7 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     if (opt.list)
-        return print_shapes();
+        return print_list();
     if (!opt.shape == !opt.convert)
         return process_error("use either --shape NAME or --convert FILE (see --help)");
     if (!opt.type)

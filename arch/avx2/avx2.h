@@ -39,12 +39,8 @@ prism_to_16_fn prism_f32_to_f16_avx2, prism_f32_to_bf16_avx2;
 prism_from_16_fn prism_f16_to_f32_avx2, prism_bf16_to_f32_avx2;
 prism_to_q8_0_fn prism_f32_to_q8_0_avx2;
 
-prism_to_f32_fn prism_to_f32_f16_avx2, prism_to_f32_bf16_avx2, prism_to_f32_q4_0_avx2, prism_to_f32_q4_1_avx2,
-    prism_to_f32_q5_0_avx2, prism_to_f32_q5_1_avx2, prism_to_f32_q8_0_avx2, prism_to_f32_q2_k_avx2, prism_to_f32_q3_k_avx2,
-    prism_to_f32_q4_k_avx2, prism_to_f32_q5_k_avx2, prism_to_f32_q6_k_avx2, prism_to_f32_iq4_nl_avx2, prism_to_f32_iq4_xs_avx2,
-    prism_to_f32_mxfp4_avx2;
-prism_to_i8_fn prism_to_i8_q4_0_avx2, prism_to_i8_q4_1_avx2, prism_to_i8_q5_0_avx2, prism_to_i8_q5_1_avx2, prism_to_i8_q8_0_avx2,
-    prism_to_i8_q2_k_avx2, prism_to_i8_q3_k_avx2, prism_to_i8_q4_k_avx2, prism_to_i8_q5_k_avx2, prism_to_i8_q6_k_avx2,
-    prism_to_i8_iq4_nl_avx2, prism_to_i8_iq4_xs_avx2, prism_to_i8_mxfp4_avx2;
+prism_to_f32_fn prism_to_f32_f16_avx2, prism_to_f32_bf16_avx2;
+PRISM_BLOCK_TYPES(PRISM_DECLARE_TO_F32, avx2)
+PRISM_BLOCK_TYPES(PRISM_DECLARE_TO_I8, avx2)
 
 #endif

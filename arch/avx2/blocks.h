@@ -10,29 +10,17 @@
 #include "arch/avx2/vec.h"
 #include "arch/generic/unpack.h"
 
-PRISM_INLINE struct prism_layout block_layout(enum prism_type type)
+/* Whether the type has cases below. The others are unpacked a block at a time by the generic function. */
+PRISM_INLINE bool in_registers(enum prism_type type)
 {
-    switch (type) {
-    case PRISM_Q4_0: return PRISM_LAYOUT_Q4_0;
-    case PRISM_Q4_1: return PRISM_LAYOUT_Q4_1;
-    case PRISM_Q5_0: return PRISM_LAYOUT_Q5_0;
-    case PRISM_Q5_1: return PRISM_LAYOUT_Q5_1;
-    case PRISM_Q8_0: return PRISM_LAYOUT_Q8_0;
-    case PRISM_Q2_K: return PRISM_LAYOUT_Q2_K;
-    case PRISM_Q3_K: return PRISM_LAYOUT_Q3_K;
-    case PRISM_Q4_K: return PRISM_LAYOUT_Q4_K;
-    case PRISM_Q5_K: return PRISM_LAYOUT_Q5_K;
-    case PRISM_Q6_K: return PRISM_LAYOUT_Q6_K;
-    case PRISM_IQ4_NL: return PRISM_LAYOUT_IQ4_NL;
-    case PRISM_IQ4_XS: return PRISM_LAYOUT_IQ4_XS;
-    default: return PRISM_LAYOUT_MXFP4;
-    }
+    return type <= PRISM_MXFP4;
 }
 
 /* ---- scales: value = d * q + m, one d and m per group of the layout (32 or 16 values); m only where the layout has it ---- */
 
 struct block_scales {
     float d[16], m[16];
+    int8_t q[256]; /* the values, unless in_registers */
 };
 
 /* d[0..8) = factor * bytes of the low half of q. */
@@ -98,7 +86,11 @@ PRISM_INLINE void block_scales(struct block_scales *s, const uint8_t *b, enum pr
     case PRISM_MXFP4: s->d[0] = prism_bits_f32(b[0] < 2 ? 0x00200000u << b[0] : (uint32_t)(b[0] - 1) << 23); break;
     case PRISM_Q4_1:
     case PRISM_Q5_1: s->m[0] = vec_half(b + 2); /* fall through */
-    default: s->d[0] = vec_half(b);
+    case PRISM_Q4_0:
+    case PRISM_Q5_0:
+    case PRISM_Q8_0:
+    case PRISM_IQ4_NL: s->d[0] = vec_half(b); break;
+    default: prism_layout_of(type).unpack(s->q, s->d, s->m, b);
     }
 }
 
@@ -146,7 +138,8 @@ PRISM_INLINE __m256i bytes_q6_k(const uint8_t *b, int j)
     return _mm256_sub_epi8(_mm256_or_si256(low, high), _mm256_set1_epi8(32));
 }
 
-PRISM_INLINE __m256i block_bytes(const uint8_t *b, int j, enum prism_type type)
+/* Group j of a block with scales s. */
+PRISM_INLINE __m256i block_bytes(const uint8_t *b, const struct block_scales *s, int j, enum prism_type type)
 {
     switch (type) {
     case PRISM_Q4_0: return _mm256_sub_epi8(nibble_pair(b + 2), _mm256_set1_epi8(8));
@@ -162,7 +155,8 @@ PRISM_INLINE __m256i block_bytes(const uint8_t *b, int j, enum prism_type type)
     case PRISM_Q6_K: return bytes_q6_k(b, j);
     case PRISM_IQ4_NL: return nibble_table(b + 2, prism_iq4_values);
     case PRISM_IQ4_XS: return nibble_table(b + 8 + 16 * j, prism_iq4_values);
-    default: return nibble_table(b + 1, prism_mxfp4_values);
+    case PRISM_MXFP4: return nibble_table(b + 1, prism_mxfp4_values);
+    default: return _mm256_loadu_si256((const __m256i *)(const void *)(s->q + 32 * j));
     }
 }
 
@@ -196,10 +190,10 @@ PRISM_INLINE struct group group_of_bytes(__m256i q)
 /* Group j of a block with scales s: d * q, then + m, each rounded. */
 PRISM_INLINE struct group block_group(const uint8_t *b, const struct block_scales *s, int j, enum prism_type type)
 {
-    const struct prism_layout l = block_layout(type);
+    const struct prism_layout l = prism_layout_of(type);
     const int first = l.group == 16 ? 2 * j : j, second = l.group == 16 ? 2 * j + 1 : j;
     const __m256 d0 = _mm256_broadcast_ss(s->d + first), d1 = _mm256_broadcast_ss(s->d + second);
-    struct group g = group_of_bytes(block_bytes(b, j, type));
+    struct group g = group_of_bytes(block_bytes(b, s, j, type));
     g = (struct group){_mm256_mul_ps(d0, g.w0), _mm256_mul_ps(d0, g.w1), _mm256_mul_ps(d1, g.w2), _mm256_mul_ps(d1, g.w3)};
     if (l.has_min) {
         const __m256 m0 = _mm256_broadcast_ss(s->m + first), m1 = _mm256_broadcast_ss(s->m + second);

@@ -7,7 +7,7 @@
 /* type: a constant. */
 PRISM_INLINE void to_f32(float *y, const void *x, size_t n, enum prism_type type)
 {
-    const struct prism_layout l = block_layout(type);
+    const struct prism_layout l = prism_layout_of(type);
     const uint8_t *b = x;
     for (size_t i = 0; i < n; i += l.block, b += l.bytes) {
         struct block_scales s;
@@ -25,16 +25,6 @@ PRISM_INLINE void to_f32(float *y, const void *x, size_t n, enum prism_type type
 
 void prism_to_f32_f16_avx2(float *y, const void *x, size_t n) { prism_f16_to_f32_avx2(y, x, n); }
 void prism_to_f32_bf16_avx2(float *y, const void *x, size_t n) { prism_bf16_to_f32_avx2(y, x, n); }
-void prism_to_f32_q4_0_avx2(float *y, const void *x, size_t n) { to_f32(y, x, n, PRISM_Q4_0); }
-void prism_to_f32_q4_1_avx2(float *y, const void *x, size_t n) { to_f32(y, x, n, PRISM_Q4_1); }
-void prism_to_f32_q5_0_avx2(float *y, const void *x, size_t n) { to_f32(y, x, n, PRISM_Q5_0); }
-void prism_to_f32_q5_1_avx2(float *y, const void *x, size_t n) { to_f32(y, x, n, PRISM_Q5_1); }
-void prism_to_f32_q8_0_avx2(float *y, const void *x, size_t n) { to_f32(y, x, n, PRISM_Q8_0); }
-void prism_to_f32_q2_k_avx2(float *y, const void *x, size_t n) { to_f32(y, x, n, PRISM_Q2_K); }
-void prism_to_f32_q3_k_avx2(float *y, const void *x, size_t n) { to_f32(y, x, n, PRISM_Q3_K); }
-void prism_to_f32_q4_k_avx2(float *y, const void *x, size_t n) { to_f32(y, x, n, PRISM_Q4_K); }
-void prism_to_f32_q5_k_avx2(float *y, const void *x, size_t n) { to_f32(y, x, n, PRISM_Q5_K); }
-void prism_to_f32_q6_k_avx2(float *y, const void *x, size_t n) { to_f32(y, x, n, PRISM_Q6_K); }
-void prism_to_f32_iq4_nl_avx2(float *y, const void *x, size_t n) { to_f32(y, x, n, PRISM_IQ4_NL); }
-void prism_to_f32_iq4_xs_avx2(float *y, const void *x, size_t n) { to_f32(y, x, n, PRISM_IQ4_XS); }
-void prism_to_f32_mxfp4_avx2(float *y, const void *x, size_t n) { to_f32(y, x, n, PRISM_MXFP4); }
+#define TO_F32(A, NAME, name, ...) \
+    void prism_to_f32_##name##_avx2(float *y, const void *x, size_t n) { to_f32(y, x, n, PRISM_##NAME); }
+PRISM_BLOCK_TYPES(TO_F32, )

@@ -58,13 +58,13 @@ PRISM_INLINE void add_rows(struct sums *s, int rows, const float *x, size_t ldx,
 /* One block. Types with one scale per 32 and no offset apply it to the group's dot product. */
 PRISM_INLINE void add_block(struct sums *sums, int rows, const float *x, size_t ldx, const uint8_t *b, enum prism_type type)
 {
-    const struct prism_layout l = block_layout(type);
+    const struct prism_layout l = prism_layout_of(type);
     struct block_scales s;
     block_scales(&s, b, type);
 #pragma GCC unroll 8
     for (int j = 0; j < (int)l.block / 32; j++, x += 32)
         if (l.group == 32 && !l.has_min)
-            add_rows(sums, rows, x, ldx, group_of_bytes(block_bytes(b, j, type)), _mm256_broadcast_ss(s.d + j));
+            add_rows(sums, rows, x, ldx, group_of_bytes(block_bytes(b, &s, j, type)), _mm256_broadcast_ss(s.d + j));
         else
             add_rows(sums, rows, x, ldx, block_group(b, &s, j, type), _mm256_set1_ps(1.0f));
 }
@@ -105,7 +105,7 @@ PRISM_INLINE void dot_rows(float *y, size_t ldy, int rows, const char *rows_of_x
     if (type == PRISM_F32 || type == PRISM_F16 || type == PRISM_BF16) {
         add_floats(&s, rows, x, ldx, w, type, k);
     } else {
-        const struct prism_layout l = block_layout(type);
+        const struct prism_layout l = prism_layout_of(type);
         for (size_t i = 0; i < k; i += l.block, w += l.bytes) {
             stream_ahead(w, l.bytes);
             add_block(&s, rows, x + i, ldx, w, type);

@@ -19,6 +19,7 @@
 /* value = d * field + m: of 8 groups of 32 in the first of each pair, of 16 groups of 16 in both. */
 struct scales {
     __m256 d[2], m[2];
+    int8_t q[256]; /* the values, unless in_registers */
 };
 
 /* What block_words (below) leaves to the scales: value = field - bias. */
@@ -29,11 +30,15 @@ PRISM_INLINE int field_bias(enum prism_type type)
 
 PRISM_INLINE struct scales scales_256(const uint8_t *b, enum prism_type type)
 {
-    const struct prism_layout l = block_layout(type);
+    const struct prism_layout l = prism_layout_of(type);
     struct block_scales s;
-    struct scales r = {{_mm256_setzero_ps(), _mm256_setzero_ps()}, {_mm256_setzero_ps(), _mm256_setzero_ps()}};
-    if (l.block == 256) {
-        block_scales(&s, b, type);
+    struct scales r;
+    r.d[0] = r.d[1] = r.m[0] = r.m[1] = _mm256_setzero_ps();
+    if (!in_registers(type) || l.block == 256) {
+        if (in_registers(type))
+            block_scales(&s, b, type);
+        for (unsigned i = 0; !in_registers(type) && i < 256; i += l.block, b += l.bytes)
+            l.unpack(r.q + i, s.d + i / l.group, s.m + i / l.group, b);
         for (int i = 0; i < (l.group == 16 ? 2 : 1); i++) {
             r.d[i] = _mm256_loadu_ps(s.d + 8 * i);
             if (l.has_min)
@@ -81,13 +86,15 @@ PRISM_INLINE __m256i fields_q6_k(const uint8_t *b, int j)
     return _mm256_or_si256(bit_field(b + j / 4 * 64 + j % 2 * 32, j % 4 / 2 * 4, 4), _mm256_and_si256(moved, _mm256_set1_epi8(0x30)));
 }
 
-/* Group j of the 256 values that begin at b. */
-PRISM_INLINE struct words block_words(const uint8_t *b, int j, enum prism_type type)
+/* Group j of the 256 values that begin at b, whose scales are s. */
+PRISM_INLINE struct words block_words(const uint8_t *b, const struct scales *s, int j, enum prism_type type)
 {
-    const struct prism_layout l = block_layout(type);
+    const struct prism_layout l = prism_layout_of(type);
     const __m256i nibble = _mm256_set1_epi16(15);
     const uint8_t *p = l.block == 32 ? b + (unsigned)j * l.bytes : b;
     __m256i x, y;
+    if (!in_registers(type))
+        return words_of_bytes(_mm256_loadu_si256((const __m256i *)(const void *)(s->q + 32 * j)));
     switch (type) {
     case PRISM_Q8_0:
         return (struct words){_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(p + 2))),
@@ -101,7 +108,7 @@ PRISM_INLINE struct words block_words(const uint8_t *b, int j, enum prism_type t
         return j % 2 ? (struct words){_mm256_srli_epi16(x, 4), _mm256_srli_epi16(y, 4)}
                      : (struct words){_mm256_and_si256(x, nibble), _mm256_and_si256(y, nibble)};
     case PRISM_Q6_K: return words_of_bytes(fields_q6_k(p, j));
-    default: return words_of_bytes(block_bytes(p, j, type));
+    default: return words_of_bytes(block_bytes(p, NULL, j, type));
     }
 }
 
@@ -126,7 +133,7 @@ PRISM_INLINE __m256 add_scaled(__m256 sum, __m256i t, const float *s)
 /* 256 values of one weight row with those of `rows` (1, 2 or 4: a constant) rows of activations, x_step apart. */
 PRISM_INLINE void add_256(struct sums *sum, int rows, const struct prism_x_words *x, size_t x_step, const uint8_t *b, enum prism_type type)
 {
-    const struct prism_layout l = block_layout(type);
+    const struct prism_layout l = prism_layout_of(type);
     const struct scales w = scales_256(b, type);
     const bool by_16 = l.group == 16;
     float products[4][16]; /* of both scales */
@@ -149,7 +156,7 @@ PRISM_INLINE void add_256(struct sums *sum, int rows, const struct prism_x_words
     __asm__("" : "+r"(s) : "m"(products));
 #pragma GCC unroll 8
     for (int j = 0; j < 8; j++) {
-        const struct words q = block_words(b, j, type);
+        const struct words q = block_words(b, &w, j, type);
 #pragma GCC unroll 4
         for (int r = 0; r < rows; r++) {
             const int16_t *xq = x[(size_t)r * x_step].q + 32 * j;
@@ -168,7 +175,7 @@ PRISM_INLINE void add_256(struct sums *sum, int rows, const struct prism_x_words
 PRISM_INLINE void dot_rows(float *y, size_t ldy, int rows, const char *packed, size_t packed_bytes, const uint8_t *w, enum prism_type type,
                            size_t k)
 {
-    const struct prism_layout l = block_layout(type);
+    const struct prism_layout l = prism_layout_of(type);
     const struct prism_x_words *x = (const struct prism_x_words *)(const void *)packed;
     const size_t bytes = 256 / l.block * l.bytes, x_step = packed_bytes / sizeof *x;
     struct sums sum[4];
@@ -179,9 +186,9 @@ PRISM_INLINE void dot_rows(float *y, size_t ldy, int rows, const char *packed, s
         stream_ahead(w, bytes);
         add_256(sum, rows, x, x_step, w, type);
     }
-    if (l.block == 32 && k > 0) { /* blocks that are missing count as zero: their activations have d = 0 */
+    if (l.block < 256 && k > 0) { /* blocks that are missing count as zero: their activations have d = 0 */
         uint8_t last[8 * 34] = {0};
-        memcpy(last, w, k / 32 * l.bytes);
+        memcpy(last, w, k / l.block * l.bytes);
         add_256(sum, rows, x, x_step, last, type);
     }
 #pragma GCC unroll 4

@@ -101,7 +101,7 @@ static void row_words(int32_t *words, float *d, float *m, const void *row, size_
 
 void prism_pack_w_i16_avx2(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
 {
-    pack_columns(panel, rows, row_bytes, type, cols, k, prism_types[type].has_min && type != PRISM_Q2_K);
+    pack_columns(panel, rows, row_bytes, type, cols, k, prism_types[type].has_min);
 }
 
 /* ---- activations ---- */

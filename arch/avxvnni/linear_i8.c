@@ -15,10 +15,9 @@ static void row_words(int32_t *words, float *d, float *m, const void *row, size_
     prism_kernels_avx2.to_i8[type]((int8_t *)words, d, m, row, n);
 }
 
-/* The requantised types have no minimum left. */
 static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
 {
-    pack_columns(panel, rows, row_bytes, type, cols, k, prism_types[type].has_min && type != PRISM_Q2_K);
+    pack_columns(panel, rows, row_bytes, type, cols, k, prism_types[type].has_min);
 }
 
 /* A put_group_fn: bytes + 128. */

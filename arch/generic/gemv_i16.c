@@ -19,45 +19,37 @@ static void pack_x(void *packed, const float *x, size_t k)
 }
 
 /* One block: d, m: one per group; q: its values; x, xd: the activations and the scales of their groups. */
-static float dot_block(const int8_t *q, const float *d, const float *m, const int16_t *x, const float *xd, const struct prism_layout *l)
+static float dot_block(const int8_t *q, const float *d, const float *m, const int16_t *x, const float *xd, struct prism_layout l)
 {
     float sum = 0;
-    for (size_t g = 0; g < l->block / l->group; g++) {
+    for (size_t g = 0; g < l.block / l.group; g++) {
         int32_t qx = 0, x_sum = 0;
-        for (size_t i = g * l->group; i < (g + 1) * l->group; i++) {
+        for (size_t i = g * l.group; i < (g + 1) * l.group; i++) {
             qx += q[i] * x[i];
             x_sum += x[i];
         }
-        float scale = xd[g * l->group / 32];
+        float scale = xd[g * l.group / 32];
         sum += d[g] * scale * (float)qx;
-        if (l->has_min)
+        if (l.has_min)
             sum += m[g] * (scale * (float)x_sum);
     }
     return sum;
 }
 
-static const struct prism_layout layouts[PRISM_N_TYPES] = {
-    [PRISM_Q4_0] = PRISM_LAYOUT_Q4_0,     [PRISM_Q4_1] = PRISM_LAYOUT_Q4_1,     [PRISM_Q5_0] = PRISM_LAYOUT_Q5_0,
-    [PRISM_Q5_1] = PRISM_LAYOUT_Q5_1,     [PRISM_Q8_0] = PRISM_LAYOUT_Q8_0,     [PRISM_Q2_K] = PRISM_LAYOUT_Q2_K,
-    [PRISM_Q3_K] = PRISM_LAYOUT_Q3_K,     [PRISM_Q4_K] = PRISM_LAYOUT_Q4_K,     [PRISM_Q5_K] = PRISM_LAYOUT_Q5_K,
-    [PRISM_Q6_K] = PRISM_LAYOUT_Q6_K,     [PRISM_IQ4_NL] = PRISM_LAYOUT_IQ4_NL, [PRISM_IQ4_XS] = PRISM_LAYOUT_IQ4_XS,
-    [PRISM_MXFP4] = PRISM_LAYOUT_MXFP4,
-};
-
 static void gemv(float *y, size_t ldy, const void *x, size_t n_rows, const void *w, size_t row_bytes, enum prism_type type, size_t cols,
                  size_t k)
 {
-    const struct prism_layout *l = &layouts[type];
-    assert(n_rows >= 1 && n_rows <= PRISM_GEMV_ROWS && l->unpack && k % l->block == 0);
+    const struct prism_layout l = prism_layout_of(type);
+    assert(n_rows >= 1 && n_rows <= PRISM_GEMV_ROWS && l.unpack && k % l.block == 0);
 
     for (size_t j = 0; j < cols; j++) {
         const uint8_t *b = (const uint8_t *)w + j * row_bytes;
         for (size_t i = 0; i < n_rows; i++)
             y[i * ldy + j] = 0;
-        for (size_t g = 0; g < k; g += l->block, b += l->bytes) {
+        for (size_t g = 0; g < k; g += l.block, b += l.bytes) {
             int8_t q[256];
             float d[16], m[16];
-            l->unpack(q, d, m, b);
+            l.unpack(q, d, m, b);
             for (size_t i = 0; i < n_rows; i++) {
                 const int16_t *row = (const int16_t *)(const void *)((const char *)x + i * x_bytes(k));
                 const float *scales = (const float *)(const void *)(row + k);

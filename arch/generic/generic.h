@@ -7,17 +7,9 @@
 
 extern const struct prism_kernels prism_kernels_generic;
 
-/* dequant.c; bit-exact at every level. */
-prism_to_f32_fn prism_to_f32_f32_generic, prism_to_f32_f16_generic, prism_to_f32_bf16_generic, prism_to_f32_q4_0_generic,
-    prism_to_f32_q4_1_generic, prism_to_f32_q5_0_generic, prism_to_f32_q5_1_generic, prism_to_f32_q8_0_generic,
-    prism_to_f32_q2_k_generic, prism_to_f32_q3_k_generic, prism_to_f32_q4_k_generic, prism_to_f32_q5_k_generic,
-    prism_to_f32_q6_k_generic, prism_to_f32_iq4_nl_generic, prism_to_f32_iq4_xs_generic, prism_to_f32_mxfp4_generic;
-
-/* groups.c; bit-exact at every level. */
-prism_to_i8_fn prism_to_i8_q4_0_generic, prism_to_i8_q4_1_generic, prism_to_i8_q5_0_generic, prism_to_i8_q5_1_generic,
-    prism_to_i8_q8_0_generic, prism_to_i8_q2_k_generic, prism_to_i8_q3_k_generic, prism_to_i8_q4_k_generic,
-    prism_to_i8_q5_k_generic, prism_to_i8_q6_k_generic, prism_to_i8_iq4_nl_generic, prism_to_i8_iq4_xs_generic,
-    prism_to_i8_mxfp4_generic;
+/* dequant.c, groups.c; bit-exact at every level. */
+PRISM_TYPES(PRISM_DECLARE_TO_F32, generic)
+PRISM_BLOCK_TYPES(PRISM_DECLARE_TO_I8, generic)
 
 /* linear_f32.c, linear_i8.c, linear_bf16.c. The name of a linear says what its operands are rounded to: "f32" nothing, "i8"
  * groups of 32 (prism_to_i8_fn; activations prism_quantize_32 of unpack.h), "bf16" both operands. tests/arch compares each

@@ -213,12 +213,23 @@ static inline void prism_unpack_q6_k(int8_t *q, float *d, float *m, const uint8_
 
 /* ---- blocks to floats and to groups of 32 ---- */
 
-/* How the values of a type lie: constant at every call, so that each caller gets its own specialised loop. */
+/* How the values of a block type lie: constant at every call, so that each caller gets its own specialised loop. */
 struct prism_layout {
     prism_unpack_fn *unpack;
     unsigned block, bytes, group; /* values and bytes of a block, values of a group */
     bool has_min;                 /* the unpacker writes m */
 };
+
+static inline __attribute__((always_inline)) struct prism_layout prism_layout_of(enum prism_type type)
+{
+#define PRISM_LAYOUT(A, NAME, name, id, block, bytes, group, has_min, ...) \
+    case PRISM_##NAME: return (struct prism_layout){ prism_unpack_##name, block, bytes, group, has_min };
+    switch (type) {
+        PRISM_BLOCK_TYPES(PRISM_LAYOUT, )
+    default: return (struct prism_layout){ 0 };
+    }
+#undef PRISM_LAYOUT
+}
 
 /* y[0..n) = the values of the blocks at x. The contract of prism_to_f32_fn. */
 static inline __attribute__((always_inline)) void prism_expand_f32(float *y, const void *x, size_t n, struct prism_layout l)
@@ -271,20 +282,5 @@ static inline __attribute__((always_inline)) void prism_expand_i8(int8_t *q, flo
         }
     }
 }
-
-/* The layouts, for use as constants: prism_expand_f32(y, x, n, PRISM_LAYOUT_Q4_0). */
-#define PRISM_LAYOUT_Q4_0   ((struct prism_layout){ prism_unpack_q4_0, 32, 18, 32, false })
-#define PRISM_LAYOUT_Q4_1   ((struct prism_layout){ prism_unpack_q4_1, 32, 20, 32, true })
-#define PRISM_LAYOUT_Q5_0   ((struct prism_layout){ prism_unpack_q5_0, 32, 22, 32, false })
-#define PRISM_LAYOUT_Q5_1   ((struct prism_layout){ prism_unpack_q5_1, 32, 24, 32, true })
-#define PRISM_LAYOUT_Q8_0   ((struct prism_layout){ prism_unpack_q8_0, 32, 34, 32, false })
-#define PRISM_LAYOUT_Q2_K   ((struct prism_layout){ prism_unpack_q2_k, 256, 84, 16, true })
-#define PRISM_LAYOUT_Q3_K   ((struct prism_layout){ prism_unpack_q3_k, 256, 110, 16, false })
-#define PRISM_LAYOUT_Q4_K   ((struct prism_layout){ prism_unpack_q4_k, 256, 144, 32, true })
-#define PRISM_LAYOUT_Q5_K   ((struct prism_layout){ prism_unpack_q5_k, 256, 176, 32, true })
-#define PRISM_LAYOUT_Q6_K   ((struct prism_layout){ prism_unpack_q6_k, 256, 210, 16, false })
-#define PRISM_LAYOUT_IQ4_NL ((struct prism_layout){ prism_unpack_iq4_nl, 32, 18, 32, false })
-#define PRISM_LAYOUT_IQ4_XS ((struct prism_layout){ prism_unpack_iq4_xs, 256, 136, 32, false })
-#define PRISM_LAYOUT_MXFP4  ((struct prism_layout){ prism_unpack_mxfp4, 32, 17, 32, false })
 
 #endif

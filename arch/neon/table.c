@@ -1,76 +1,11 @@
-/* table.c - the NEON level. Stored weights are expanded by the generic functions: gcc turns them into the vector code one would
- * write (NEON is the baseline of the architecture), F16 apart, for which there is an instruction. */
+/* table.c - the NEON level. */
 #include "arch/generic/generic.h"
 #include "arch/neon/neon.h"
 
+#pragma GCC diagnostic ignored "-Woverride-init" /* entries.h */
+
 const struct prism_kernels prism_kernels_neon = {
+#include "arch/neon/entries.h"
     .level = PRISM_LEVEL_NEON,
     .name = "neon",
-
-    .to_f32 = {
-        [PRISM_F32] = prism_to_f32_f32_generic,       [PRISM_F16] = prism_to_f32_f16_neon,
-        [PRISM_BF16] = prism_to_f32_bf16_generic,     [PRISM_Q4_0] = prism_to_f32_q4_0_generic,
-        [PRISM_Q4_1] = prism_to_f32_q4_1_generic,     [PRISM_Q5_0] = prism_to_f32_q5_0_generic,
-        [PRISM_Q5_1] = prism_to_f32_q5_1_generic,     [PRISM_Q8_0] = prism_to_f32_q8_0_generic,
-        [PRISM_Q2_K] = prism_to_f32_q2_k_generic,     [PRISM_Q3_K] = prism_to_f32_q3_k_generic,
-        [PRISM_Q4_K] = prism_to_f32_q4_k_generic,     [PRISM_Q5_K] = prism_to_f32_q5_k_generic,
-        [PRISM_Q6_K] = prism_to_f32_q6_k_generic,     [PRISM_IQ4_NL] = prism_to_f32_iq4_nl_generic,
-        [PRISM_IQ4_XS] = prism_to_f32_iq4_xs_generic, [PRISM_MXFP4] = prism_to_f32_mxfp4_generic,
-    },
-    .to_i8 = {
-        [PRISM_Q4_0] = prism_to_i8_q4_0_generic,      [PRISM_Q4_1] = prism_to_i8_q4_1_generic,
-        [PRISM_Q5_0] = prism_to_i8_q5_0_generic,      [PRISM_Q5_1] = prism_to_i8_q5_1_generic,
-        [PRISM_Q8_0] = prism_to_i8_q8_0_generic,      [PRISM_Q2_K] = prism_to_i8_q2_k_generic,
-        [PRISM_Q3_K] = prism_to_i8_q3_k_generic,      [PRISM_Q4_K] = prism_to_i8_q4_k_generic,
-        [PRISM_Q5_K] = prism_to_i8_q5_k_generic,      [PRISM_Q6_K] = prism_to_i8_q6_k_generic,
-        [PRISM_IQ4_NL] = prism_to_i8_iq4_nl_generic,  [PRISM_IQ4_XS] = prism_to_i8_iq4_xs_generic,
-        [PRISM_MXFP4] = prism_to_i8_mxfp4_generic,
-    },
-
-    .linear_f32 = &prism_linear_f32_neon,
-    .linear_auto = {
-        [PRISM_F32] = &prism_linear_f32_neon,         [PRISM_F16] = &prism_linear_f32_neon,
-        [PRISM_BF16] = &prism_linear_f32_neon,        [PRISM_Q4_0] = &prism_linear_f32_neon,
-        [PRISM_Q4_1] = &prism_linear_f32_neon,        [PRISM_Q5_0] = &prism_linear_f32_neon,
-        [PRISM_Q5_1] = &prism_linear_f32_neon,        [PRISM_Q8_0] = &prism_linear_f32_neon,
-        [PRISM_Q2_K] = &prism_linear_f32_neon,        [PRISM_Q3_K] = &prism_linear_f32_neon,
-        [PRISM_Q4_K] = &prism_linear_f32_neon,        [PRISM_Q5_K] = &prism_linear_f32_neon,
-        [PRISM_Q6_K] = &prism_linear_f32_neon,        [PRISM_IQ4_NL] = &prism_linear_f32_neon,
-        [PRISM_IQ4_XS] = &prism_linear_f32_neon,      [PRISM_MXFP4] = &prism_linear_f32_neon,
-    },
-    .gemv = prism_gemv_f32_neon,
-
-    .rms_norm = prism_rms_norm_f32_neon,
-    .layer_norm = prism_layer_norm_f32_neon,
-    .rope = prism_rope_f32_neon,
-    .rope_table = prism_rope_table_f32_neon,
-    .gate = {
-        [PRISM_GATE_SWIGLU] = prism_swiglu_f32_neon,       [PRISM_GATE_GEGLU] = prism_geglu_f32_neon,
-        [PRISM_GATE_GEGLU_ERF] = prism_geglu_erf_f32_neon, [PRISM_GATE_SWIGLU_CLAMPED] = prism_swiglu_clamped_f32_neon,
-    },
-    .act = {
-        [PRISM_ACT_GELU] = prism_gelu_f32_neon,            [PRISM_ACT_GELU_ERF] = prism_gelu_erf_f32_neon,
-        [PRISM_ACT_RELU2] = prism_relu2_f32_neon,          [PRISM_ACT_SILU] = prism_silu_f32_neon,
-    },
-    .add = prism_add_f32_neon,
-    .add_scaled = prism_add_scaled_f32_neon,
-    .scale = prism_scale_f32_neon,
-    .f32_to_f16 = prism_f32_to_f16_neon,
-    .f32_to_bf16 = prism_f32_to_bf16_neon,
-    .f16_to_f32 = prism_f16_to_f32_neon,
-    .bf16_to_f32 = prism_bf16_to_f32_neon,
-    .f32_to_q8_0 = prism_f32_to_q8_0_neon,
-
-    .attention_f32 = &prism_attention_f32_neon,
-    .attention_auto = &prism_attention_f32_neon,
-    .attn_row = prism_attn_row_f32_neon,
-    .attn_row_auto = prism_attn_row_f32_neon,
-
-    .band_dots = prism_band_dots_neon,
-    .softmax_q30 = prism_softmax_q30_neon,
-    .sketch_pack = prism_sketch_pack_neon,
-    .sketch_scan = prism_sketch_scan_neon,
-    .sketch_needed = prism_sketch_needed_neon,
-
-    .peak = { [PRISM_PEAK_F32] = prism_peak_f32_neon },
 };

@@ -1,4 +1,4 @@
-/* types.h - the registry of tensor types: number in the file, name, block, bytes. What a block means is in arch/generic. */
+/* types.h - the registry of tensor types, made from type_list.h. What a block means is in arch/generic. */
 #ifndef PRISM_GGUF_TYPES_H
 #define PRISM_GGUF_TYPES_H
 
@@ -6,21 +6,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The types that are computed; the number in the file is prism_type_info.id. */
-enum prism_type {
-    PRISM_F32, PRISM_F16, PRISM_BF16,
-    PRISM_Q4_0, PRISM_Q4_1, PRISM_Q5_0, PRISM_Q5_1, PRISM_Q8_0,
-    PRISM_Q2_K, PRISM_Q3_K, PRISM_Q4_K, PRISM_Q5_K, PRISM_Q6_K,
-    PRISM_IQ4_NL, PRISM_IQ4_XS, PRISM_MXFP4,
-    PRISM_N_TYPES
-};
+#include "src/gguf/type_list.h"
 
+/* The types that are computed; the number in the file is prism_type_info.id. */
+#define PRISM_TYPE_NUMBER(A, NAME, ...) PRISM_##NAME,
+enum prism_type { PRISM_TYPES(PRISM_TYPE_NUMBER, ) PRISM_N_TYPES };
+#undef PRISM_TYPE_NUMBER
+
+/* What the scales of a block are; of types without blocks, the values themselves. */
+enum prism_scale { PRISM_SCALE_HALF, PRISM_SCALE_BF16, PRISM_SCALE_F32, PRISM_SCALE_E8M0 };
+
+/* A row of type_list.h, which says what the fields mean. */
 struct prism_type_info {
     const char *name;        /* "Q8_0" */
     uint32_t id;             /* the number in a GGUF file */
-    uint32_t block;          /* values per block: 1, 32 or 256 */
+    uint32_t block;          /* values per block: 1, or a multiple of 32 up to 256 */
     uint32_t bytes;          /* bytes per block */
-    bool has_min;            /* value = d*q + m with m != 0 (Q4_1, Q5_1, Q2_K is requantised: false, Q4_K, Q5_K) */
+    uint32_t group;          /* values per scale: 1, 16 or 32 */
+    bool stored_min;         /* value = d*q + m with m != 0 */
+    bool has_min;            /* the same of the groups of 32 that prism_to_i8_fn makes: those made of 16s are requantised without */
+    enum prism_scale scale;
+    int scale_at[2];         /* in a block; -1: no second one */
+    float rms;
+    uint32_t file_type;
+    const char *label;       /* of such a file */
 };
 
 extern const struct prism_type_info prism_types[PRISM_N_TYPES]; /* all of them are computable */

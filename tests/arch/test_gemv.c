@@ -77,29 +77,20 @@ static void check_gemv(const struct prism_kernels *k)
 
 /* ---- two-byte activations ---- */
 
-/* How a type's values lie, and what is taken off its unsigned fields (struct prism_gemv.x_err): value = d * (u - bias), or d * u + m. */
-static const struct {
-    struct prism_layout layout;
-    int bias;
-} fields[PRISM_N_TYPES] = {
-    [PRISM_Q4_0] = { PRISM_LAYOUT_Q4_0, 8 },     [PRISM_Q4_1] = { PRISM_LAYOUT_Q4_1, 0 },     [PRISM_Q5_0] = { PRISM_LAYOUT_Q5_0, 16 },
-    [PRISM_Q5_1] = { PRISM_LAYOUT_Q5_1, 0 },     [PRISM_Q8_0] = { PRISM_LAYOUT_Q8_0, 128 },   [PRISM_Q2_K] = { PRISM_LAYOUT_Q2_K, 0 },
-    [PRISM_Q3_K] = { PRISM_LAYOUT_Q3_K, 4 },     [PRISM_Q4_K] = { PRISM_LAYOUT_Q4_K, 0 },     [PRISM_Q5_K] = { PRISM_LAYOUT_Q5_K, 0 },
-    [PRISM_Q6_K] = { PRISM_LAYOUT_Q6_K, 32 },    [PRISM_IQ4_NL] = { PRISM_LAYOUT_IQ4_NL, 0 }, [PRISM_IQ4_XS] = { PRISM_LAYOUT_IQ4_XS, 0 },
-    [PRISM_MXFP4] = { PRISM_LAYOUT_MXFP4, 0 },
-};
+/* What is taken off a type's unsigned fields (struct prism_gemv.x_err): value = d * (u - bias). */
+static const int bias[PRISM_N_TYPES] = { [PRISM_Q4_0] = 8, [PRISM_Q5_0] = 16, [PRISM_Q8_0] = 128, [PRISM_Q3_K] = 4, [PRISM_Q6_K] = 32 };
 
 /* terms[0 .. n) = |d * u| + |m| of the stored values at w. */
 static void field_terms(double *terms, const uint8_t *w, enum prism_type type, size_t n)
 {
-    const struct prism_layout *l = &fields[type].layout;
-    for (size_t i = 0; i < n; i += l->block, w += l->bytes) {
+    const struct prism_layout l = prism_layout_of(type);
+    for (size_t i = 0; i < n; i += l.block, w += l.bytes) {
         int8_t q[256];
         float d[16], m[16] = { 0 };
-        l->unpack(q, d, m, w);
-        for (size_t t = 0; t < l->block; t++) {
-            double scale = fabs((double)d[t / l->group]), offset = l->has_min ? fabs((double)m[t / l->group]) : 0;
-            terms[i + t] = scale * (abs(q[t] + fields[type].bias) + fields[type].bias) + offset;
+        l.unpack(q, d, m, w);
+        for (size_t t = 0; t < l.block; t++) {
+            double scale = fabs((double)d[t / l.group]), offset = l.has_min ? fabs((double)m[t / l.group]) : 0;
+            terms[i + t] = scale * (abs(q[t] + bias[type]) + bias[type]) + offset;
         }
     }
 }
@@ -243,7 +234,7 @@ static void check_i16(const struct prism_kernels *k)
     for (int t = 0; t < PRISM_N_TYPES; t++) {
         if (k->gemv_auto[t])
             check_i16_type(k, k->gemv_auto[t], (enum prism_type)t);
-        if (k == &prism_kernels_generic && fields[t].layout.block) /* the definition, which its table does not choose */
+        if (k == &prism_kernels_generic && prism_types[t].block > 1) /* the definition, which its table does not choose */
             check_i16_type(k, &prism_gemv_i16_generic, (enum prism_type)t);
     }
 }

@@ -11,7 +11,7 @@
 #include "arch/generic/unpack.h"
 #include "tests/support/kernel_test.h"
 
-static bool requantised(int type) { return type == PRISM_Q2_K || type == PRISM_Q3_K || type == PRISM_Q6_K; }
+static bool requantised(int type) { return prism_types[type].group == 16; }
 
 /* Judge: the floats of to_f32, bit for bit where scales span 32 values; a requantised value within half a step of d, and three
  * roundings of at most 127 half units. m may be NULL only for symmetric types. */

@@ -109,12 +109,13 @@ static double *reaches_of_scales(const struct product *p)
 
 static bool is_float(enum prism_type type) { return type == PRISM_F32 || type == PRISM_F16 || type == PRISM_BF16; }
 
-/* What a linear rounds of weights of a type: bytes take blocks with scales of 32 values as they are, two-byte integers all block types
- * without two minima in 32 values (arch/avx2/linear_i16.c). */
+/* What a linear rounds of weights of a type: blocks with scales of 32 values are taken as they are by bytes and by two-byte integers, which also
+ * take Q3_K and Q6_K (arch/avx2/linear_i16.c). */
 static double weight_error(const struct prism_linear *l, enum prism_type type)
 {
-    bool exact = !is_float(type) && type != PRISM_Q2_K && strcmp(l->name, "i8sym") != 0 &&
-                 (!strcmp(l->name, "i16") || (!strncmp(l->name, "i8", 2) && type != PRISM_Q3_K && type != PRISM_Q6_K));
+    const bool by_32 = prism_types[type].group == 32;
+    bool exact = !is_float(type) && strcmp(l->name, "i8sym") != 0 &&
+                 ((!strcmp(l->name, "i16") && (by_32 || type == PRISM_Q3_K || type == PRISM_Q6_K)) || (!strncmp(l->name, "i8", 2) && by_32));
     return exact ? 0 : (double)l->w_err;
 }
 

@@ -158,17 +158,12 @@ void kt_fill(float *x, size_t n, enum kt_values values)
         x[i] = values == KT_NORMAL ? normal() : values == KT_HARD ? hard() : any_bits(values == KT_EXTREME);
 }
 
-/* Where the halves of a block lie, -1: none. A half as large as 1/64 and as small as 1/128, of either sign. */
-static const int half_at[PRISM_N_TYPES][2] = {
-    [PRISM_F32] = { -1, -1 },   [PRISM_F16] = { -1, -1 },   [PRISM_BF16] = { -1, -1 },    [PRISM_Q4_0] = { 0, -1 },
-    [PRISM_Q4_1] = { 0, 2 },    [PRISM_Q5_0] = { 0, -1 },   [PRISM_Q5_1] = { 0, 2 },      [PRISM_Q8_0] = { 0, -1 },
-    [PRISM_Q2_K] = { 80, 82 },  [PRISM_Q3_K] = { 108, -1 }, [PRISM_Q4_K] = { 0, 2 },      [PRISM_Q5_K] = { 0, 2 },
-    [PRISM_Q6_K] = { 208, -1 }, [PRISM_IQ4_NL] = { 0, -1 }, [PRISM_IQ4_XS] = { 0, -1 },   [PRISM_MXFP4] = { -1, -1 },
-};
-
 const float kt_poison[KT_N_POISONS] = { NAN, INFINITY, -INFINITY, -NAN };
 
-int kt_half_at(enum prism_type type, int number) { return half_at[type][number]; }
+int kt_half_at(enum prism_type type, int number)
+{
+    return prism_types[type].block > 1 && prism_types[type].scale == PRISM_SCALE_HALF ? prism_types[type].scale_at[number] : -1;
+}
 
 void kt_fill_blocks(void *x, enum prism_type type, size_t n)
 {
@@ -187,12 +182,12 @@ void kt_fill_blocks(void *x, enum prism_type type, size_t n)
         } else {
             for (size_t j = 0; j < bytes; j++)
                 b[j] = (uint8_t)(kt_random() >> 8);
-            for (int j = 0; j < 2 && half_at[type][j] >= 0; j++) {
+            for (int j = 0; j < 2 && kt_half_at(type, j) >= 0; j++) { /* 1/128 .. 1/64 of either sign */
                 uint16_t h = (uint16_t)((kt_random() & 0x83ff) | 0x2000);
-                memcpy(b + half_at[type][j], &h, 2);
+                memcpy(b + kt_half_at(type, j), &h, 2);
             }
-            if (type == PRISM_MXFP4)
-                b[0] = (uint8_t)(122 + kt_random() % 8);
+            if (prism_types[type].scale == PRISM_SCALE_E8M0)
+                b[prism_types[type].scale_at[0]] = (uint8_t)(122 + kt_random() % 8);
         }
     }
 }

@@ -37,32 +37,30 @@ static uint16_t half_bits(double v)
     return sign | (uint16_t)((e + 13) * 1024 + (int)rint((2 * f - 1) * 1024) + 1024);
 }
 
-/* Where scale d and minimum m lie in a block of random bits, m per d that centres the values, and the standard deviation that d = 1 gives
- * (from the formulas of each type, bits uniform). */
+/* Of types with minima: m per d that centres the values of random bits, and the standard deviation that d = 1 then gives; it is not that of
+ * equal minima in type_list.h. */
 static const struct {
-    int d_at, m_at;
     double m_per_d, sd;
-} random_blocks[PRISM_N_TYPES] = {
-    [PRISM_Q4_0] = { 0, -1, 0, 4.61 },      [PRISM_Q4_1] = { 0, 2, -7.5, 4.61 },   [PRISM_Q5_0] = { 0, -1, 0, 9.23 },
-    [PRISM_Q5_1] = { 0, 2, -15.5, 9.23 },   [PRISM_Q8_0] = { 0, -1, 0, 73.9 },     [PRISM_Q2_K] = { 80, 82, 1.5, 13.9 },
-    [PRISM_Q3_K] = { 108, -1, 0, 43.3 },    [PRISM_Q4_K] = { 0, 2, 7.5, 258 },     [PRISM_Q5_K] = { 0, 2, 15.5, 527 },
-    [PRISM_Q6_K] = { 208, -1, 0, 1366 },    [PRISM_IQ4_NL] = { 0, -1, 0, 67.4 },   [PRISM_IQ4_XS] = { 0, -1, 0, 1246 },
+} minima[PRISM_N_TYPES] = {
+    [PRISM_Q4_1] = { -7.5, 4.61 }, [PRISM_Q5_1] = { -15.5, 9.23 }, [PRISM_Q2_K] = { 1.5, 13.9 },
+    [PRISM_Q4_K] = { 7.5, 258 },   [PRISM_Q5_K] = { 15.5, 527 },
 };
 
 static void random_block(uint8_t *block, enum prism_type type, double sd, uint64_t *state)
 {
-    for (uint32_t i = 0; i < prism_types[type].bytes; i++)
+    const struct prism_type_info *info = &prism_types[type];
+    for (uint32_t i = 0; i < info->bytes; i++)
         block[i] = (uint8_t)(next_u64(state) >> 32);
-    if (type == PRISM_MXFP4) {
-        block[0] = (uint8_t)(128 + floor(log2(sd / 5.85) + 0.5 + 0.5 * next_uniform(state))); /* powers of two: right on average */
+    if (info->scale == PRISM_SCALE_E8M0) { /* powers of two: right on average */
+        block[info->scale_at[0]] = (uint8_t)(128 + floor(log2(sd / (double)info->rms) + 0.5 + 0.5 * next_uniform(state)));
         return;
     }
-    double d = sd / random_blocks[type].sd * (1 + 0.3 * next_uniform(state));
+    double d = sd / (info->stored_min ? minima[type].sd : (double)info->rms) * (1 + 0.3 * next_uniform(state));
     uint16_t h = half_bits(d);
-    memcpy(block + random_blocks[type].d_at, &h, 2);
-    if (random_blocks[type].m_at >= 0) {
-        h = half_bits(d * random_blocks[type].m_per_d);
-        memcpy(block + random_blocks[type].m_at, &h, 2);
+    memcpy(block + info->scale_at[0], &h, 2);
+    if (info->stored_min) {
+        h = half_bits(d * minima[type].m_per_d);
+        memcpy(block + info->scale_at[1], &h, 2);
     }
 }
 
@@ -192,17 +190,6 @@ static void add_hparams(struct gb *g, const struct tiny_model *m)
     tiny_add_family_keys(g, m);
 }
 
-/* general.file_type of a file whose matrices have one type (llama.h, enum llama_ftype) */
-static uint32_t file_type_of(enum prism_type type)
-{
-    static const uint32_t ids[PRISM_N_TYPES] = {
-        [PRISM_F32] = 0, [PRISM_F16] = 1, [PRISM_BF16] = 32, [PRISM_Q4_0] = 2, [PRISM_Q4_1] = 3, [PRISM_Q5_0] = 8, [PRISM_Q5_1] = 9,
-        [PRISM_Q8_0] = 7, [PRISM_Q2_K] = 10, [PRISM_Q3_K] = 12, [PRISM_Q4_K] = 15, [PRISM_Q5_K] = 17, [PRISM_Q6_K] = 18,
-        [PRISM_IQ4_NL] = 25, [PRISM_IQ4_XS] = 30, [PRISM_MXFP4] = 38,
-    };
-    return ids[type];
-}
-
 static void add_attention(struct gb *g, const struct tiny_model *m, int i, unsigned parts, uint64_t *state)
 {
     uint32_t nq = m->n_head * m->head_dim, nkv = m->n_head_kv * m->head_dim;
@@ -284,7 +271,7 @@ struct gb *tiny_build(const struct tiny_model *m)
 
     add_hparams(g, m);
     tiny_add_vocab(g, m->vocab);
-    gb_u32(g, "general.file_type", file_type_of(m->type));
+    gb_u32(g, "general.file_type", prism_types[m->type].file_type);
     add_matrix(g, -1, "token_embd.weight", m->output_type, m->n_embd, n_vocab, &state);
     add_vector(g, -1, "output_norm.weight", m->n_embd, 1, &state);
     if (m->untied)

@@ -12,7 +12,7 @@
 
 struct conversion {
     const struct prism_gguf *from;
-    const struct make_type *type;
+    struct make_type type;
     const struct prism_kernels *kernels;
     struct make_tensor *made;
 };
@@ -44,7 +44,7 @@ static enum prism_type choose_type(const struct conversion *c, const struct pris
 
     if (t->n_dims < 2 || (end && !strcmp(end, ".bias")) || strstr(t->name, "ffn_gate_inp."))
         return PRISM_F32;
-    return quantize_type_for(c->type->type, (size_t)t->ne[0]);
+    return quantize_type_for(c->type.type, (size_t)t->ne[0]);
 }
 
 static int list_tensors(struct conversion *c)
@@ -70,12 +70,12 @@ static void add_metadata(struct gguf_writer *w, const struct conversion *c)
     for (uint64_t i = 0; i < c->from->n_kv; i++) {
         const struct prism_gguf_kv *kv = &c->from->kv[i];
         if (kv == prism_gguf_find(c->from, file_type))
-            gguf_add_u32(w, file_type, c->type->file_type);
+            gguf_add_u32(w, file_type, c->type.file_type);
         else if (kv != prism_gguf_find(c->from, "general.alignment") && (kv->key.n < strlen(split) || memcmp(kv->key.p, split, strlen(split))))
             gguf_add_copy(w, kv);
     }
     if (!prism_gguf_find(c->from, file_type))
-        gguf_add_u32(w, file_type, c->type->file_type);
+        gguf_add_u32(w, file_type, c->type.file_type);
     if (!prism_gguf_find(c->from, version))
         gguf_add_u32(w, version, 2);
 }
@@ -87,7 +87,7 @@ int make_convert(const struct make_options *options)
     struct gguf_writer w = { 0 };
 
     int status = make_find_type(options->type, &c.type);
-    if (status == PROCESS_OK && (c.type->mixed || !quantize_supports(c.type->type)))
+    if (status == PROCESS_OK && (c.type.mixed || !quantize_supports(c.type.type)))
         status = process_error("--type %s: --convert writes F32 F16 BF16 Q8_0 Q4_0 only", options->type);
     if (status == PROCESS_OK)
         status = make_open(options->convert, &from);

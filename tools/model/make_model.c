@@ -9,29 +9,26 @@
 #include "tools/common/process.h"
 #include "tools/common/progress.h"
 
-/* A file of one K type is nearest to the small mix of that type. */
-static const struct make_type types[] = {
-    { "F32", PRISM_F32, 0, false },       { "F16", PRISM_F16, 1, false },       { "BF16", PRISM_BF16, 32, false },
-    { "Q4_0", PRISM_Q4_0, 2, false },     { "Q4_1", PRISM_Q4_1, 3, false },     { "Q5_0", PRISM_Q5_0, 8, false },
-    { "Q5_1", PRISM_Q5_1, 9, false },     { "Q8_0", PRISM_Q8_0, 7, false },     { "Q2_K", PRISM_Q2_K, 10, false },
-    { "Q3_K", PRISM_Q3_K, 11, false },    { "Q4_K", PRISM_Q4_K, 14, false },    { "Q5_K", PRISM_Q5_K, 16, false },
-    { "Q6_K", PRISM_Q6_K, 18, false },    { "IQ4_NL", PRISM_IQ4_NL, 25, false }, { "IQ4_XS", PRISM_IQ4_XS, 30, false },
-    { "MXFP4", PRISM_MXFP4, 38, false },  { "Q4_K_M", PRISM_Q4_K, 15, true },
-};
-enum { N_TYPES = sizeof types / sizeof *types };
+/* A file of one K type is nearest to the small mix of that type, whose number is one less. */
+static uint32_t file_type(enum prism_type t)
+{
+    return prism_types[t].file_type - (t == PRISM_Q3_K || t == PRISM_Q4_K || t == PRISM_Q5_K);
+}
 
-int make_find_type(const char *name, const struct make_type **out)
+int make_find_type(const char *name, struct make_type *out)
 {
     char names[256] = "";
 
-    for (size_t i = 0; i < N_TYPES; i++) {
-        if (!strcasecmp(types[i].name, name)) {
-            *out = &types[i];
+    for (int t = 0; t < PRISM_N_TYPES; t++) {
+        *out = (struct make_type){ prism_types[t].name, (enum prism_type)t, file_type((enum prism_type)t), false };
+        if (!strcasecmp(out->name, name))
             return PROCESS_OK;
-        }
-        snprintf(names + strlen(names), sizeof names - strlen(names), " %s", types[i].name);
+        snprintf(names + strlen(names), sizeof names - strlen(names), " %s", out->name);
     }
-    return process_error("--type %s: expected one of:%s", name, names);
+    *out = (struct make_type){ "Q4_K_M", PRISM_Q4_K, prism_types[PRISM_Q4_K].file_type, true };
+    if (!strcasecmp(out->name, name))
+        return PROCESS_OK;
+    return process_error("--type %s: expected one of:%s %s", name, names, out->name);
 }
 
 static void print_warning(void *user, const char *line)

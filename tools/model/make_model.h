@@ -23,7 +23,7 @@ struct make_type {
 };
 
 /* By its name in any case. PROCESS_ERROR after one line that lists the names. */
-int make_find_type(const char *name, const struct make_type **out);
+int make_find_type(const char *name, struct make_type *out);
 
 struct make_tensor {
     char name[PRISM_GGUF_NAME];

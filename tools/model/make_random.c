@@ -17,7 +17,7 @@
 struct random_model {
     const struct make_options *opt;
     const struct shape *shape;
-    const struct make_type *type;
+    struct make_type type;
     const struct prism_kernels *kernels;
     uint32_t n_layer, n_vocab;
     size_t n_tensors;
@@ -34,15 +34,15 @@ static bool more_bits(uint32_t i, uint32_t n) { return i < n / 8 || i >= 7 * n /
  * Q6_K, attn_v and ffn_down have Q6_K in the layers of more bits, attn_qkv has Q5_K, everything else has Q4_K. */
 static enum prism_type choose_type(const struct random_model *m, const struct shape_tensor *t)
 {
-    enum prism_type type = m->type->type;
+    enum prism_type type = m->type.type;
 
     if (t->role != SHAPE_MATRIX && t->role != SHAPE_EXPERTS)
         return PRISM_F32;
     if (t->role == SHAPE_EXPERTS && m->shape->oss)
         return PRISM_MXFP4;
-    if (m->type->mixed && (t->is_output || ((t->is_value || t->is_down) && more_bits(t->layer, m->n_layer))))
+    if (m->type.mixed && (t->is_output || ((t->is_value || t->is_down) && more_bits(t->layer, m->n_layer))))
         type = PRISM_Q6_K;
-    else if (m->type->mixed && t->is_qkv)
+    else if (m->type.mixed && t->is_qkv)
         type = PRISM_Q5_K;
     return quantize_type_for(type, (size_t)t->ne[0]);
 }
@@ -113,7 +113,7 @@ static void add_shape(struct gguf_writer *w, const struct random_model *m)
     gguf_add_str(w, "general.type", "model");
     snprintf(text, sizeof text, "%s shape, random weights", s->title);
     gguf_add_str(w, "general.name", text);
-    gguf_add_u32(w, "general.file_type", m->type->file_type);
+    gguf_add_u32(w, "general.file_type", m->type.file_type);
     gguf_add_u32(w, "general.quantization_version", 2);
     shape_add_keys(w, s, m->n_layer, m->n_vocab);
 }

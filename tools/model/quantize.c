@@ -90,14 +90,22 @@ void quantize_row(const struct prism_kernels *k, enum prism_type type, void *y, 
     }
 }
 
+/* llama.cpp's choice for a type with blocks of 256. */
+static enum prism_type smaller(enum prism_type type)
+{
+    switch (type) {
+    case PRISM_Q2_K:
+    case PRISM_Q3_K: return PRISM_Q4_0;
+    case PRISM_Q4_K: return PRISM_Q5_0;
+    case PRISM_Q5_K: return PRISM_Q5_1;
+    case PRISM_Q6_K: return PRISM_Q8_0;
+    default: return PRISM_IQ4_NL;
+    }
+}
+
 enum prism_type quantize_type_for(enum prism_type type, size_t n)
 {
-    static const enum prism_type smaller[PRISM_N_TYPES] = {
-        [PRISM_Q2_K] = PRISM_Q4_0, [PRISM_Q3_K] = PRISM_Q4_0, [PRISM_Q4_K] = PRISM_Q5_0,
-        [PRISM_Q5_K] = PRISM_Q5_1, [PRISM_Q6_K] = PRISM_Q8_0, [PRISM_IQ4_XS] = PRISM_IQ4_NL,
-    };
-
     if (prism_types[type].block == 256 && n % 256)
-        type = smaller[type];
+        type = smaller(type);
     return n % prism_types[type].block ? PRISM_F16 : type;
 }

@@ -16,7 +16,7 @@ float quantize_limit(enum prism_type type);
 void quantize_row(const struct prism_kernels *k, enum prism_type type, void *y, const float *x, size_t n);
 
 /* The type that a row of n values gets when `type` was asked for: itself when n is a multiple of its block, otherwise what llama.cpp falls
- * back to: from blocks of 256 to those of 32 (Q2_K, Q3_K: Q4_0; Q4_K: Q5_0; Q5_K: Q5_1; Q6_K: Q8_0; IQ4_XS: IQ4_NL), from those of 32
+ * back to: from blocks of 256 to those of 32 (Q2_K, Q3_K: Q4_0; Q4_K: Q5_0; Q5_K: Q5_1; Q6_K: Q8_0; the others: IQ4_NL), from smaller ones
  * to F16. */
 enum prism_type quantize_type_for(enum prism_type type, size_t n);
 

@@ -35,25 +35,18 @@ static void fill_normal(float *x, size_t n, float sd, uint64_t seed)
     }
 }
 
-/* What a block of random codes decodes to: d * u, less dmin * v where the format has a minimum. `unit` is the deviation of u - centre * v,
- * for codes and small scales that are uniform over their range; `centre` is the dmin / d that makes the mean 0 when each group's minimum
- * equals its scale. */
-static const struct {
-    int d_at, min_at;   /* of the two halves; -1: none */
-    float unit, centre;
-} blocks[PRISM_N_TYPES] = {
-    [PRISM_Q4_1] = { 0, 2, 4.610f, -7.5f },        /* q 0..15; this format adds the second half */
-    [PRISM_Q5_0] = { 0, -1, 9.233f, 0 },           /* q - 16, q 0..31 */
-    [PRISM_Q5_1] = { 0, 2, 9.233f, -15.5f },
-    [PRISM_Q2_K] = { 80, 82, 9.843f, 1.5f },       /* sc * q - mn * 1.5, sc = mn 0..15, q 0..3: 8.803 * 1.118 */
-    [PRISM_Q3_K] = { 108, -1, 43.34f, 0 },         /* (sc - 32) * (q - 4): 18.48 * 2.345 */
-    [PRISM_Q4_K] = { 0, 2, 168.3f, 7.5f },         /* sc * q - mn * 7.5, sc = mn 0..63: 36.52 * 4.610 */
-    [PRISM_Q5_K] = { 0, 2, 337.2f, 15.5f },        /* 36.52 * 9.233 */
-    [PRISM_Q6_K] = { 208, -1, 1365.f, 0 },         /* sc * (q - 32), sc -128..127: 73.90 * 18.48 */
-    [PRISM_IQ4_NL] = { 0, -1, 67.44f, 0 },         /* the table's values */
-    [PRISM_IQ4_XS] = { 0, -1, 1246.f, 0 },         /* (ls - 32) * table: 18.48 * 67.44 */
-    [PRISM_MXFP4] = { -1, -1, 5.852f, 0 },         /* the table's values, at twice their size; the scale is a byte */
-};
+/* The dmin / d that makes the mean of a group of values d * q + dmin * v (Q4_1, Q5_1; the others subtract) 0 when its minimum v equals its
+ * scale. */
+static float centre(enum prism_type type)
+{
+    switch (type) {
+    case PRISM_Q4_1: return -7.5f;
+    case PRISM_Q5_1: return -15.5f;
+    case PRISM_Q2_K: return 1.5f;
+    case PRISM_Q4_K: return 7.5f;
+    default: return 15.5f; /* Q5_K */
+    }
+}
 
 /* Q2_K, Q4_K and Q5_K store a minimum beside each small scale: equal to it, every group of values has mean 0. */
 static void equal_minima(enum prism_type type, uint8_t *block)
@@ -78,7 +71,7 @@ static void put_half(const struct prism_kernels *k, uint8_t *p, float value)
 
 static float uniform(uint64_t *state) { return (float)(next(state) >> 40) * 0x1p-24f; }
 
-/* e of 2^(e - 128), the scale of an MXFP4 block: one of the two powers of two around d, so that the mean square is that of d. */
+/* e of 2^(e - 128), a scale of E8M0 whose values are doubled: one of the two powers of two around d, so that the mean square is that of d. */
 static uint8_t power_scale(float d, uint64_t *state)
 {
     int exponent;
@@ -89,23 +82,23 @@ static uint8_t power_scale(float d, uint64_t *state)
 
 static void fill_block(const struct prism_kernels *k, enum prism_type type, uint8_t *block, float d, uint64_t *state)
 {
-    size_t bytes = prism_types[type].bytes;
+    const struct prism_type_info *info = &prism_types[type];
 
-    for (size_t at = 0; at < bytes; at += 8) {
+    for (size_t at = 0; at < info->bytes; at += 8) {
         uint64_t u = next(state);
-        memcpy(block + at, &u, bytes - at < 8 ? bytes - at : 8);
+        memcpy(block + at, &u, info->bytes - at < 8 ? info->bytes - at : 8);
     }
-    if (type == PRISM_MXFP4) {
-        block[0] = power_scale(d, state);
+    if (info->scale == PRISM_SCALE_E8M0) {
+        block[info->scale_at[0]] = power_scale(d, state);
         return;
     }
     equal_minima(type, block);
     d *= (0.75f + uniform(state) / 2) * 0.98974f; /* mean square (1 + 1/48) * 0.98974^2 = 1 */
-    if (blocks[type].min_at >= 0)
-        put_half(k, block + blocks[type].min_at, d * blocks[type].centre);
+    if (info->stored_min)
+        put_half(k, block + info->scale_at[1], d * centre(type));
     else if (next(state) >> 63) /* codes such as -16..15 have a mean: not over all blocks */
         d = -d;
-    put_half(k, block + blocks[type].d_at, d);
+    put_half(k, block + info->scale_at[0], d);
 }
 
 void random_row(const struct prism_kernels *k, enum prism_type type, void *y, float *x, size_t n, float sd, uint64_t seed)
@@ -119,5 +112,5 @@ void random_row(const struct prism_kernels *k, enum prism_type type, void *y, fl
         return;
     }
     for (size_t i = 0; i < n; i += prism_types[type].block, block += prism_types[type].bytes)
-        fill_block(k, type, block, sd / blocks[type].unit, &seed);
+        fill_block(k, type, block, sd / prism_types[type].rms, &seed);
 }

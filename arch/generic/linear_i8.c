@@ -81,7 +81,7 @@ static void gemm(const struct prism_gemm_args *g)
 const struct prism_linear prism_linear_i8_generic = {
     .name = "i8", .mr = MR, .nr = NR, .k_step = 32, .a_part = 64,
     .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = pack_w, .pack_a = pack_a, .gemm = gemm,
-    /* Half a step of max/127, plus three roundings of at most 127 half units. The weights only of Q2_K, Q3_K and Q6_K. */
+    /* Half a step of max/127, plus three roundings of at most 127 half units. The weights only of types with scales of 16. */
     .a_err = 0.5f / 127 + 0x1p-22f, .w_err = 0.5f / 127 + 0x1p-22f,
 };
 

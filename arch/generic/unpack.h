@@ -8,6 +8,7 @@
 #define PRISM_ARCH_GENERIC_UNPACK_H
 
 #include "arch/generic/bits.h"
+#include "arch/generic/unpack_iq.h"
 #include "src/gguf/types.h"
 
 /* q: the block's values; d, m: one per group; b: the block, any alignment. */

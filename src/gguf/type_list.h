@@ -34,7 +34,13 @@
     X(A, Q6_K,    q6_k,    14, 256, 210, 16, false, HALF,  208, -1, 1365.f, 18, "Q6_K")                   \
     X(A, IQ4_NL,  iq4_nl,  20,  32,  18, 32, false, HALF,    0, -1, 67.44f, 25, "IQ4_NL - 4.5 bpw")       \
     X(A, IQ4_XS,  iq4_xs,  23, 256, 136, 32, false, HALF,    0, -1, 1246.f, 30, "IQ4_XS - 4.25 bpw")      \
-    X(A, MXFP4,   mxfp4,   39,  32,  17, 32, false, E8M0,    0, -1, 5.852f, 38, "MXFP4 MoE")
+    X(A, MXFP4,   mxfp4,   39,  32,  17, 32, false, E8M0,    0, -1, 5.852f, 38, "MXFP4 MoE")              \
+    X(A, IQ2_XXS, iq2_xxs, 16, 256,  66, 32, false, HALF,    0, -1, 53.47f, 19, "IQ2_XXS - 2.0625 bpw")   \
+    X(A, IQ2_XS,  iq2_xs,  17, 256,  74, 16, false, HALF,    0, -1, 55.85f, 20, "IQ2_XS - 2.3125 bpw")    \
+    X(A, IQ2_S,   iq2_s,   22, 256,  82, 16, false, HALF,    0, -1, 56.36f, 28, "IQ2_S - 2.5 bpw")        \
+    X(A, IQ3_XXS, iq3_xxs, 18, 256,  98, 32, false, HALF,    0, -1, 142.5f, 23, "IQ3_XXS - 3.0625 bpw")   \
+    X(A, IQ3_S,   iq3_s,   21, 256, 110, 32, false, HALF,    0, -1, 140.1f, 26, "IQ3_S - 3.4375 bpw")     \
+    X(A, IQ1_S,   iq1_s,   19, 256,  50, 32, false, HALF,    0, -1, 7.198f, 24, "IQ1_S - 1.5625 bpw")
 
 #define PRISM_TYPES(X, A) PRISM_PLAIN_TYPES(X, A) PRISM_BLOCK_TYPES(X, A)
 

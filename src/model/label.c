@@ -10,6 +10,7 @@ static const struct {
     const char *name;
 } mixes[] = {
     { 11, "Q3_K - Small" }, { 13, "Q3_K - Large" }, { 14, "Q4_K - Small" }, { 16, "Q5_K - Small" }, { 21, "Q2_K - Small" },
+    { 22, "IQ3_XS - 3.3 bpw" }, { 27, "IQ3_S mix - 3.66 bpw" }, { 29, "IQ2_M - 2.7 bpw" },
 };
 
 static const char *name_of(uint64_t file_type)

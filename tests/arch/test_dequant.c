@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "arch/generic/books.h"
 #include "arch/generic/generic.h"
 #include "src/gguf/gguf.h"
 #include "tests/support/data.h"
@@ -83,6 +84,30 @@ static const struct golden {
     { PRISM_MXFP4, 32,
       "6c1d65ca09887b993d1ebbe14478f92b99",
       0x5897876c, -0x1.8p-18f, -0x1p-20f, -0x1p-20f },
+    { PRISM_IQ2_XXS, 256,
+      "6a21f9bd0ccc21397c1ec795ca7748dc03d17a88934d85527357a2e64647f03e2fb81f223f4192c58efd5185f0711ef7677a1f132a81"
+      "8d882195a100b28d6b236b82",
+      0x6a555278, -0x1.03ep-5f, 0x1.f218p-3f, -0x1.1f9f4p-1f },
+    { PRISM_IQ2_XS, 256,
+      "172e44b0382e93438e60788d51e279a131f8130b3ea4bd2f5d95e57bd791436d840f4e6654608135bbfb885d346959a49b36402a4f3d"
+      "cc489fb6511fbe09e5d72bf834e04fe028ca4991",
+      0xab48f1e2, 0x1.2698ap+2f, -0x1.13f23p+3f, -0x1.ced4p+0f },
+    { PRISM_IQ2_S, 256,
+      "0d2e86443d981aafc374303fc6a86bd92e60843c814ee9b10320c6161bf6355049c1e34a41772dc9023cb637cba025aa8269e52e9ea2"
+      "89eb1d172060132f2a6828bc7b69d60faba177ada22a5969596dd200",
+      0xa9a9bd9f, -0x1.e41p-2f, 0x1.3aa4p+0f, -0x1.2e8ap-2f },
+    { PRISM_IQ3_XXS, 256,
+      "5f2eabeb3c94de2354e0d6bcb84ca8b8192a9817da137a3c1433abd35fc332dc6be77f648e211f6178809cd4192222da3cd8d1857421"
+      "5480fba3589bcd14d1c0f9bc7e5409e86c7e4cbbc531ed44da9985d778ec704e1bd4f6c0050232d5169b407c",
+      0x05e1aac6, 0x1.43554p+4f, 0x1.17882p+5f, -0x1.ae0c8p+3f },
+    { PRISM_IQ3_S, 256,
+      "69280903b0fe8e4f4665811ee8f1eac572cab152b02ebf9899df66d20e626f46eb2d0f5cbe40eb20e522ad6be6569b20fa1c07e4468b"
+      "f0d9c6faffb7d5f6ab200cf19375633e24010d3b448c9aaddcdc4bf83c0077d3e3893335f6f383bc8569a8819eaf3c7152a0547f4941"
+      "a48b",
+      0x6fb19e91, 0x1.3a394p+3f, 0x1.3d88p-2f, 0x1.76ddp+1f },
+    { PRISM_IQ1_S, 256,
+      "1a2c58e37bad0cea0c40eab16695d2b71161cc5cae6b81d19b1c78c9f82e99f4ea57a296ea4ad101eda2a2f2fc4a30626e3f",
+      0x0dbd4e22, -0x1.89cp-6f, -0x1.7124p-2f, 0x1.0266p-1f },
 };
 
 static uint32_t fnv1a(const void *data, size_t n)
@@ -150,29 +175,42 @@ static void check_mxfp4_scales(const struct prism_kernels *k)
     }
 }
 
-/* The oracle's file: a thousand or two values per type. */
-static const struct prism_gguf *oracle;
+/* The oracle's files: a thousand or two values per type; NULL: absent. */
+static struct prism_gguf *oracle[2];
 
 static void check_oracle(const struct prism_kernels *k)
 {
-    for (int t = 0; t < PRISM_N_TYPES; t++) {
-        char name[PRISM_GGUF_NAME];
-        snprintf(name, sizeof name, "%s.blocks", prism_types[t].name);
-        const struct prism_gguf_tensor *blocks = prism_gguf_tensor_find(oracle, name);
-        if (!blocks && t == PRISM_F32)
-            continue; /* nothing to decode */
-        snprintf(name, sizeof name, "%s.f32", prism_types[t].name);
-        const struct prism_gguf_tensor *floats = prism_gguf_tensor_find(oracle, name);
-        assert_non_null(blocks);
-        assert_non_null(floats);
-        assert_int_equal(blocks->type, t);
-        float *y = kt_floats(blocks->ne[0]), *want = kt_floats(blocks->ne[0]);
-        memcpy(want, floats->data, floats->n_bytes);
-        k->to_f32[t](y, blocks->data, blocks->ne[0]);
-        kt_context("%s to_f32 %s oracle", k->name, prism_types[t].name);
-        kt_same_floats(y, want, blocks->ne[0]);
-        kt_release();
-    }
+    for (int t = 0; t < PRISM_N_TYPES; t++)
+        for (int f = 0; f < 2; f++) {
+            char name[PRISM_GGUF_NAME];
+            snprintf(name, sizeof name, "%s.blocks", prism_types[t].name);
+            const struct prism_gguf_tensor *blocks = oracle[f] ? prism_gguf_tensor_find(oracle[f], name) : NULL;
+            snprintf(name, sizeof name, "%s.f32", prism_types[t].name);
+            const struct prism_gguf_tensor *floats = oracle[f] ? prism_gguf_tensor_find(oracle[f], name) : NULL;
+            assert_true(!oracle[f] || t == PRISM_F32 || (blocks != NULL) == (f == (t > PRISM_MXFP4))); /* each type in one of them */
+            if (!blocks)
+                continue;
+            assert_non_null(floats);
+            assert_int_equal(blocks->type, t);
+            float *y = kt_floats(blocks->ne[0]), *want = kt_floats(blocks->ne[0]);
+            memcpy(want, floats->data, floats->n_bytes);
+            k->to_f32[t](y, blocks->data, blocks->ne[0]);
+            kt_context("%s to_f32 %s oracle", k->name, prism_types[t].name);
+            kt_same_floats(y, want, blocks->ne[0]);
+            kt_release();
+        }
+}
+
+/* Of the bytes of the tables in ggml-common.h (iq1s_grid: as IQ1 stores them here, eight times). */
+static void test_books(void **state)
+{
+    (void)state;
+    assert_int_equal(fnv1a(prism_iq2_xxs_book, sizeof prism_iq2_xxs_book), 0x3db4a16e);
+    assert_int_equal(fnv1a(prism_iq2_xs_book, sizeof prism_iq2_xs_book), 0xebeb17dd);
+    assert_int_equal(fnv1a(prism_iq2_s_book, sizeof prism_iq2_s_book), 0x82981110);
+    assert_int_equal(fnv1a(prism_iq3_xxs_book, sizeof prism_iq3_xxs_book), 0x49a45035);
+    assert_int_equal(fnv1a(prism_iq3_s_book, sizeof prism_iq3_s_book), 0x71cc6c89);
+    assert_int_equal(fnv1a(prism_iq1_book, sizeof prism_iq1_book), 0x31aea17d);
 }
 
 static void test_golden(void **state) { (void)state, kt_levels(check_golden); }
@@ -180,18 +218,18 @@ static void test_raw_bits(void **state) { (void)state, kt_levels(check_raw_bits)
 
 static void test_mxfp4_scales(void **state) { (void)state, kt_levels(check_mxfp4_scales); }
 
-static void test_oracle(void **state)
+static void check_file(int i, const char *path)
 {
-    (void)state;
-    const char *path = test_shared("golden/dequant.gguf");
-    struct prism_gguf *g;
     struct prism_error err = { 0 };
 
-    assert_int_equal(prism_gguf_open(path, (struct prism_log){ 0 }, &g, &err), PRISM_OK);
-    oracle = g;
+    assert_int_equal(prism_gguf_open(path, (struct prism_log){ 0 }, &oracle[i], &err), PRISM_OK);
     kt_levels(check_oracle);
-    prism_gguf_close(g);
+    prism_gguf_close(oracle[i]);
+    oracle[i] = NULL;
 }
+
+static void test_oracle(void **state) { (void)state, check_file(0, test_shared("golden/dequant.gguf")); }
+static void test_oracle_more(void **state) { (void)state, check_file(1, "tests/golden/dequant-more.gguf"); }
 
 int main(void)
 {
@@ -200,6 +238,8 @@ int main(void)
         cmocka_unit_test(test_raw_bits),
         cmocka_unit_test(test_mxfp4_scales),
         cmocka_unit_test(test_oracle),
+        cmocka_unit_test(test_oracle_more),
+        cmocka_unit_test(test_books),
     };
     return cmocka_run_group_tests_name("arch/dequant", tests, NULL, NULL);
 }

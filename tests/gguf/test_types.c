@@ -49,6 +49,8 @@ static void test_bits(void **state)
         { PRISM_F32, 32 }, { PRISM_F16, 16 }, { PRISM_BF16, 16 }, { PRISM_Q4_0, 4.5 }, { PRISM_Q4_1, 5 }, { PRISM_Q5_0, 5.5 }, { PRISM_Q5_1, 6 },
         { PRISM_Q8_0, 8.5 }, { PRISM_Q2_K, 2.625 }, { PRISM_Q3_K, 3.4375 }, { PRISM_Q4_K, 4.5 }, { PRISM_Q5_K, 5.5 }, { PRISM_Q6_K, 6.5625 },
         { PRISM_IQ4_NL, 4.5 }, { PRISM_IQ4_XS, 4.25 }, { PRISM_MXFP4, 4.25 },
+        { PRISM_IQ2_XXS, 2.0625 }, { PRISM_IQ2_XS, 2.3125 }, { PRISM_IQ2_S, 2.5625 }, { PRISM_IQ3_XXS, 3.0625 }, { PRISM_IQ3_S, 3.4375 },
+        { PRISM_IQ1_S, 1.5625 },
     };
     assert_int_equal(sizeof rows / sizeof rows[0], PRISM_N_TYPES);
     for (size_t i = 0; i < PRISM_N_TYPES; i++)

@@ -7,21 +7,15 @@
 #ifndef PRISM_AVX2_BLOCKS_H
 #define PRISM_AVX2_BLOCKS_H
 
-#include "arch/avx2/vec.h"
-#include "arch/generic/unpack.h"
+#include "arch/avx2/blocks_iq.h"
 
 /* Whether the type has cases below. The others are unpacked a block at a time by the generic function. */
 PRISM_INLINE bool in_registers(enum prism_type type)
 {
-    return type <= PRISM_MXFP4;
+    return type <= PRISM_IQ1_S;
 }
 
-/* ---- scales: value = d * q + m, one d and m per group of the layout (32 or 16 values); m only where the layout has it ---- */
-
-struct block_scales {
-    float d[16], m[16];
-    int8_t q[256]; /* the values, unless in_registers */
-};
+/* ---- scales (struct block_scales) ---- */
 
 /* d[0..8) = factor * bytes of the low half of q. */
 PRISM_INLINE void scale_8(float *d, float factor, __m128i q)
@@ -83,6 +77,14 @@ PRISM_INLINE void block_scales(struct block_scales *s, const uint8_t *b, enum pr
     case PRISM_Q5_K: scales_q4_k(s, b); break;
     case PRISM_Q6_K: scale_16(s->d, vec_half(b + 208), _mm_loadu_si128((const __m128i *)(b + 192))); break;
     case PRISM_IQ4_XS: scales_iq4_xs(s, b); break;
+    case PRISM_IQ2_XXS: scales_iq2_xxs(s, b); break;
+    case PRISM_IQ2_XS: scales_iq2(s, b, b + 66), signs_iq2_xs(s, b); break;
+    case PRISM_IQ2_S: scales_iq2(s, b, b + 74); break;
+    case PRISM_IQ3_XXS:
+        signs_and_scales(s, vec_half(b) * 0.25f, _mm256_loadu_si256((const __m256i *)(const void *)(b + 66)));
+        break;
+    case PRISM_IQ3_S: scales_iq3_s(s, b); break;
+    case PRISM_IQ1_S: scales_iq1_s(s, b); break;
     case PRISM_MXFP4: s->d[0] = prism_bits_f32(b[0] < 2 ? 0x00200000u << b[0] : (uint32_t)(b[0] - 1) << 23); break;
     case PRISM_Q4_1:
     case PRISM_Q5_1: s->m[0] = vec_half(b + 2); /* fall through */
@@ -156,7 +158,13 @@ PRISM_INLINE __m256i block_bytes(const uint8_t *b, const struct block_scales *s,
     case PRISM_IQ4_NL: return nibble_table(b + 2, prism_iq4_values);
     case PRISM_IQ4_XS: return nibble_table(b + 8 + 16 * j, prism_iq4_values);
     case PRISM_MXFP4: return nibble_table(b + 1, prism_mxfp4_values);
-    default: return _mm256_loadu_si256((const __m256i *)(const void *)(s->q + 32 * j));
+    case PRISM_IQ2_XXS: return bytes_iq2_xxs(b, s, j);
+    case PRISM_IQ2_XS: return bytes_iq2_xs(b, s, j);
+    case PRISM_IQ2_S: return bytes_iq2_s(b, j);
+    case PRISM_IQ3_XXS: return bytes_iq3_xxs(b, s, j);
+    case PRISM_IQ3_S: return bytes_iq3_s(b, j);
+    case PRISM_IQ1_S: return bytes_iq1_s(b, j);
+    default: return _mm256_load_si256((const __m256i *)(const void *)(s->q + 32 * j));
     }
 }
 

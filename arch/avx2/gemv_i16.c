@@ -19,7 +19,7 @@
 /* value = d * field + m: of 8 groups of 32 in the first of each pair, of 16 groups of 16 in both. */
 struct scales {
     __m256 d[2], m[2];
-    int8_t q[256]; /* the values, unless in_registers */
+    struct block_scales block; /* what block_bytes needs of it; all 256 values, unless in_registers */
 };
 
 /* What block_words (below) leaves to the scales: value = field - bias. */
@@ -31,26 +31,26 @@ PRISM_INLINE int field_bias(enum prism_type type)
 PRISM_INLINE struct scales scales_256(const uint8_t *b, enum prism_type type)
 {
     const struct prism_layout l = prism_layout_of(type);
-    struct block_scales s;
     struct scales r;
+    struct block_scales *s = &r.block;
     r.d[0] = r.d[1] = r.m[0] = r.m[1] = _mm256_setzero_ps();
     if (!in_registers(type) || l.block == 256) {
         if (in_registers(type))
-            block_scales(&s, b, type);
+            block_scales(s, b, type);
         for (unsigned i = 0; !in_registers(type) && i < 256; i += l.block, b += l.bytes)
-            l.unpack(r.q + i, s.d + i / l.group, s.m + i / l.group, b);
+            l.unpack(s->q + i, s->d + i / l.group, s->m + i / l.group, b);
         for (int i = 0; i < (l.group == 16 ? 2 : 1); i++) {
-            r.d[i] = _mm256_loadu_ps(s.d + 8 * i);
+            r.d[i] = _mm256_loadu_ps(s->d + 8 * i);
             if (l.has_min)
-                r.m[i] = _mm256_loadu_ps(s.m + 8 * i);
+                r.m[i] = _mm256_loadu_ps(s->m + 8 * i);
         }
     } else if (type == PRISM_MXFP4) {
         for (int j = 0; j < 8; j++) {
             struct block_scales one;
             block_scales(&one, b + (unsigned)j * l.bytes, type);
-            s.d[j] = one.d[0];
+            s->d[j] = one.d[0];
         }
-        r.d[0] = _mm256_loadu_ps(s.d);
+        r.d[0] = _mm256_loadu_ps(s->d);
     } else {
         r.d[0] = strided_halves(b, l.bytes);
         if (l.has_min)
@@ -91,10 +91,8 @@ PRISM_INLINE struct words block_words(const uint8_t *b, const struct scales *s, 
 {
     const struct prism_layout l = prism_layout_of(type);
     const __m256i nibble = _mm256_set1_epi16(15);
-    const uint8_t *p = l.block == 32 ? b + (unsigned)j * l.bytes : b;
+    const uint8_t *p = l.block == 32 ? b + (unsigned)j * l.bytes : b; /* unless all values lie in s */
     __m256i x, y;
-    if (!in_registers(type))
-        return words_of_bytes(_mm256_loadu_si256((const __m256i *)(const void *)(s->q + 32 * j)));
     switch (type) {
     case PRISM_Q8_0:
         return (struct words){_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(p + 2))),
@@ -108,7 +106,7 @@ PRISM_INLINE struct words block_words(const uint8_t *b, const struct scales *s, 
         return j % 2 ? (struct words){_mm256_srli_epi16(x, 4), _mm256_srli_epi16(y, 4)}
                      : (struct words){_mm256_and_si256(x, nibble), _mm256_and_si256(y, nibble)};
     case PRISM_Q6_K: return words_of_bytes(fields_q6_k(p, j));
-    default: return words_of_bytes(block_bytes(p, NULL, j, type));
+    default: return words_of_bytes(block_bytes(p, &s->block, j, type));
     }
 }
 

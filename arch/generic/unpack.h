@@ -8,6 +8,7 @@
 #define PRISM_ARCH_GENERIC_UNPACK_H
 
 #include "arch/generic/bits.h"
+#include "arch/generic/unpack_few.h"
 #include "arch/generic/unpack_iq.h"
 #include "src/gguf/types.h"
 
@@ -93,6 +94,29 @@ static inline void prism_unpack_mxfp4(int8_t *q, float *d, float *m, const uint8
     /* 2^(e - 128); the two smallest are subnormal. */
     d[0] = prism_bits_f32(b[0] < 2 ? 0x00200000u << b[0] : (uint32_t)(b[0] - 1) << 23);
     prism_unpack_nibbles(q, b + 1, prism_mxfp4_values);
+}
+
+/* ---- blocks of 64: four groups of 16 ---- */
+
+/* Half of an unsigned E4M3 (seven bits: exponent bias 7, subnormals, no infinity; its NaN counts as zero): the values of E2M1 are doubled. */
+static inline float prism_half_of_e4m3(uint8_t x)
+{
+    const uint32_t exponent = x >> 3 & 15, fraction = x & 7;
+    if (x == 0x7f)
+        return 0;
+    return exponent ? prism_bits_f32((exponent + 119) << 23 | fraction << 20) : (float)fraction * 0x1p-10f;
+}
+
+static inline void prism_unpack_nvfp4(int8_t *q, float *d, float *m, const uint8_t *b)
+{
+    (void)m;
+    for (int g = 0; g < 4; g++) {
+        d[g] = prism_half_of_e4m3(b[g]);
+        for (int j = 0; j < 8; j++) {
+            q[16 * g + j] = prism_mxfp4_values[b[4 + 8 * g + j] & 15];
+            q[16 * g + 8 + j] = prism_mxfp4_values[b[4 + 8 * g + j] >> 4];
+        }
+    }
 }
 
 /* ---- blocks of 256 ---- */

@@ -14,7 +14,12 @@ enum prism_type { PRISM_TYPES(PRISM_TYPE_NUMBER, ) PRISM_N_TYPES };
 #undef PRISM_TYPE_NUMBER
 
 /* What the scales of a block are; of types without blocks, the values themselves. */
-enum prism_scale { PRISM_SCALE_HALF, PRISM_SCALE_BF16, PRISM_SCALE_F32, PRISM_SCALE_E8M0 };
+enum prism_scale {
+    PRISM_SCALE_HALF, PRISM_SCALE_BF16, PRISM_SCALE_F32,
+    PRISM_SCALE_E8M0,        /* a byte; the values are doubled */
+    PRISM_SCALE_E4M3,        /* a byte for each group, always finite; the values are doubled */
+    PRISM_SCALE_NIBBLES,     /* a half in the upper four bits of four words of two bytes, the lowest first */
+};
 
 /* A row of type_list.h, which says what the fields mean. */
 struct prism_type_info {

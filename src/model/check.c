@@ -10,12 +10,20 @@ static const struct {
     [PRISM_SCALE_BF16] = { 0x7F80, 0x007F },
     [PRISM_SCALE_F32] = { 0x7F800000, 0x007FFFFF },
     [PRISM_SCALE_E8M0] = { 0xFF, 0 },
+    [PRISM_SCALE_NIBBLES] = { 0x7C00, 0x03FF },
 };
 
 /* NULL: finite; else "NaN" or "infinite". */
 static const char *defect(enum prism_scale kind, const uint8_t *p)
 {
-    uint32_t bits = kind == PRISM_SCALE_E8M0 ? p[0] : kind == PRISM_SCALE_F32 ? prism_le32(p) : prism_le16(p);
+    uint32_t bits;
+    switch (kind) {
+    case PRISM_SCALE_E4M3: return NULL;
+    case PRISM_SCALE_E8M0: bits = p[0]; break;
+    case PRISM_SCALE_F32: bits = prism_le32(p); break;
+    case PRISM_SCALE_NIBBLES: bits = (uint32_t)(p[1] >> 4 | (p[3] & 0xF0) | (p[5] & 0xF0) << 4 | (p[7] & 0xF0) << 8); break;
+    default: bits = prism_le16(p);
+    }
     if ((bits & numbers[kind].exponent) != numbers[kind].exponent)
         return NULL;
     return kind == PRISM_SCALE_E8M0 || bits & numbers[kind].fraction ? "NaN" : "infinite"; /* E8M0 has one NaN and no infinity (OCP MX 1.0) */

@@ -56,7 +56,8 @@ enum prism_status prism_label_type(struct prism_model *m, struct prism_error *er
         return PRISM_OK;
     }
     enum prism_type t = majority(m->gguf);
-    snprintf(m->type_name, sizeof m->type_name, "%s%s", t == PRISM_N_TYPES ? "" : "(guessed) ", t == PRISM_N_TYPES ? "unknown" : prism_types[t].label);
+    bool none = t == PRISM_N_TYPES;
+    snprintf(m->type_name, sizeof m->type_name, "%s%s", none ? "" : "(guessed) ", none ? "unknown" : prism_types[t].label);
     if (told)
         prism_warn(&m->gguf->log, "%s: key %s: %llu unknown, type reported from the tensors: %s", shown, key, (unsigned long long)id, m->type_name);
     else if (t != PRISM_N_TYPES)

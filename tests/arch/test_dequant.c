@@ -108,6 +108,23 @@ static const struct golden {
     { PRISM_IQ1_S, 256,
       "1a2c58e37bad0cea0c40eab16695d2b71161cc5cae6b81d19b1c78c9f82e99f4ea57a296ea4ad101eda2a2f2fc4a30626e3f",
       0x0dbd4e22, -0x1.89cp-6f, -0x1.7124p-2f, 0x1.0266p-1f },
+    { PRISM_IQ1_M, 256,
+      "3dde80ce490911323fa1e3281bf80d2306229e0bfc194952563138cba65eacc41e8fc1604fb0f27ce41f6ac46fcc55ec2d41115838d4"
+      "0828",
+      0x664317d7, 0x1.9a44p-1f, 0x1.af94p-1f, 0x1.4facp-1f },
+    { PRISM_TQ1_0, 256,
+      "a4b148545799f101ca6b0808beb92caafad9e6e29bf380286ac1719a69173bf6305655a934872de8d6133073106b3f5ed921816a0a29",
+      0x3a3e2083, 0x0p+0f, 0x1.428p-5f, -0x1.428p-5f },
+    { PRISM_TQ2_0, 256,
+      "612f2ab4472ca617dab41d1325104bd7e7cb65f53d77027c407433aae2361b97685b701020bda256fee38ac72aec6e0e079f4553e245"
+      "8911be132edd7e9265ca3f2d",
+      0xf862a8b0, 0x0p+0f, 0x1.4fcp-4f, 0x1.4fcp-3f },
+    { PRISM_NVFP4, 64,
+      "1a010f71607d3bf1a1dff611273360c9acf2d82b1391282874f3ad7ca241c1f943232786",
+      0x2992f92e, 0x0p+0f, 0x1p-9f, 0x0p+0f },
+    { PRISM_Q1_0, 128,
+      "b62ad05f4f2c22f26e83d7581ae85dbe9b3e",
+      0x3e3f0a45, -0x1.ad8p-5f, 0x1.ad8p-5f, -0x1.ad8p-5f },
 };
 
 static uint32_t fnv1a(const void *data, size_t n)

@@ -129,15 +129,15 @@ static void check_activations(struct product *p, const char *level, const char *
 }
 
 /* Overwrites a weight; `bits` has the former value afterwards. */
-static void swap_weight(uint8_t *at, size_t bytes, uint32_t *bits)
+static void swap_weight(uint8_t *at, size_t bytes, uint64_t *bits)
 {
-    uint32_t was = 0;
+    uint64_t was = 0;
     memcpy(&was, at, bytes);
     memcpy(at, bits, bytes);
     *bits = was;
 }
 
-static void check_weight(struct product *p, size_t col, uint8_t *at, size_t bytes, uint32_t bits)
+static void check_weight(struct product *p, size_t col, uint8_t *at, size_t bytes, uint64_t bits)
 {
     swap_weight(at, bytes, &bits);
     pack_cols(p, col);
@@ -163,13 +163,21 @@ static void check_weights(struct product *p, const char *level, const char *kind
         for (int n = 0; n < KT_N_POISONS; n++)
             for (int half = 0; half < 2; half++) {
                 const size_t col = (5 * t + 7 * (size_t)half + (size_t)n) % p->cols;
-                const int at = is_float(p->type) ? -half : kt_half_at(p->type, half);
+                const bool nibbles = prism_types[p->type].scale == PRISM_SCALE_NIBBLES && half == 0;
+                const int at = is_float(p->type) ? -half : nibbles ? prism_types[p->type].scale_at[0] : kt_half_at(p->type, half);
                 if (at < 0)
                     continue;
+                uint8_t *scale = p->w + col * p->row_bytes + t * bytes + (size_t)at;
+                uint64_t bits = stored_poison(p->type, n);
+                if (nibbles) {
+                    uint8_t words[8];
+                    memcpy(words, scale, sizeof words);
+                    kt_put_nibbles(words, (uint16_t)bits);
+                    memcpy(&bits, words, sizeof bits);
+                }
                 kt_context("%s %s %s, poison %d in weight or block %zu of column %zu of %zu", level, kind, prism_types[p->type].name, n, t, col,
                            p->cols);
-                check_weight(p, col, p->w + col * p->row_bytes + t * bytes + (size_t)at, p->type == PRISM_F32 ? 4 : 2,
-                             stored_poison(p->type, n));
+                check_weight(p, col, scale, nibbles ? 8 : p->type == PRISM_F32 ? 4 : 2, bits);
             }
 }
 

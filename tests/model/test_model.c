@@ -12,6 +12,7 @@
 #include "src/model/model.h"
 #include "tests/support/data.h"
 #include "tests/support/hostile.h"
+#include "tests/support/kernel_test.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -183,7 +184,8 @@ static void test_types(void **state)
     static const char *const names[PRISM_N_TYPES] = {
         "all F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K - Medium", "Q3_K - Medium", "Q4_K - Medium",
         "Q5_K - Medium", "Q6_K", "IQ4_NL - 4.5 bpw", "IQ4_XS - 4.25 bpw", "MXFP4 MoE", "IQ2_XXS - 2.0625 bpw",
-        "IQ2_XS - 2.3125 bpw", "IQ2_S - 2.5 bpw", "IQ3_XXS - 3.0625 bpw", "IQ3_S - 3.4375 bpw", "IQ1_S - 1.5625 bpw",
+        "IQ2_XS - 2.3125 bpw", "IQ2_S - 2.5 bpw", "IQ3_XXS - 3.0625 bpw", "IQ3_S - 3.4375 bpw", "IQ1_S - 1.5625 bpw", "IQ1_M - 1.75 bpw",
+        "NVFP4", "TQ1_0 - 1.69 bpw ternary", "TQ2_0 - 2.06 bpw ternary", "Q1_0",
     };
     for (int type = 0; type < PRISM_N_TYPES; type++) {
         struct tiny_model t = tiny_qwen3();
@@ -211,6 +213,65 @@ static void test_types(void **state)
         assert_true(variance > 1 / 1.5625 && variance < 1.5625);
         prism_model_free(l.model);
     }
+}
+
+/* Writes n bytes over those of a matrix at `at`, in the file that the model came from. */
+static void patch(const char *path, const struct prism_model *m, const uint8_t *at, const void *bytes, size_t n)
+{
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, (long)(at - m->gguf->map), SEEK_SET), 0);
+    assert_int_equal(fwrite(bytes, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* An infinite or NaN scale in block 2 of row 3, of each type that can have one: refused by the scan, and the place named. */
+static void check_bad_scale(enum prism_type type, int number, const char *what)
+{
+    const struct prism_type_info *info = &prism_types[type];
+    struct tiny_model t = tiny_qwen3();
+    struct loaded l;
+    char says[128];
+    t.type = t.output_type = type;
+    t.n_embd = t.n_ff = 1024;
+    t.n_head = 4;
+    const char *path = tiny_write(&t, "scale.gguf");
+
+    hostile_load(&l, path, true, false);
+    assert_string_equal(l.err.text, "");
+    const struct prism_matrix *w = &l.model->layers[1].ffn.dense.gate;
+    const uint8_t *block = w->data + 3 * w->row_bytes + 2 * info->bytes + (info->block > 1 ? info->scale_at[number] : 0);
+    const bool nan = strcmp(what, "NaN") == 0;
+    const uint16_t half = nan ? 0x7c01 : 0xfc00, bf16 = nan ? 0x7f81 : 0xff80;
+    const uint32_t f32 = nan ? 0x7f800001 : 0xff800000;
+    uint8_t e8m0 = 0xff, e4m3 = 0x7f, words[8];
+    memcpy(words, block, sizeof words);
+    kt_put_nibbles(words, half);
+    switch (info->scale) {
+    case PRISM_SCALE_HALF: patch(path, l.model, block, &half, sizeof half); break;
+    case PRISM_SCALE_BF16: patch(path, l.model, block, &bf16, sizeof bf16); break;
+    case PRISM_SCALE_F32: patch(path, l.model, block, &f32, sizeof f32); break;
+    case PRISM_SCALE_E8M0: patch(path, l.model, block, &e8m0, 1); break;
+    case PRISM_SCALE_E4M3: patch(path, l.model, block, &e4m3, 1); break;
+    case PRISM_SCALE_NIBBLES: patch(path, l.model, block, words, sizeof words); break;
+    }
+    prism_model_free(l.model);
+    hostile_load(&l, path, true, false);
+    snprintf(says, sizeof says, "%s: tensor blk.1.ffn_gate.weight: row 3, %s 2: expected a finite %s, found %s", path,
+             info->block > 1 ? "block" : "value", info->block > 1 ? "scale" : "value", what);
+    assert_string_equal(l.err.text, info->scale == PRISM_SCALE_E4M3 ? "" : says); /* its NaN counts as zero */
+    prism_model_free(l.model);
+}
+
+static void test_bad_scales(void **state)
+{
+    (void)state;
+    for (int type = 0; type < PRISM_N_TYPES; type++)
+        for (int number = 0; number < 2 && prism_types[type].scale_at[number] >= 0; number++) {
+            check_bad_scale((enum prism_type)type, number, "NaN");
+            if (prism_types[type].scale != PRISM_SCALE_E8M0)
+                check_bad_scale((enum prism_type)type, number, "infinite");
+        }
 }
 
 /* Norms in half precision are widened; general.alignment 2 puts an f32 norm on an odd multiple of two. */
@@ -371,6 +432,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gutenberg_38m),  cmocka_unit_test(test_gutenberg_llama),       cmocka_unit_test(test_fused_qkv),
         cmocka_unit_test(test_tied_and_untied), cmocka_unit_test(test_types),                cmocka_unit_test(test_widened_norms),
+        cmocka_unit_test(test_bad_scales),
         cmocka_unit_test(test_alignment_of_matrices), cmocka_unit_test(test_type_names),     cmocka_unit_test(test_key_variants),
         cmocka_unit_test(test_causal), cmocka_unit_test(test_vocab_only), cmocka_unit_test(test_null_arguments),
     };

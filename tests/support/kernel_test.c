@@ -165,6 +165,12 @@ int kt_half_at(enum prism_type type, int number)
     return prism_types[type].block > 1 && prism_types[type].scale == PRISM_SCALE_HALF ? prism_types[type].scale_at[number] : -1;
 }
 
+void kt_put_nibbles(uint8_t *p, uint16_t half)
+{
+    for (int i = 0; i < 4; i++)
+        p[2 * i + 1] = (uint8_t)((p[2 * i + 1] & 15) | (half >> 4 * i & 15) << 4);
+}
+
 void kt_fill_blocks(void *x, enum prism_type type, size_t n)
 {
     uint8_t *b = x;
@@ -186,8 +192,14 @@ void kt_fill_blocks(void *x, enum prism_type type, size_t n)
                 uint16_t h = (uint16_t)((kt_random() & 0x83ff) | 0x2000);
                 memcpy(b + kt_half_at(type, j), &h, 2);
             }
+            uint8_t *scale = b + prism_types[type].scale_at[0];
             if (prism_types[type].scale == PRISM_SCALE_E8M0)
-                b[prism_types[type].scale_at[0]] = (uint8_t)(122 + kt_random() % 8);
+                scale[0] = (uint8_t)(122 + kt_random() % 8);
+            else if (prism_types[type].scale == PRISM_SCALE_NIBBLES)
+                kt_put_nibbles(scale, (uint16_t)((kt_random() & 0x83ff) | 0x2000));
+            else if (prism_types[type].scale == PRISM_SCALE_E4M3)
+                for (int g = 0; g < 4; g++)
+                    scale[g] &= 0x3f; /* up to 2 */
         }
     }
 }

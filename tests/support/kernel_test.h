@@ -49,6 +49,9 @@ extern const float kt_poison[KT_N_POISONS];
 /* Where the halves that scale a block of the type lie in it: number 0 or 1, -1: there is none. */
 int kt_half_at(enum prism_type type, int number);
 
+/* A half as IQ1_M has it: in the upper four bits of four words at p. */
+void kt_put_nibbles(uint8_t *p, uint16_t half);
+
 /* ---- judgement ---- */
 
 /* What is being checked, printed by a failing judgement. */

@@ -37,6 +37,14 @@ static uint16_t half_bits(double v)
     return sign | (uint16_t)((e + 13) * 1024 + (int)rint((2 * f - 1) * 1024) + 1024);
 }
 
+/* round half to even, values from 0 to 448: four bits of exponent, three behind the point, the smallest without a 1 in front of it */
+static uint8_t e4m3_bits(double v)
+{
+    int e;
+    double f = frexp(v, &e);
+    return (uint8_t)(e < -5 ? rint(ldexp(v, 9)) : (e + 6) * 8 + rint((2 * f - 1) * 8));
+}
+
 /* Of types with minima: m per d that centres the values of random bits, and the standard deviation that d = 1 then gives; it is not that of
  * equal minima in type_list.h. */
 static const struct {
@@ -55,9 +63,18 @@ static void random_block(uint8_t *block, enum prism_type type, double sd, uint64
         block[info->scale_at[0]] = (uint8_t)(128 + floor(log2(sd / (double)info->rms) + 0.5 + 0.5 * next_uniform(state)));
         return;
     }
+    if (info->scale == PRISM_SCALE_E4M3) {
+        for (uint32_t g = 0; g < info->block / info->group; g++)
+            block[g] = e4m3_bits(2 * sd / (double)info->rms * (1 + 0.3 * next_uniform(state)));
+        return;
+    }
     double d = sd / (info->stored_min ? minima[type].sd : (double)info->rms) * (1 + 0.3 * next_uniform(state));
     uint16_t h = half_bits(d);
-    memcpy(block + info->scale_at[0], &h, 2);
+    if (info->scale == PRISM_SCALE_NIBBLES)
+        for (int i = 0; i < 4; i++)
+            block[info->scale_at[0] + 2 * i + 1] = (uint8_t)((block[info->scale_at[0] + 2 * i + 1] & 15) | (h >> 4 * i & 15) << 4);
+    else
+        memcpy(block + info->scale_at[0], &h, 2);
     if (info->stored_min) {
         h = half_bits(d * minima[type].m_per_d);
         memcpy(block + info->scale_at[1], &h, 2);

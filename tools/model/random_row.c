@@ -80,6 +80,26 @@ static uint8_t power_scale(float d, uint64_t *state)
     return (uint8_t)(128 + exponent - 1 + (uniform(state) * 3 < r * r - 1));
 }
 
+/* The E4M3 whose half is nearest to d; from 2^-10 on. */
+static uint8_t e4m3_scale(float d)
+{
+    int exponent;
+    float r = 2 * frexpf(2 * d, &exponent); /* 2 d = r * 2^(exponent - 1), r in [1, 2) */
+
+    if (exponent - 1 < -6)
+        return (uint8_t)lrintf(2 * d * 0x1p9f);
+    return (uint8_t)((exponent + 6) * 8 + lrintf(8 * r) - 8); /* r of 2: the next exponent */
+}
+
+/* A half in the upper four bits of four words. */
+static void put_nibbles(const struct prism_kernels *k, uint8_t *p, float value)
+{
+    uint16_t half;
+    k->f32_to_f16(&half, &value, 1);
+    for (int i = 0; i < 4; i++)
+        p[2 * i + 1] = (uint8_t)((p[2 * i + 1] & 15) | (half >> 4 * i & 15) << 4);
+}
+
 static void fill_block(const struct prism_kernels *k, enum prism_type type, uint8_t *block, float d, uint64_t *state)
 {
     const struct prism_type_info *info = &prism_types[type];
@@ -92,13 +112,18 @@ static void fill_block(const struct prism_kernels *k, enum prism_type type, uint
         block[info->scale_at[0]] = power_scale(d, state);
         return;
     }
+    if (info->scale == PRISM_SCALE_E4M3) {
+        for (uint32_t g = 0; g < info->block / info->group; g++)
+            block[info->scale_at[0] + (int)g] = e4m3_scale(d * (0.75f + uniform(state) / 2) * 0.98974f);
+        return;
+    }
     equal_minima(type, block);
     d *= (0.75f + uniform(state) / 2) * 0.98974f; /* mean square (1 + 1/48) * 0.98974^2 = 1 */
     if (info->stored_min)
         put_half(k, block + info->scale_at[1], d * centre(type));
     else if (next(state) >> 63) /* codes such as -16..15 have a mean: not over all blocks */
         d = -d;
-    put_half(k, block + info->scale_at[0], d);
+    (info->scale == PRISM_SCALE_NIBBLES ? put_nibbles : put_half)(k, block + info->scale_at[0], d);
 }
 
 void random_row(const struct prism_kernels *k, enum prism_type type, void *y, float *x, size_t n, float sd, uint64_t seed)

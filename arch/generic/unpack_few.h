@@ -50,4 +50,13 @@ static inline void prism_unpack_q1_0(int8_t *q, float *d, float *m, const uint8_
         q[j] = (int8_t)((b[2 + j / 8] >> j % 8 & 1) * 2 - 1);
 }
 
+/* 2 groups of 32 with one scale. */
+static inline void prism_unpack_q2_0(int8_t *q, float *d, float *m, const uint8_t *b)
+{
+    (void)m;
+    prism_repeat_scale(d, prism_half_to_f32(prism_load_u16(b)), 2);
+    for (int j = 0; j < 64; j++)
+        q[j] = (int8_t)((b[2 + j / 4] >> j % 4 * 2 & 3) - 1);
+}
+
 #endif

@@ -45,7 +45,8 @@
     X(A, NVFP4,   nvfp4,   40,  64,  36, 16, false, E4M3,    0, -1, 5.852f, 39, "NVFP4")                        \
     X(A, TQ1_0,   tq1_0,   34, 256,  54, 32, false, HALF,   52, -1, 0.817f, 36,  "TQ1_0 - 1.69 bpw ternary")    \
     X(A, TQ2_0,   tq2_0,   35, 256,  66, 32, false, HALF,   64, -1, 1.225f, 37, "TQ2_0 - 2.06 bpw ternary")     \
-    X(A, Q1_0,    q1_0,    41, 128,  18, 32, false, HALF,    0, -1, 1.0f,   40, "Q1_0")
+    X(A, Q1_0,    q1_0,    41, 128,  18, 32, false, HALF,    0, -1, 1.0f,   40, "Q1_0")                         \
+    X(A, Q2_0,    q2_0,    42,  64,  18, 32, false, HALF,    0, -1, 1.225f, 41, "Q2_0")
 
 #define PRISM_TYPES(X, A) PRISM_PLAIN_TYPES(X, A) PRISM_BLOCK_TYPES(X, A)
 

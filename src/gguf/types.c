@@ -24,7 +24,6 @@ static const struct prism_file_type file_types[] = {
     [36] = { 36, "IQ4_NL_4_4", 0, 0, -1, true },
     [37] = { 37, "IQ4_NL_4_8", 0, 0, -1, true },
     [38] = { 38, "IQ4_NL_8_8", 0, 0, -1, true },
-    [42] = { 42, "Q2_0", 64, 18, -1, false },
 };
 
 const struct prism_file_type *prism_file_type_find(uint32_t id)

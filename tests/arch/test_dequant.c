@@ -125,6 +125,9 @@ static const struct golden {
     { PRISM_Q1_0, 128,
       "b62ad05f4f2c22f26e83d7581ae85dbe9b3e",
       0x3e3f0a45, -0x1.ad8p-5f, 0x1.ad8p-5f, -0x1.ad8p-5f },
+    { PRISM_Q2_0, 64,
+      "ff2d657d2e66f52438f1734da27686444cb3",
+      0xf2b7be60, 0x0p+0f, 0x1.7fcp-3f, 0x1.7fcp-4f },
 };
 
 static uint32_t fnv1a(const void *data, size_t n)

@@ -51,7 +51,7 @@ static void test_bits(void **state)
         { PRISM_IQ4_NL, 4.5 }, { PRISM_IQ4_XS, 4.25 }, { PRISM_MXFP4, 4.25 },
         { PRISM_IQ2_XXS, 2.0625 }, { PRISM_IQ2_XS, 2.3125 }, { PRISM_IQ2_S, 2.5625 }, { PRISM_IQ3_XXS, 3.0625 }, { PRISM_IQ3_S, 3.4375 },
         { PRISM_IQ1_S, 1.5625 }, { PRISM_IQ1_M, 1.75 }, { PRISM_NVFP4, 4.5 }, { PRISM_TQ1_0, 1.6875 }, { PRISM_TQ2_0, 2.0625 },
-        { PRISM_Q1_0, 1.125 },
+        { PRISM_Q1_0, 1.125 }, { PRISM_Q2_0, 2.25 },
     };
     assert_int_equal(sizeof rows / sizeof rows[0], PRISM_N_TYPES);
     for (size_t i = 0; i < PRISM_N_TYPES; i++)

@@ -185,7 +185,7 @@ static void test_types(void **state)
         "all F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K - Medium", "Q3_K - Medium", "Q4_K - Medium",
         "Q5_K - Medium", "Q6_K", "IQ4_NL - 4.5 bpw", "IQ4_XS - 4.25 bpw", "MXFP4 MoE", "IQ2_XXS - 2.0625 bpw",
         "IQ2_XS - 2.3125 bpw", "IQ2_S - 2.5 bpw", "IQ3_XXS - 3.0625 bpw", "IQ3_S - 3.4375 bpw", "IQ1_S - 1.5625 bpw", "IQ1_M - 1.75 bpw",
-        "NVFP4", "TQ1_0 - 1.69 bpw ternary", "TQ2_0 - 2.06 bpw ternary", "Q1_0",
+        "NVFP4", "TQ1_0 - 1.69 bpw ternary", "TQ2_0 - 2.06 bpw ternary", "Q1_0", "Q2_0",
     };
     for (int type = 0; type < PRISM_N_TYPES; type++) {
         struct tiny_model t = tiny_qwen3();

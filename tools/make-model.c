@@ -29,9 +29,9 @@ static const struct cli_option rows[] = {
 
     { .kind = CLI_HEADING, .help = "Both" },
     { .kind = CLI_TEXT, .names = "--type", .arg = "TYPE", .offset = AT(type),
-      .help = "of the matrices: F32 F16 BF16 Q4_0 Q8_0; random weights\nalso: the others that --list prints, and the mix Q4_K_M.\n"
-              "Vectors are F32. Rows that are no multiple of the type's\nblock get the type that llama.cpp gives them (Q4_K: Q5_0,\n"
-              "Q6_K: Q8_0)" },
+      .help = "of the matrices: F32 F16 BF16 Q4_0 Q8_0; random weights\nalso: the others that --list prints, the mix Q4_K_M, and ALL:\n"
+              "every type in turn. Vectors are F32. Rows that are no\nmultiple of the type's block get the type that llama.cpp\n"
+              "gives them (Q4_K: Q5_0, Q6_K: Q8_0)" },
     { .kind = CLI_TEXT, .names = "-o, --output", .arg = "FILE", .offset = AT(output),
       .help = "the GGUF file; it appears when it is complete" },
     { .kind = CLI_FLAG, .names = "--list", .offset = AT(list), .help = "print the shapes and the types, and exit" },
@@ -66,7 +66,7 @@ static int print_list(void)
     printf("types:");
     for (int t = 0; t < PRISM_N_TYPES; t++)
         printf("%s%s", t % 16 || !t ? " " : "\n       ", prism_types[t].name);
-    printf(" Q4_K_M\n");
+    printf(" Q4_K_M ALL\n");
     return process_flush_stdout();
 }
 

@@ -97,17 +97,22 @@ static uint8_t *pack_piece(const struct prism_linear *kind, const struct prism_m
     return panels;
 }
 
-/* Rows [row, row + n_rows) times the packed piece, on top of the bias if there is one. */
+/* Rows [row, row + n_rows) times the packed piece, by the scale if there is one (then not `add`), on top of the bias if there is one. */
 static void multiply(const struct operands *o, const struct prism_linear *kind, const uint8_t *panels, size_t row, size_t n_rows, size_t cols,
-                     const float *bias, float *y, size_t ldy, bool add)
+                     const float *scale, const float *bias, float *y, size_t ldy, bool add)
 {
     struct prism_gemm_args g = {
         .c = y, .ldc = ldy, .a = o->panels[kind_index(o, kind)] + row / kind->mr * kind->a_bytes(o->k), .w = panels,
-        .rows = n_rows, .cols = cols, .k = o->k, .add = add || bias,
+        .rows = n_rows, .cols = cols, .k = o->k, .add = add || (bias && !scale),
     };
-    for (size_t r = 0; bias && r < n_rows; r++)
+    for (size_t r = 0; bias && !scale && r < n_rows; r++)
         memcpy(y + r * ldy, bias, cols * sizeof *y);
     kind->gemm(&g);
+    for (size_t r = 0; scale && r < n_rows; r++) {
+        o->c->kernels->scale(y + r * ldy, *scale, cols);
+        if (bias)
+            o->c->kernels->add(y + r * ldy, bias, cols);
+    }
 }
 
 static void plain_piece(const struct operands *o, const struct prism_product *p, size_t row, size_t n_rows, size_t col, size_t cols,
@@ -116,14 +121,14 @@ static void plain_piece(const struct operands *o, const struct prism_product *p,
     uint8_t *panels = prism_thread_panels(o->c, thread);
 
     pack_piece(p->kind, &p->m, col, cols, panels);
-    multiply(o, p->kind, panels, row, n_rows, cols, p->bias ? p->bias + col : NULL, p->y + row * p->ldy + col, p->ldy, p->add);
+    multiply(o, p->kind, panels, row, n_rows, cols, p->m.scale, p->bias ? p->bias + col : NULL, p->y + row * p->ldy + col, p->ldy, p->add);
 }
 
 typedef float piece_rows[GATED_ROWS][PIECE_COLS];
 
 size_t prism_gated_bytes(void) { return 2 * sizeof(piece_rows); }
 
-/* The product waits in scratch for its factor and its row. */
+/* The product waits in scratch for its scale, its factor and its row. */
 static void scattered_piece(const struct operands *o, const struct prism_product *p, size_t row, size_t n_rows, size_t col, size_t cols,
                             uint32_t thread)
 {
@@ -133,7 +138,7 @@ static void scattered_piece(const struct operands *o, const struct prism_product
     pack_piece(p->kind, &p->m, col, cols, panels);
     for (size_t i = row; i < row + n_rows; i += GATED_ROWS) {
         size_t n = min_size(row + n_rows - i, GATED_ROWS);
-        multiply(o, p->kind, panels, i, n, cols, p->bias ? p->bias + col : NULL, made[0], PIECE_COLS, false);
+        multiply(o, p->kind, panels, i, n, cols, p->m.scale, p->bias ? p->bias + col : NULL, made[0], PIECE_COLS, false);
         for (size_t r = 0; r < n; r++)
             prism_product_add(o->c->kernels, p, i + r, col, made[r], cols);
     }
@@ -161,9 +166,9 @@ static void gated_piece(const struct operands *o, const struct prism_product *p,
         pack_piece(p->kind, &p->up, col, cols, up_panels);
     for (size_t i = row; i < row + n_rows; i += GATED_ROWS) {
         size_t n = min_size(row + n_rows - i, GATED_ROWS);
-        multiply(o, p->kind, panels, i, n, cols, p->bias ? p->bias + col : NULL, gate[0], PIECE_COLS, false);
+        multiply(o, p->kind, panels, i, n, cols, p->m.scale, p->bias ? p->bias + col : NULL, gate[0], PIECE_COLS, false);
         if (p->up.data)
-            multiply(o, p->kind, up_panels, i, n, cols, p->up_bias ? p->up_bias + col : NULL, up[0], PIECE_COLS, false);
+            multiply(o, p->kind, up_panels, i, n, cols, p->up.scale, p->up_bias ? p->up_bias + col : NULL, up[0], PIECE_COLS, false);
         for (size_t r = 0; r < n; r++)
             prism_product_activate(o->c->kernels, p, gate[r], up[r], cols);
         if (p->next)
@@ -177,8 +182,9 @@ static void gated_piece(const struct operands *o, const struct prism_product *p,
 static void run_piece(const struct product_job *j, const struct prism_product *p, size_t row, size_t n_rows, size_t col, uint32_t thread)
 {
     size_t cols = min_size(p->m.rows - col, cols_of(j, p));
+    bool waits = prism_is_scattered(p) || (p->add && p->m.scale);
 
-    (p->up.data || p->activated ? gated_piece : prism_is_scattered(p) ? scattered_piece : plain_piece)(j->o, p, row, n_rows, col, cols, thread);
+    (p->up.data || p->activated ? gated_piece : waits ? scattered_piece : plain_piece)(j->o, p, row, n_rows, col, cols, thread);
 }
 
 static size_t pieces_of(const struct product_job *j, const struct prism_product *p) { return div_up(p->m.rows, cols_of(j, p)); }

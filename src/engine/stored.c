@@ -81,7 +81,7 @@ static uint8_t *add_kind(struct call *l, const struct prism_matrix *m, uint8_t *
 
 /* ---- products ---- */
 
-/* out = rows [row, row + n) times the stored columns [col, col + cols), plus the bias if there is one */
+/* out = rows [row, row + n) times the stored columns [col, col + cols), by the scale and plus the bias if there are such */
 static void multiply(const struct call *l, const struct prism_matrix *m, const float *bias, size_t row, size_t n, size_t col, size_t cols,
                      float (*out)[COLS])
 {
@@ -92,6 +92,8 @@ static void multiply(const struct call *l, const struct prism_matrix *m, const f
         kind->gemv(out[0], COLS, packed_rows(l, kind) + row * kind->x_bytes(l->k), n, w, m->row_bytes, m->type, cols, l->k);
     else
         l->c->kernels->gemv(out[0], COLS, l->x + row * l->ldx, l->ldx, n, w, m->row_bytes, m->type, cols, l->k);
+    for (size_t r = 0; m->scale && r < n; r++)
+        l->c->kernels->scale(out[r], m->scale[0], cols);
     for (size_t r = 0; bias && r < n; r++)
         l->c->kernels->add(out[r], bias + col, cols);
 }

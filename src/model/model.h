@@ -15,12 +15,15 @@ struct prism_matrix {
     const uint8_t *data;
     enum prism_type type;
     size_t rows, k, row_bytes;
+    const float *scale;             /* what the product is multiplied by: a number for each slab_rows rows; NULL: 1 */
+    size_t slab_rows;
 };
 
-/* rows [first, first + n) of m */
+/* rows [first, first + n) of m, of one slab */
 static inline struct prism_matrix prism_matrix_rows(const struct prism_matrix *m, size_t first, size_t n)
 {
-    return (struct prism_matrix){ m->data + first * m->row_bytes, m->type, n, m->k, m->row_bytes };
+    return (struct prism_matrix){ m->data + first * m->row_bytes, m->type, n, m->k, m->row_bytes, m->scale ? m->scale + first / m->slab_rows : NULL,
+                                  m->slab_rows };
 }
 
 /* ---- a layer is data: what the engine computes, whatever the architecture ---- */

@@ -46,7 +46,7 @@ static const struct prism_gguf_tensor *request(struct prism_builder *b, const ch
         b->status = prism_fail(b->err, PRISM_E_FORMAT, "%s: tensor %s: missing (architecture %s%s)", b->shown, full, b->m->arch->name, where);
     }
     if (t && t->type == PRISM_N_TYPES) {
-        char list[256];
+        char list[512];
         size_t o = 0;
         for (int i = 0; i < PRISM_N_TYPES; i++)
             o += (size_t)snprintf(list + o, sizeof list - o, " %s", prism_types[i].name);
@@ -72,6 +72,18 @@ void prism_tensor_matrix(struct prism_builder *b, struct prism_matrix *out, cons
     prism_tensor_slabs(b, out, name, k, rows, 1, need);
 }
 
+/* NVFP4 has a number for each slab beside it, in the tensor NAME.scale for NAME.weight; NULL: it has not. Not for token_embd, of which no
+ * product is made. */
+static const float *slab_scales(struct prism_builder *b, const struct prism_gguf_tensor *t, const char *name, size_t n)
+{
+    char scale[PRISM_GGUF_NAME];
+    const char *dot = strrchr(name, '.');
+    if (t->type != PRISM_NVFP4 || !dot || strcmp(name, "token_embd.weight") == 0)
+        return NULL;
+    snprintf(scale, sizeof scale, "%.*s.scale", (int)(dot - name), name);
+    return prism_tensor_vector(b, scale, n, OPTIONAL);
+}
+
 void prism_tensor_slabs(struct prism_builder *b, struct prism_matrix *out, const char *name, size_t k, size_t rows, size_t n, enum need need)
 {
     const struct prism_gguf_tensor *t = request(b, name, need);
@@ -83,7 +95,7 @@ void prism_tensor_slabs(struct prism_builder *b, struct prism_matrix *out, const
     if (!b->status && (uintptr_t)t->data % align)
         b->status = prism_fail(b->err, PRISM_E_UNSUPPORTED, "%s: tensor %s: data: expected to start at a multiple of %zu bytes", b->shown,
                                t->name, align);
-    *out = (struct prism_matrix){ t->data, t->type, rows * n, k, prism_row_bytes(t->type, k) };
+    *out = (struct prism_matrix){ t->data, t->type, rows * n, k, prism_row_bytes(t->type, k), slab_scales(b, t, name, n), rows };
 }
 
 static const float *widen(struct prism_builder *b, const struct prism_gguf_tensor *t, size_t n)
@@ -158,7 +170,8 @@ void prism_check_unread_tensors(struct prism_builder *b)
     for (uint64_t i = 0; !b->status && i < g->n_tensors; i++) {
         const char *name = g->tensors[i].name;
         unsigned layer;
-        if (b->tensor_used[i] || ends_with(name, ".attn_rot_embd.weight") || ends_with(name, ".attn_rot_embd") || ends_with(name, ".inp_scale"))
+        if (b->tensor_used[i] || ends_with(name, ".attn_rot_embd.weight") || ends_with(name, ".attn_rot_embd") ||
+            ends_with(name, ".inp_scale") || ends_with(name, ".input_scale"))
             continue;
         if (sscanf(name, "blk.%u.", &layer) == 1 && layer >= b->m->n_layer)
             beyond++;

@@ -357,7 +357,10 @@ static void check_weights(const struct prism_gguf *g)
     assert_non_null(w);
     assert_int_equal(n, 3 << 20);
     prism_kernels_by_level[PRISM_LEVEL_GENERIC]->to_f32[t->type](w, t->data, n);
+    const struct prism_gguf_tensor *scale = prism_gguf_tensor_find(g, "blk.1.ffn_gate.scale");
+    assert_int_equal(scale != NULL, t->type == PRISM_NVFP4);
     for (size_t i = 0; i < n; i++) {
+        w[i] *= scale ? *(const float *)(const void *)scale->data : 1;
         sum += w[i];
         squares += (double)w[i] * w[i];
     }
@@ -414,6 +417,29 @@ static void every_type_runs(void **state)
     }
 }
 
+/* Of 28 matrices in 4 layers, and the embeddings, no two that follow each other have the same type; all types are in the file. */
+static void all_types_in_one(void **state)
+{
+    bool found[PRISM_N_TYPES] = { false };
+    char vocab[512];
+    int kinds = 0;
+
+    (void)state;
+    snprintf(vocab, sizeof vocab, "%s", small_vocab("gpt2"));
+    const char *path = MAKE("all.gguf", "--shape", "qwen3-0.6b", "--layers", "4", "--type", "ALL", "--vocab", vocab, "--keep-vocab");
+    struct prism_gguf *g = open_made(path);
+    has_tensor(g, "token_embd.weight", prism_types[PRISM_N_TYPES - 1].name, 1024, 289);
+    for (size_t i = 0; i < g->n_tensors; i++)
+        if (g->tensors[i].n_dims > 1)
+            kinds += !found[g->tensors[i].type], found[g->tensors[i].type] = true;
+    assert_int_equal(kinds, PRISM_N_TYPES);
+    prism_gguf_close(g);
+    prism_model *m = load(path);
+    check_logits(m);
+    prism_model_free(m);
+    unlink(path);
+}
+
 /* Same seed, same bytes, whatever the number of threads; another seed, other bytes. A layer's weights do not depend on how many follow. */
 static void seeds(void **state)
 {
@@ -459,7 +485,7 @@ int main(void)
         cmocka_unit_test(vocabulary_is_filled_up),
         cmocka_unit_test(types_of_tokens_are_made_up),
         cmocka_unit_test(without_a_vocabulary),
-        cmocka_unit_test(every_type_runs),
+        cmocka_unit_test(every_type_runs), cmocka_unit_test(all_types_in_one),
         cmocka_unit_test(seeds),
     };
     return cmocka_run_group_tests_name("cli/make_model", tests, NULL, NULL);

@@ -207,7 +207,7 @@ static void test_types(void **state)
         for (size_t r = 0; r < w->rows; r++) {
             prism_kernels_by_level[PRISM_LEVEL_GENERIC]->to_f32[type](row, w->data + r * w->row_bytes, 256);
             for (int i = 0; i < 256; i++)
-                sum += (double)row[i] * row[i];
+                sum += (double)row[i] * row[i] * (w->scale ? (double)w->scale[0] * w->scale[0] : 1);
         }
         double variance = sum / (double)(w->rows * 256) * 256;
         assert_true(variance > 1 / 1.5625 && variance < 1.5625);
@@ -272,6 +272,90 @@ static void test_bad_scales(void **state)
             if (prism_types[type].scale != PRISM_SCALE_E8M0)
                 check_bad_scale((enum prism_type)type, number, "infinite");
         }
+}
+
+/* ---- the numbers beside NVFP4 ---- */
+
+static float scale_in_file(const struct prism_model *m, const char *name, size_t slab)
+{
+    float v;
+    const struct prism_gguf_tensor *t = prism_gguf_tensor_find(m->gguf, name);
+    assert_non_null(t);
+    assert_true(slab < t->ne[0]);
+    memcpy(&v, t->data + slab * sizeof v, sizeof v);
+    return v;
+}
+
+static void has_scale(const struct prism_model *m, const struct prism_matrix *w, const char *name, size_t slab)
+{
+    assert_non_null(w->scale);
+    assert_true(w->scale[0] == scale_in_file(m, name, slab));
+}
+
+static struct gb *nvfp4(const char *arch, bool fused)
+{
+    struct tiny_model t = tiny_family(arch);
+    t.type = PRISM_NVFP4, t.output_type = PRISM_NVFP4;
+    t.n_head = 4, t.n_head_kv = 2, t.n_ff_expert = t.n_ff_expert ? 64 : 0;
+    t.fused_qkv = fused, t.untied = true;
+    return tiny_build(&t);
+}
+
+/* Each matrix, each slice of a fused one and each expert has its own; embeddings have none. */
+static void test_nvfp4_scales(void **state)
+{
+    (void)state;
+    struct gb *g = nvfp4("qwen2moe", false);
+    struct loaded l;
+    hostile_load(&l, gb_write(g, "nvfp4.gguf"), true, false);
+    assert_string_equal(l.err.text, "");
+    const struct prism_model *m = l.model;
+    const struct prism_layer *layer = &m->layers[1];
+    const struct prism_ffn *each = &layer->ffn.experts.each;
+    assert_null(m->tok_embd.scale);
+    has_scale(m, &m->output, "output.scale", 0);
+    has_scale(m, &layer->attn.q, "blk.1.attn_q.scale", 0);
+    has_scale(m, &layer->attn.o, "blk.1.attn_output.scale", 0);
+    for (size_t e = 0; e < layer->ffn.experts.n; e++) {
+        struct prism_matrix up = prism_matrix_rows(&each->up, e * each->stride, each->width);
+        struct prism_matrix down = prism_matrix_rows(&each->down, e * m->n_embd, m->n_embd);
+        has_scale(m, &up, "blk.1.ffn_up_exps.scale", e);
+        has_scale(m, &down, "blk.1.ffn_down_exps.scale", e);
+    }
+    prism_model_free(l.model);
+    gb_free(g);
+
+    g = nvfp4("qwen2", true);
+    gb_add_f32(g, "blk.0.attn_qkv.input_scale", 1); /* of activations: for arithmetic in fp4 */
+    hostile_load(&l, gb_write(g, "nvfp4.gguf"), true, false);
+    assert_string_equal(l.err.text, "");
+    assert_int_equal(l.log_len, 0);
+    has_scale(l.model, &l.model->layers[0].attn.q, "blk.0.attn_qkv.scale", 0);
+    has_scale(l.model, &l.model->layers[0].attn.v, "blk.0.attn_qkv.scale", 0);
+    prism_model_free(l.model);
+    gb_free(g);
+}
+
+/* A scale of another length or type. */
+static void test_bad_nvfp4_scales(void **state)
+{
+    (void)state;
+    struct loaded l;
+    for (int i = 0; i < 3; i++) {
+        struct gb *g = nvfp4("qwen3moe", false);
+        struct gb_tensor *t = gb_tensor(g, i < 2 ? "blk.1.attn_k.scale" : "blk.1.ffn_gate_exps.scale");
+        if (i == 0)
+            t->type = prism_types[PRISM_Q8_0].id, t->ne[0] = 32, t->n_bytes = 34;
+        else
+            t->ne[0] = i == 1 ? 2 : 1, t->n_bytes = 4 * t->ne[0];
+        t->data = realloc(t->data, 64);
+        hostile_load(&l, gb_write(g, "bad.gguf"), false, false);
+        assert_null(l.model);
+        assert_non_null(strstr(l.err.text, i == 0   ? "tensor blk.1.attn_k.scale: expected f32 [1], found Q8_0 [32]"
+                                           : i == 1 ? "tensor blk.1.attn_k.scale: expected f32 [1], found F32 [2]"
+                                                    : "tensor blk.1.ffn_gate_exps.scale: expected f32 [6], found F32 [1]"));
+        gb_free(g);
+    }
 }
 
 /* Norms in half precision are widened; general.alignment 2 puts an f32 norm on an odd multiple of two. */
@@ -432,7 +516,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gutenberg_38m),  cmocka_unit_test(test_gutenberg_llama),       cmocka_unit_test(test_fused_qkv),
         cmocka_unit_test(test_tied_and_untied), cmocka_unit_test(test_types),                cmocka_unit_test(test_widened_norms),
-        cmocka_unit_test(test_bad_scales),
+        cmocka_unit_test(test_bad_scales),      cmocka_unit_test(test_nvfp4_scales),         cmocka_unit_test(test_bad_nvfp4_scales),
         cmocka_unit_test(test_alignment_of_matrices), cmocka_unit_test(test_type_names),     cmocka_unit_test(test_key_variants),
         cmocka_unit_test(test_causal), cmocka_unit_test(test_vocab_only), cmocka_unit_test(test_null_arguments),
     };

@@ -17,7 +17,7 @@ static double *dense(const struct prism_matrix *m)
     for (size_t r = 0; r < m->rows; r++) {
         prism_kernels_by_level[PRISM_LEVEL_GENERIC]->to_f32[m->type](row, m->data + r * m->row_bytes, m->k);
         for (size_t i = 0; i < m->k; i++)
-            w[r * m->k + i] = row[i];
+            w[r * m->k + i] = (double)row[i] * (m->scale ? (double)m->scale[r / m->slab_rows] : 1);
     }
     free(row);
     return w;

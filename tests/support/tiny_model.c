@@ -111,13 +111,29 @@ static const char *layer_name(int layer, const char *name)
     return buf;
 }
 
+/* The tensor beside a matrix in NVFP4: a number around `centre` for each slab. n: length of the matrix's name in front of ".weight". */
+static void add_scales(struct gb *g, int layer, const char *name, size_t n, double centre, uint64_t slabs, uint64_t *state)
+{
+    char scale[48];
+    float v[64];
+    snprintf(scale, sizeof scale, "%.*s.scale", (int)n, name);
+    assert_true(slabs <= sizeof v / sizeof *v);
+    for (size_t i = 0; i < slabs; i++)
+        v[i] = (float)(centre * (1 + 0.3 * next_uniform(state)));
+    gb_add(g, layer_name(layer, scale), prism_types[PRISM_F32].id, 1, &slabs, v, slabs * sizeof *v);
+}
+
 /* n slabs of rows x k; n 0: a matrix. */
 static void add_slabs(struct gb *g, int layer, const char *name, enum prism_type type, uint32_t k, uint32_t rows, uint32_t n, uint64_t *state)
 {
-    size_t values = (size_t)k * rows * (n ? n : 1), bytes = prism_row_bytes(type, values);
+    size_t slabs = n ? n : 1, values = (size_t)k * rows * slabs, bytes = prism_row_bytes(type, values);
     uint8_t *data = malloc(bytes);
+    const char *dot = strrchr(name, '.');
+    bool scaled = type == PRISM_NVFP4 && dot && strcmp(name, "token_embd.weight") != 0;
     assert_non_null(data);
-    tiny_random_weights(data, type, values, 1 / sqrt(k), state);
+    tiny_random_weights(data, type, values, scaled ? 1 : 1 / sqrt(k), state);
+    if (scaled)
+        add_scales(g, layer, name, (size_t)(dot - name), 1 / sqrt(k), slabs, state);
     gb_add(g, layer_name(layer, name), prism_types[type].id, n ? 3 : 2, (uint64_t[]){ k, rows, n }, data, bytes);
     free(data);
 }

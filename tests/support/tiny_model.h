@@ -11,7 +11,7 @@ struct tiny_model {
     const char *vocab;          /* tiny_vocab.h */
     uint32_t n_layer, n_embd, n_head, n_head_kv, head_dim, n_ff, n_ctx;
     double rope_base;
-    enum prism_type type;       /* of all matrices, any type that divides n_embd, n_head * head_dim and n_ff */
+    enum prism_type type;       /* of all matrices, any type that divides n_embd, n_head * head_dim and n_ff; NVFP4 with its scales */
     enum prism_type output_type;/* of output.weight and token_embd.weight */
     bool untied;                /* has output.weight */
     bool fused_qkv;             /* attn_qkv instead of attn_q, attn_k, attn_v (qwen2: with its bias) */

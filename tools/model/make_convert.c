@@ -87,7 +87,7 @@ int make_convert(const struct make_options *options)
     struct gguf_writer w = { 0 };
 
     int status = make_find_type(options->type, &c.type);
-    if (status == PROCESS_OK && (c.type.mixed || !quantize_supports(c.type.type)))
+    if (status == PROCESS_OK && (c.type.mix != MAKE_ONE || !quantize_supports(c.type.type)))
         status = process_error("--type %s: --convert writes F32 F16 BF16 Q8_0 Q4_0 only", options->type);
     if (status == PROCESS_OK)
         status = make_open(options->convert, &from);

@@ -15,20 +15,24 @@ static uint32_t file_type(enum prism_type t)
     return prism_types[t].file_type - (t == PRISM_Q3_K || t == PRISM_Q4_K || t == PRISM_Q5_K);
 }
 
+#define GUESSED 1024u /* llama.h: of a writer that does not know */
+
 int make_find_type(const char *name, struct make_type *out)
 {
-    char names[256] = "";
+    const struct make_type mixes[] = {
+        { "Q4_K_M", PRISM_Q4_K, prism_types[PRISM_Q4_K].file_type, MAKE_MEDIUM },
+        { "ALL", PRISM_N_TYPES, GUESSED | prism_types[PRISM_N_TYPES - 1].file_type, MAKE_ALL }, /* that of the embeddings */
+    };
+    char names[512] = "";
 
-    for (int t = 0; t < PRISM_N_TYPES; t++) {
-        *out = (struct make_type){ prism_types[t].name, (enum prism_type)t, file_type((enum prism_type)t), false };
+    for (int t = 0; t < PRISM_N_TYPES + 2; t++) {
+        *out = t < PRISM_N_TYPES ? (struct make_type){ prism_types[t].name, (enum prism_type)t, file_type((enum prism_type)t), MAKE_ONE }
+                                 : mixes[t - PRISM_N_TYPES];
         if (!strcasecmp(out->name, name))
             return PROCESS_OK;
         snprintf(names + strlen(names), sizeof names - strlen(names), " %s", out->name);
     }
-    *out = (struct make_type){ "Q4_K_M", PRISM_Q4_K, prism_types[PRISM_Q4_K].file_type, true };
-    if (!strcasecmp(out->name, name))
-        return PROCESS_OK;
-    return process_error("--type %s: expected one of:%s %s", name, names, out->name);
+    return process_error("--type %s: expected one of:%s", name, names);
 }
 
 static void print_warning(void *user, const char *line)

@@ -14,12 +14,19 @@ struct make_options {
     bool keep_vocab, list;
 };
 
+/* Which types the matrices of a file have, see make_random.c. */
+enum make_mix {
+    MAKE_ONE,                /* one type */
+    MAKE_MEDIUM,             /* llama.cpp's medium mix */
+    MAKE_ALL                 /* every type there is */
+};
+
 /* A type for a whole file. */
 struct make_type {
     const char *name;
     enum prism_type type;    /* of most matrices */
     uint32_t file_type;      /* general.file_type: llama.h, enum llama_ftype */
-    bool mixed;              /* llama.cpp's medium mix, see make_random.c; else every matrix has `type` */
+    enum make_mix mix;
 };
 
 /* By its name in any case. PROCESS_ERROR after one line that lists the names. */

@@ -20,9 +20,16 @@ struct random_model {
     struct make_type type;
     const struct prism_kernels *kernels;
     uint32_t n_layer, n_vocab;
-    size_t n_tensors;
+    size_t n_tensors, n_made, n_typed; /* n_typed: matrices that got a type in turn */
     struct shape_tensor *tensors;
-    struct make_tensor *made;
+    struct made *made;       /* [n_made] what they become */
+    struct make_tensor *listed; /* [n_made] */
+};
+
+/* A tensor of the shape, or the scales that go with one. */
+struct made {
+    size_t tensor;           /* of the shape */
+    bool is_scale;
 };
 
 /* ---- tensors ------------------------------------------------------------------------------------------------------ */
@@ -30,9 +37,10 @@ struct random_model {
 /* The layers of which a medium mix stores more bits: the first and the last eighth, and every third between. */
 static bool more_bits(uint32_t i, uint32_t n) { return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2; }
 
-/* The mix is Q4_K_M of llama.cpp without an importance matrix: the output matrix (token_embd.weight when there is no other) has
- * Q6_K, attn_v and ffn_down have Q6_K in the layers of more bits, attn_qkv has Q5_K, everything else has Q4_K. */
-static enum prism_type choose_type(const struct random_model *m, const struct shape_tensor *t)
+/* The medium mix is Q4_K_M of llama.cpp without an importance matrix: the output matrix (token_embd.weight when there is no other) has
+ * Q6_K, attn_v and ffn_down have Q6_K in the layers of more bits, attn_qkv has Q5_K, everything else has Q4_K. All types: in turn, the last of the
+ * list first, so that the embeddings are small. */
+static enum prism_type choose_type(struct random_model *m, const struct shape_tensor *t)
 {
     enum prism_type type = m->type.type;
 
@@ -40,12 +48,17 @@ static enum prism_type choose_type(const struct random_model *m, const struct sh
         return PRISM_F32;
     if (t->role == SHAPE_EXPERTS && m->shape->oss)
         return PRISM_MXFP4;
-    if (m->type.mixed && (t->is_output || ((t->is_value || t->is_down) && more_bits(t->layer, m->n_layer))))
+    if (m->type.mix == MAKE_ALL)
+        type = (enum prism_type)(PRISM_N_TYPES - 1 - m->n_typed++ % PRISM_N_TYPES);
+    if (m->type.mix == MAKE_MEDIUM && (t->is_output || ((t->is_value || t->is_down) && more_bits(t->layer, m->n_layer))))
         type = PRISM_Q6_K;
-    else if (m->type.mixed && t->is_qkv)
+    else if (m->type.mix == MAKE_MEDIUM && t->is_qkv)
         type = PRISM_Q5_K;
     return quantize_type_for(type, (size_t)t->ne[0]);
 }
+
+/* Whether NVFP4 has a scale beside it: of each matrix, but for embeddings. */
+static bool has_scale(const struct shape_tensor *t) { return strcmp(t->name, "token_embd.weight") != 0; }
 
 /* FNV-1a: a tensor's weights depend on its name, not on how many come before it. */
 static uint64_t hash_name(const char *s)
@@ -57,11 +70,25 @@ static uint64_t hash_name(const char *s)
     return h;
 }
 
+/* Weights of NVFP4 have deviation 1 beside a scale, for its own scales of groups are fine from 2^-6 on. */
+static float deviation(const struct random_model *m, size_t i, const struct shape_tensor *t)
+{
+    double n = (double)t->ne[0];
+    return t->role == SHAPE_BIAS ? 0.1f : t->role == SHAPE_SINKS || (m->listed[i].type == PRISM_NVFP4 && has_scale(t)) ? 1 : (float)(1 / sqrt(n));
+}
+
 static const char *make_row(const void *user, size_t i, uint64_t row, void *y, float *x)
 {
     const struct random_model *m = user;
-    const struct shape_tensor *t = &m->tensors[i];
+    const struct shape_tensor *t = &m->tensors[m->made[i].tensor];
     size_t n = (size_t)t->ne[0];
+
+    if (m->made[i].is_scale) {
+        const float scale = (float)(1 / sqrt((double)n));
+        for (size_t j = 0; j < t->ne[2]; j++)
+            memcpy((float *)y + j, &scale, sizeof scale);
+        return NULL;
+    }
 
     switch (t->role) {
     case SHAPE_NORM:
@@ -79,7 +106,7 @@ static const char *make_row(const void *user, size_t i, uint64_t row, void *y, f
     case SHAPE_ROUTER:
     case SHAPE_MATRIX:
     case SHAPE_EXPERTS:
-        random_row(m->kernels, m->made[i].type, y, x, n, t->role == SHAPE_BIAS ? 0.1f : t->role == SHAPE_SINKS ? 1 : (float)(1 / sqrt((double)n)),
+        random_row(m->kernels, m->listed[i].type, y, x, n, deviation(m, i, t),
                    random_seed(random_seed((uint64_t)m->opt->seed, hash_name(t->name)), row));
         break;
     }
@@ -90,14 +117,22 @@ static int list_tensors(struct random_model *m)
 {
     m->n_tensors = shape_tensors(m->shape, m->n_layer, m->n_vocab, NULL);
     m->tensors = calloc(m->n_tensors, sizeof *m->tensors);
-    m->made = calloc(m->n_tensors, sizeof *m->made);
-    if (!m->tensors || !m->made)
+    m->made = calloc(2 * m->n_tensors, sizeof *m->made);
+    m->listed = calloc(2 * m->n_tensors, sizeof *m->listed);
+    if (!m->tensors || !m->made || !m->listed)
         return process_error("out of memory");
     shape_tensors(m->shape, m->n_layer, m->n_vocab, m->tensors);
     for (size_t i = 0; i < m->n_tensors; i++) {
         const struct shape_tensor *t = &m->tensors[i];
-        m->made[i] = (struct make_tensor){ .type = choose_type(m, t), .n_dims = t->n_dims, .ne = { t->ne[0], t->ne[1], t->ne[2], 1 } };
-        memcpy(m->made[i].name, t->name, sizeof m->made[i].name);
+        struct make_tensor *made = &m->listed[m->n_made];
+        *made = (struct make_tensor){ .type = choose_type(m, t), .n_dims = t->n_dims, .ne = { t->ne[0], t->ne[1], t->ne[2], 1 } };
+        memcpy(made->name, t->name, sizeof made->name);
+        m->made[m->n_made++].tensor = i;
+        if (made->type == PRISM_NVFP4 && has_scale(t)) {
+            made[1] = (struct make_tensor){ .type = PRISM_F32, .n_dims = 1, .ne = { t->ne[2], 1, 1, 1 } };
+            snprintf(made[1].name, sizeof made[1].name, "%.*s.scale", (int)(strrchr(t->name, '.') - t->name), t->name);
+            m->made[m->n_made++] = (struct made){ i, true };
+        }
     }
     return PROCESS_OK;
 }
@@ -254,11 +289,12 @@ int make_random(const struct make_options *options)
     if (status == PROCESS_OK) {
         add_shape(&w, &m);
         add_tokenizer(&w, &m, from);
-        status = make_write(&w, options->output, &(struct make_source){ m.made, m.n_tensors, make_row, &m });
+        status = make_write(&w, options->output, &(struct make_source){ m.listed, m.n_made, make_row, &m });
     }
     gguf_free(&w);
     prism_gguf_close(from);
     free(m.tensors);
     free(m.made);
+    free(m.listed);
     return status;
 }

@@ -223,8 +223,8 @@ static void type_38(struct gb *g) { set_type(g, 38); }
 static void type_43(struct gb *g) { set_type(g, 43); }
 static void type_200(struct gb *g) { set_type(g, 200); }
 static void type_minus_1(struct gb *g) { set_type(g, UINT32_MAX); }
-static void type_iq2_xxs(struct gb *g) { resize(last(g), 16, 256, 64, 64 * 66); }
-static void type_tq1_0(struct gb *g) { resize(last(g), 34, 256, 64, 64 * 54); }
+static void type_q8_1(struct gb *g) { resize(last(g), 9, 256, 64, 64 * 8 * 36); }
+static void type_q8_k(struct gb *g) { resize(last(g), 15, 256, 64, 64 * 292); }
 static void type_i32(struct gb *g) { resize(last(g), 26, 128, 64, 128 * 64 * 4); }
 static void row_33(struct gb *g) { last(g)->ne[0] = 33; }
 static void shift_1(struct gb *g) { g->tensors[5].shift = 1; }
@@ -257,8 +257,8 @@ static const struct hostile_case infos[] = {
     { 104, "type 43", 'R', "tensor blk.1.ffn_down.weight: type: expected a known number, found 43", .change = type_43 },
     { 104, "type 200", 'R', "tensor blk.1.ffn_down.weight: type: expected a known number, found 200", .change = type_200 },
     { 104, "type -1", 'R', "tensor blk.1.ffn_down.weight: type: expected a known number, found 4294967295", .change = type_minus_1 },
-    { 105, "IQ2_XXS", 'R', "tensor blk.1.ffn_down.weight: type IQ2_XXS unsupported; supported: F32", .change = type_iq2_xxs },
-    { 105, "TQ1_0", 'R', "tensor blk.1.ffn_down.weight: type TQ1_0 unsupported; supported: F32", .change = type_tq1_0 },
+    { 105, "Q8_1", 'R', "tensor blk.1.ffn_down.weight: type Q8_1 unsupported; supported: F32", .change = type_q8_1 },
+    { 105, "Q8_K", 'R', "tensor blk.1.ffn_down.weight: type Q8_K unsupported; supported: F32", .change = type_q8_k },
     { 105, "I32", 'R', "tensor blk.1.ffn_down.weight: type I32 unsupported; supported: F32", .change = type_i32 },
     { 106, "row of 33", 'R', "tensor blk.1.ffn_down.weight: row length: expected a multiple of 32 (block size of Q8_0), found 33", .change = row_33 },
     { 107, "offset + 1", 'R', "tensor blk.0.attn_v.weight: offset: expected a multiple of 32", .change = shift_1 },

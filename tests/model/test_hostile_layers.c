@@ -145,10 +145,10 @@ static void one_by_one(struct gb *g)
     no_gate(g);
     gb_add(g, "blk.0.ffn_gate.0.weight", prism_types[PRISM_Q8_0].id, 2, (uint64_t[]){ 64, 32 }, NULL, prism_row_bytes(PRISM_Q8_0, 64) * 32);
 }
-static void gate_tq1_0(struct gb *g)
+static void gate_q8_k(struct gb *g)
 {
     gb_remove_tensor(g, "blk.0.ffn_gate_exps.weight");
-    gb_add(g, "blk.0.ffn_gate_exps.weight", 34, 3, (uint64_t[]){ 256, 8, 6 }, NULL, 54 * 8 * 6);
+    gb_add(g, "blk.0.ffn_gate_exps.weight", 15, 3, (uint64_t[]){ 256, 8, 6 }, NULL, 292 * 8 * 6);
 }
 static void router_bias_short(struct gb *g)
 {
@@ -187,7 +187,7 @@ static const struct hostile_case expert_tensors[] = {
     BAD("qwen3moe", "bias of the choice", "tensor blk.0.exp_probs_b.bias and 1 more: unsupported in architecture qwen3moe", .change = exp_probs),
     BAD("qwen3moe", "half of gate_up", "tensor blk.0.ffn_gate_up_exps.weight: shape: expected [64, 64, 6], found [64, 32, ...]", .change = fused_half),
     BAD("qwen3moe", "gate_up and up", "tensor blk.0.ffn_up_exps.weight: unsupported in architecture qwen3moe", .change = fused_and_gate),
-    BAD("qwen3moe", "TQ1_0", "tensor blk.0.ffn_gate_exps.weight: type TQ1_0 unsupported; supported: F32", .change = gate_tq1_0),
+    BAD("qwen3moe", "Q8_K", "tensor blk.0.ffn_gate_exps.weight: type Q8_K unsupported; supported: F32", .change = gate_q8_k),
     BAD("gpt-oss", "bias of the router too short", "tensor blk.0.ffn_gate_inp.bias: expected f32 [6], found F32 [5]", .change = router_bias_short),
     BAD("gpt-oss", "bias of up turned", "tensor blk.1.ffn_up_exps.bias: expected f32 [32, 6], found F32 [6, ...]", .change = up_bias_turned),
     BAD("gpt-oss", "bias of down in one row", "tensor blk.0.ffn_down_exps.bias: expected f32 [64, 6], found F32 [384]", .change = down_bias_flat),

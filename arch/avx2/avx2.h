@@ -8,7 +8,7 @@ extern const struct prism_kernels prism_kernels_avx2;
 
 extern const struct prism_linear prism_linear_f32_avx2, prism_linear_i16_avx2;
 extern const struct prism_linear prism_linear_q4_0_avx2; /* Q4_0 only */
-extern const struct prism_linear prism_linear_q4_1_avx2; /* Q4_1 and Q4_K only */
+extern const struct prism_linear prism_linear_q4_1_avx2; /* Q4_1, Q4_K, IQ3_S, IQ1_S, TQ1_0, TQ2_0, Q1_0, Q2_0 only */
 extern const struct prism_attention prism_attention_f32_avx2, prism_attention_i16_avx2;
 
 /* The packers of prism_linear_i16_avx2, whose panels arch/avxvnni multiplies too, and the largest integers that they make. */

@@ -1,5 +1,5 @@
-/* linear_i4.c - linear layers on four-bit weights and signed-byte activations: Q4_0, Q4_1 and Q4_K. The numbers are those of
- * the "i8" linear of arch/generic/linear_i8.c: exact integer dot products per group of 32, then
+/* linear_i4.c - linear layers on four-bit weights and signed-byte activations: Q4_0, Q4_1, Q4_K, and types whose values are a step times an
+ * unsigned number of four bits, less an offset (IQ3_S and others: spread_of). The numbers are those of the "i8" linear of arch/generic/linear_i8.c: exact integer dot products per group of 32, then
  *     c += (d_a * d_w) * sum(qa * qw) + (d_a * sum(qa)) * m_w.
  *
  * Weights stay unsigned, 0..15 (Q4_0: q + 8, and 8 * sum(qa) is taken off the integer sum), which makes pmaddubsw applicable:
@@ -38,15 +38,35 @@ static __m128i nibbles_of_bytes(__m256i q)
     return _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6)));
 }
 
-/* Six words per group and row: nibbles, d, m. */
+/* A value of the type is step * u - offset, u 0..15. */
+struct spread {
+    int step, offset;
+};
+
+static struct spread spread_of(enum prism_type type)
+{
+    switch (type) {
+    case PRISM_Q4_0: return (struct spread){ 1, 8 };
+    case PRISM_IQ3_S: return (struct spread){ 2, 15 };
+    case PRISM_IQ1_S: return (struct spread){ 2, 9 };
+    case PRISM_Q1_0: return (struct spread){ 2, 1 };
+    case PRISM_TQ1_0:
+    case PRISM_TQ2_0:
+    case PRISM_Q2_0: return (struct spread){ 1, 1 };
+    default: return (struct spread){ 1, 0 }; /* Q4_1, Q4_K */
+    }
+}
+
+/* Six words per group and row: nibbles, d, m. The offset becomes a part of m, which is exact; but for Q4_0, where the product takes it off. */
 static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
 {
     int8_t q[PRISM_PACK_PIECE];
     float d[PRISM_PACK_PIECE / 32], m[PRISM_PACK_PIECE / 32];
     uint32_t words[4][PRISM_PACK_PIECE];
-    const __m256i offset = _mm256_set1_epi8(type == PRISM_Q4_0 ? 8 : 0);
+    const struct spread spread = spread_of(type);
+    const __m256i offset = _mm256_set1_epi8((char)spread.offset);
+    const float step = (float)spread.step, min = type == PRISM_Q4_0 ? 0 : (float)spread.offset;
 
-    assert(type == PRISM_Q4_0 || type == PRISM_Q4_1 || type == PRISM_Q4_K);
     assert(cols >= 1 && cols <= NR && k % 32 == 0 && (uintptr_t)panel % 64 == 0);
     for (size_t j0 = 0; j0 < NR; j0 += 4)
         for (size_t k0 = 0; k0 < k; k0 += PRISM_PACK_PIECE) {
@@ -60,10 +80,11 @@ static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_t
                 }
                 prism_kernels_avx2.to_i8[type](q, d, m, row, n);
                 for (size_t g = 0; g < groups; g++, w += 6) {
-                    const __m256i bytes = _mm256_loadu_si256((const __m256i *)(q + 32 * g));
-                    _mm_storeu_si128((__m128i *)w, nibbles_of_bytes(_mm256_add_epi8(bytes, offset)));
-                    memcpy(w + 4, d + g, 4);
-                    memcpy(w + 5, m + g, 4);
+                    const __m256i u = _mm256_add_epi8(_mm256_loadu_si256((const __m256i *)(q + 32 * g)), offset);
+                    const float group_d = d[g] * step, group_m = prism_types[type].has_min ? m[g] : m[g] - d[g] * min;
+                    _mm_storeu_si128((__m128i *)w, nibbles_of_bytes(spread.step == 2 ? _mm256_srli_epi16(u, 1) : u)); /* even bytes */
+                    memcpy(w + 4, &group_d, 4);
+                    memcpy(w + 5, &group_m, 4);
                 }
             }
             prism_transpose_4((uint32_t *)panel + k0 / 32 * 6 * NR + j0, NR, 4, words, groups * 6);

@@ -12,7 +12,7 @@
 /* Whether the type has cases below. The others are unpacked a block at a time by the generic function. */
 PRISM_INLINE bool in_registers(enum prism_type type)
 {
-    return type <= PRISM_IQ1_S;
+    return type <= PRISM_NVFP4;
 }
 
 /* ---- scales (struct block_scales) ---- */
@@ -68,6 +68,15 @@ PRISM_INLINE void scales_iq4_xs(struct block_scales *s, const uint8_t *b)
     scale_8(s->d, vec_half(b), _mm_loadl_epi64((const __m128i *)q));
 }
 
+/* prism_half_of_e4m3, four at a time. */
+PRISM_INLINE void scales_nvfp4(struct block_scales *s, const uint8_t *b)
+{
+    const __m128i x = _mm_cvtepu8_epi32(_mm_cvtsi32_si128((int)prism_load_u32(b)));
+    const __m128 value = _mm_castsi128_ps(_mm_slli_epi32(_mm_and_si128(x, _mm_set1_epi32(127)), 20));
+    const __m128 nan = _mm_castsi128_ps(_mm_cmpeq_epi32(x, _mm_set1_epi32(127)));
+    _mm_storeu_ps(s->d, _mm_andnot_ps(nan, _mm_mul_ps(value, _mm_set1_ps(0x1p119f))));
+}
+
 PRISM_INLINE void block_scales(struct block_scales *s, const uint8_t *b, enum prism_type type)
 {
     switch (type) {
@@ -85,6 +94,8 @@ PRISM_INLINE void block_scales(struct block_scales *s, const uint8_t *b, enum pr
         break;
     case PRISM_IQ3_S: scales_iq3_s(s, b); break;
     case PRISM_IQ1_S: scales_iq1_s(s, b); break;
+    case PRISM_IQ1_M: scales_iq1_m(s, b); break;
+    case PRISM_NVFP4: scales_nvfp4(s, b); break;
     case PRISM_MXFP4: s->d[0] = prism_bits_f32(b[0] < 2 ? 0x00200000u << b[0] : (uint32_t)(b[0] - 1) << 23); break;
     case PRISM_Q4_1:
     case PRISM_Q5_1: s->m[0] = vec_half(b + 2); /* fall through */
@@ -127,6 +138,12 @@ PRISM_INLINE __m256i fifth_bits(const uint8_t *p)
     return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(h, bit), bit), _mm256_set1_epi8(16));
 }
 
+/* Low and high nibbles of eight bytes are a group: two groups. */
+PRISM_INLINE __m256i bytes_nvfp4(const uint8_t *b, int j)
+{
+    return _mm256_permute4x64_epi64(nibble_table(b + 4 + 16 * j, prism_mxfp4_values), 0xd8);
+}
+
 PRISM_INLINE __m256i bytes_q3_k(const uint8_t *b, int j)
 {
     const __m256i high = _mm256_slli_epi16(bit_field(b, j, 1), 2);
@@ -164,6 +181,8 @@ PRISM_INLINE __m256i block_bytes(const uint8_t *b, const struct block_scales *s,
     case PRISM_IQ3_XXS: return bytes_iq3_xxs(b, s, j);
     case PRISM_IQ3_S: return bytes_iq3_s(b, j);
     case PRISM_IQ1_S: return bytes_iq1_s(b, j);
+    case PRISM_IQ1_M: return bytes_iq1_m(b, j);
+    case PRISM_NVFP4: return bytes_nvfp4(b, j);
     default: return _mm256_load_si256((const __m256i *)(const void *)(s->q + 32 * j));
     }
 }

@@ -49,6 +49,21 @@ PRISM_INLINE void scales_iq1_s(struct block_scales *s, const uint8_t *b)
     odd_scales_8(s->d, vec_half(b) * 0.125f, _mm256_and_si256(_mm256_srli_epi32(high, 12), _mm256_set1_epi32(7)));
 }
 
+/* The half in the upper four bits of four words, and three bits of each for four scales. */
+PRISM_INLINE void scales_iq1_m(struct block_scales *s, const uint8_t *b)
+{
+    uint64_t x;
+    memcpy(&x, b + 48, sizeof x);
+    const int half = (int)((x >> 12 & 15) | (x >> 24 & 0xf0) | (x >> 36 & 0xf00) | (x >> 48 & 0xf000));
+    const float d = _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(half))) * 0.125f;
+    const __m256i words = _mm256_castsi128_si256(_mm_cvtepu16_epi32(_mm_cvtsi64_si128((long long)x)));
+    const __m256i shift = _mm256_setr_epi32(0, 3, 6, 9, 0, 3, 6, 9), seven = _mm256_set1_epi32(7);
+    const __m256i w01 = _mm256_permutevar8x32_epi32(words, _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1));
+    const __m256i w23 = _mm256_permutevar8x32_epi32(words, _mm256_setr_epi32(2, 2, 2, 2, 3, 3, 3, 3));
+    odd_scales_8(s->d, d, _mm256_and_si256(_mm256_srlv_epi32(w01, shift), seven));
+    odd_scales_8(s->d + 8, d, _mm256_and_si256(_mm256_srlv_epi32(w23, shift), seven));
+}
+
 /* ---- signs ---- */
 
 /* Bit 7 of each of 32 bytes, where it is 0, set where the others have an odd number of bits: prism_even_signs. */
@@ -164,6 +179,16 @@ PRISM_INLINE __m256i bytes_iq1_s(const uint8_t *b, int j)
     const unsigned h = prism_load_u16(b + 34 + 2 * j);
     const __m256i rows = rows_of_iq1(i[0] | (h << 8 & 0x700), i[1] | (h << 5 & 0x700), i[2] | (h << 2 & 0x700), i[3] | (h >> 1 & 0x700));
     return _mm256_add_epi8(rows, _mm256_set1_epi8(h >> 15 ? -1 : 1));
+}
+
+/* Four bits for each eight values: three of the row's number, and which way they are shifted. */
+PRISM_INLINE __m256i bytes_iq1_m(const uint8_t *b, int j)
+{
+    const uint8_t *i = b + 4 * j;
+    const unsigned h = prism_load_u16(b + 32 + 2 * j);
+    const __m256i rows = rows_of_iq1(i[0] | (h << 8 & 0x700), i[1] | (h << 4 & 0x700), i[2] | (h & 0x700), i[3] | (h >> 4 & 0x700));
+    const __m256i bit = _mm256_setr_epi64x(8, 0x80, 0x800, 0x8000), down = _mm256_and_si256(_mm256_set1_epi64x(h), bit);
+    return _mm256_add_epi8(rows, _mm256_or_si256(_mm256_cmpeq_epi64(down, bit), _mm256_set1_epi8(1)));
 }
 
 #endif

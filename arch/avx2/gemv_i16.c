@@ -28,6 +28,15 @@ PRISM_INLINE int field_bias(enum prism_type type)
     return type == PRISM_Q4_0 ? 8 : type == PRISM_Q6_K ? 32 : 0;
 }
 
+/* 2^(e - 128) of 8 blocks; the two smallest are subnormal. */
+PRISM_INLINE __m256 scales_of_8_mxfp4(const uint8_t *b)
+{
+    const __m256i e = _mm256_setr_epi32(b[0], b[17], b[34], b[51], b[68], b[85], b[102], b[119]);
+    const __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+    const __m256i tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
+    return _mm256_castsi256_ps(_mm256_blendv_epi8(normal, tiny, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)));
+}
+
 PRISM_INLINE struct scales scales_256(const uint8_t *b, enum prism_type type)
 {
     const struct prism_layout l = prism_layout_of(type);
@@ -45,12 +54,15 @@ PRISM_INLINE struct scales scales_256(const uint8_t *b, enum prism_type type)
                 r.m[i] = _mm256_loadu_ps(s->m + 8 * i);
         }
     } else if (type == PRISM_MXFP4) {
-        for (int j = 0; j < 8; j++) {
+        r.d[0] = scales_of_8_mxfp4(b);
+    } else if (l.block == 64) {
+        for (unsigned i = 0; i < 4; i++) {
             struct block_scales one;
-            block_scales(&one, b + (unsigned)j * l.bytes, type);
-            s->d[j] = one.d[0];
+            block_scales(&one, b + i * l.bytes, type);
+            _mm_storeu_ps(s->d + 4 * i, _mm_loadu_ps(one.d));
         }
         r.d[0] = _mm256_loadu_ps(s->d);
+        r.d[1] = _mm256_loadu_ps(s->d + 8);
     } else {
         r.d[0] = strided_halves(b, l.bytes);
         if (l.has_min)
@@ -91,7 +103,8 @@ PRISM_INLINE struct words block_words(const uint8_t *b, const struct scales *s, 
 {
     const struct prism_layout l = prism_layout_of(type);
     const __m256i nibble = _mm256_set1_epi16(15);
-    const uint8_t *p = l.block == 32 ? b + (unsigned)j * l.bytes : b; /* unless all values lie in s */
+    const int groups = (int)l.block / 32;
+    const uint8_t *p = b + (unsigned)(j / groups) * l.bytes; /* unless all values lie in s */
     __m256i x, y;
     switch (type) {
     case PRISM_Q8_0:
@@ -106,7 +119,7 @@ PRISM_INLINE struct words block_words(const uint8_t *b, const struct scales *s, 
         return j % 2 ? (struct words){_mm256_srli_epi16(x, 4), _mm256_srli_epi16(y, 4)}
                      : (struct words){_mm256_and_si256(x, nibble), _mm256_and_si256(y, nibble)};
     case PRISM_Q6_K: return words_of_bytes(fields_q6_k(p, j));
-    default: return words_of_bytes(block_bytes(p, &s->block, j, type));
+    default: return words_of_bytes(block_bytes(p, &s->block, in_registers(type) ? j % groups : j, type));
     }
 }
 

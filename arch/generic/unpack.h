@@ -101,10 +101,8 @@ static inline void prism_unpack_mxfp4(int8_t *q, float *d, float *m, const uint8
 /* Half of an unsigned E4M3 (seven bits: exponent bias 7, subnormals, no infinity; its NaN counts as zero): the values of E2M1 are doubled. */
 static inline float prism_half_of_e4m3(uint8_t x)
 {
-    const uint32_t exponent = x >> 3 & 15, fraction = x & 7;
-    if (x == 0x7f)
-        return 0;
-    return exponent ? prism_bits_f32((exponent + 119) << 23 | fraction << 20) : (float)fraction * 0x1p-10f;
+    const float value = prism_bits_f32((uint32_t)(x & 127) << 20) * 0x1p119f; /* biases are 127 and 7, and half of it */
+    return x == 0x7f ? 0 : value;
 }
 
 static inline void prism_unpack_nvfp4(int8_t *q, float *d, float *m, const uint8_t *b)

@@ -2,7 +2,7 @@
 #ifndef PRISM_ARCH_GENERIC_UNPACK_FEW_H
 #define PRISM_ARCH_GENERIC_UNPACK_FEW_H
 
-#include "arch/generic/bits.h"
+#include "arch/generic/unpack_iq.h"
 
 static inline void prism_repeat_scale(float *d, float value, int n)
 {
@@ -14,10 +14,12 @@ static inline void prism_repeat_scale(float *d, float value, int n)
  * digit. */
 static inline void prism_unpack_threes(int8_t *q, const uint8_t *b, int n, int digits)
 {
-    unsigned power = 1;
-    for (int i = 0; i < digits; i++, power *= 3)
-        for (int j = 0; j < n; j++)
-            q[i * n + j] = (int8_t)((uint8_t)(b[j] * power) * 3 / 256 - 1);
+    uint16_t power = 1;
+    for (int i = 0; i < digits; i++, power = (uint16_t)(power * 3))
+        for (int j = 0; j < n; j++) {
+            const uint16_t rest = (uint16_t)(b[j] * power) & 255, three = (uint16_t)(rest * 3);
+            q[i * n + j] = (int8_t)((three >> 8) - 1);
+        }
 }
 
 /* 8 groups of 32 with one scale: five digits in 48 bytes, four in 4 more. */
@@ -46,8 +48,8 @@ static inline void prism_unpack_q1_0(int8_t *q, float *d, float *m, const uint8_
 {
     (void)m;
     prism_repeat_scale(d, prism_half_to_f32(prism_load_u16(b)), 4);
-    for (int j = 0; j < 128; j++)
-        q[j] = (int8_t)((b[2 + j / 8] >> j % 8 & 1) * 2 - 1);
+    for (int j = 0; j < 16; j++)
+        prism_put_signed_8(q + 8 * j, UINT64_C(0x0101010101010101), (unsigned)~b[2 + j] & 255);
 }
 
 /* 2 groups of 32 with one scale. */
@@ -55,8 +57,14 @@ static inline void prism_unpack_q2_0(int8_t *q, float *d, float *m, const uint8_
 {
     (void)m;
     prism_repeat_scale(d, prism_half_to_f32(prism_load_u16(b)), 2);
-    for (int j = 0; j < 64; j++)
-        q[j] = (int8_t)((b[2 + j / 4] >> j % 4 * 2 & 3) - 1);
+    for (int j = 0; j < 8; j++) {
+        uint64_t x = prism_load_u16(b + 2 + 2 * j); /* eight values become eight bytes: halves move apart */
+        x = (x | x << 24) & UINT64_C(0x000000ff000000ff);
+        x = (x | x << 12) & UINT64_C(0x000f000f000f000f);
+        x = (x | x << 6) & UINT64_C(0x0303030303030303);
+        x = (x + UINT64_C(0x7f7f7f7f7f7f7f7f)) ^ UINT64_C(0x8080808080808080); /* minus 1, without a borrow */
+        memcpy(q + 8 * j, &x, sizeof x);
+    }
 }
 
 #endif

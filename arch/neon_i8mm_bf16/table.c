@@ -36,7 +36,7 @@ const struct prism_kernels prism_kernels_neon_i8mm_bf16 = {
         [PRISM_Q4_1] = &prism_linear_i8_neon_i8mm_bf16,         [PRISM_Q5_0] = &prism_linear_i8_neon_i8mm_bf16,
         [PRISM_Q5_1] = &prism_linear_i8_neon_i8mm_bf16,         [PRISM_Q8_0] = &prism_linear_i8_neon_i8mm_bf16,
         [PRISM_Q2_K] = &prism_linear_i8_neon_i8mm_bf16,         [PRISM_Q3_K] = &prism_linear_i8_neon_i8mm_bf16,
-        [PRISM_Q4_K] = &prism_linear_i8_neon_i8mm_bf16,         [PRISM_Q5_K] = &prism_linear_i8_neon_i8mm_bf16,
+        [PRISM_Q4_K] = &prism_linear_i8sym_neon_i8mm_bf16,      [PRISM_Q5_K] = &prism_linear_i8_neon_i8mm_bf16,
         [PRISM_Q6_K] = &prism_linear_i8_neon_i8mm_bf16,         [PRISM_IQ4_NL] = &prism_linear_i8_neon_i8mm_bf16,
         [PRISM_IQ4_XS] = &prism_linear_i8_neon_i8mm_bf16,       [PRISM_MXFP4] = &prism_linear_i8_neon_i8mm_bf16,
     },

@@ -26,19 +26,18 @@ command -v "$mca" >/dev/null || tools/apt-install.sh "make port-model" llvm-19
 
 # title, file, function, products, other needed arithmetic (- for none), bar, kernel of the bench, processors
 rows_x86() {
-    local avx2=znver4,sapphirerapids,icelake-server vnni256=znver4,sapphirerapids
+    local all=znver4,sapphirerapids,icelake-server
     cat <<EOF
-f32  arch/avx2/linear_f32.c            tile_6x16     vfmadd231ps          -                             - linear_f32:F16   $avx2
-i16  arch/avx2/linear_i16.c            tile_symmetric vpmaddwd            vcvtdq2ps|vmulps|vfmadd       - linear_auto:Q8_0 $avx2
-i4   arch/avx2/linear_i4.c             tile_offset   vpmaddubsw           vpmaddwd|vpaddw|vcvtdq2ps|vmulps|vfmadd - linear_auto:Q4_0 $avx2
-i8   arch/avxvnni/linear_i8.c          tile_symmetric vpdpbusd            vcvtdq2ps|vmulps|vfmadd       - linear_auto:Q8_0 $vnni256
-f32  arch/avx512/linear_f32.c          tile          vfmadd231ps          -                             - linear_f32:F16   $avx2
-i8   arch/avx512vnni/linear_i8.c       tile_i8       vpdpbusd             vcvtdq2ps|vmulps|vfmadd       - linear_auto:Q8_0 $avx2
-i8x2 arch/avx512vnni/linear_i8.c       tile_i8x2     vpdpbusd             vpslld|vcvtdq2ps|vmulps|vfmadd - linear_finer:Q8_0 $avx2
-i16  arch/avx512vnni/linear_i16.c      tile          vpdpwssd             vcvtdq2ps|vmulps|vfmadd       - linear_auto:F16  $avx2
-qk   arch/avx512vnni/attention_i16.c   scores_8x32   vpdpwssd             -                             - -                $avx2
-pv   arch/avx512vnni/attention_i16.c   values_8x32   vpdpwssd             -                             - -                $avx2
-bf16 arch/avx512bf16/linear_bf16.c     tile          vdpbf16ps            -                             - -                $vnni256
+f32  arch/avx2/linear_f32.c          tile_6x16      vfmadd231ps  - - linear_f32:F16    $all
+i16  arch/avx2/linear_i16.c          tile_symmetric vpmaddwd     - - linear_auto:Q8_0  $all
+i4   arch/avx2/linear_i4.c           tile_offset    vpmaddubsw   - - linear_auto:Q4_0  $all
+i8   arch/avxvnni/linear_i8.c        tile_symmetric vpdpbusd     - - linear_auto:Q8_0  $all
+f32  arch/avx512/linear_f32.c        tile           vfmadd231ps  - - linear_f32:F16    $all
+i8   arch/avx512vnni/linear_i8.c     tile_i8        vpdpbusd     - - linear_auto:Q8_0  $all
+i8x2 arch/avx512vnni/linear_i8.c     tile_i8x2      vpdpbusd     - - linear_finer:Q8_0 $all
+i16  arch/avx512vnni/linear_i16.c    tile           vpdpwssd     - - linear_auto:F16   $all
+qk   arch/avx512vnni/attention_i16.c scores_8x32    vpdpwssd     - - -                 $all
+pv   arch/avx512vnni/attention_i16.c values_8x32    vpdpwssd     - - -                 $all
 EOF
 }
 
@@ -59,12 +58,12 @@ EOF
 # The loops of a function are the runs of lines from a label to a branch back to it; of those that hold no other, that with most products.
 loop_of() { # function, products; assembly on standard input
     FUNCTION=$1 PRODUCTS=$2 awk '
-        BEGIN { name = "^" ENVIRON["FUNCTION"] "([.][a-z0-9.]+)?:"; product = "^\t(" ENVIRON["PRODUCTS"] ")" }
+        BEGIN { name = "^" ENVIRON["FUNCTION"] "([.][a-z0-9.]+)?:"; product = "^\t([{]vex[}] )?(" ENVIRON["PRODUCTS"] ")" }
         $0 ~ name { inside = 1; next }
         inside && /^\t\.size/ { inside = 0 }
         !inside { next }
         /^\.L[A-Za-z0-9_]*:/ { at[substr($1, 1, length($1) - 1)] = n; next }
-        /^\t[a-z]/ {
+        /^\t[a-z{]/ {
             line[++n] = $0
             count[n] = count[n - 1] + ($0 ~ product)
             target = $NF

@@ -51,6 +51,9 @@ gemv    arch/neon/gemv.c                     dot_q8_0    fmla    -     - - $all
 i8      arch/neon_i8mm_bf16/linear_i8.c      tile_i8     smmla   fmla  85 - $matrix
 i8x2    arch/neon_i8mm_bf16/linear_i8.c      tile_i8x2   smmla   fmla  85 - $matrix
 bf16    arch/neon_i8mm_bf16/linear_bf16.c    tile_8x12      bfmmla  -     85 - $matrix
+qk      arch/neon_i8mm_bf16/attention_i16.c  scores_8x8  smmla   -     - - $matrix
+pv      arch/neon_i8mm_bf16/attention_i16.c  values_8x8  usmmla  -     - - $matrix
+exp     arch/neon_i8mm_bf16/attention_i16.c  softmax     fmla    -     - - $matrix
 gemv    arch/neon_i8mm_bf16/gemv_i16.c       gemv_q8_0   sdot    fmla  - - $matrix
 EOF
 }

@@ -68,7 +68,7 @@ const struct prism_kernels prism_kernels_neon_i8mm_bf16 = {
     .f32_to_q8_0 = prism_f32_to_q8_0_neon,
 
     .attention_f32 = &prism_attention_f32_neon,
-    .attention_auto = &prism_attention_f32_neon,
+    .attention_auto = &prism_attention_i16_neon_i8mm_bf16,
     .attn_row = prism_attn_row_f32_neon,
     .attn_row_auto = prism_attn_row_f32_neon,
 

@@ -146,42 +146,64 @@ static void pack_q(const struct scratch *w, const struct prism_attn_tile *t)
 /* ---- products ---- */
 
 /* {x0 x1 x0 x1}, {x0 x0 x1 x1}: numbers of two columns, of two rows. */
-static inline float32x4_t of_columns(const float *x) { return vcombine_f32(vld1_f32(x), vld1_f32(x)); }
+static inline float32x4_t of_columns(const float *x) { return vreinterpretq_f32_f64(vld1q_dup_f64((const double *)(const void *)x)); }
 static inline float32x4_t of_rows(const float *x) { return vcombine_f32(vdup_n_f32(x[0]), vdup_n_f32(x[1])); }
+
+/* What is read after this is read there and not earlier: a copy of a register would take the place of a product. */
+#define HERE __asm__ volatile("" ::: "memory");
+
+static const int32_t none[4];
 
 #define EACH_SUM(M)                                                                                                            \
     M(0, 0) M(0, 1) M(0, 2) M(0, 3) M(1, 0) M(1, 1) M(1, 2) M(1, 3) M(2, 0) M(2, 1) M(2, 2) M(2, 3) M(3, 0) M(3, 1) M(3, 2) M(3, 3)
-#define SUM_ZERO(r, j) int32x4_t i##r##j = vdupq_n_s32(0);
+#define SUM_ZERO(r, j) HERE int32x4_t i##r##j = vld1q_s32(zeros);
 #define SUM_SHIFT(r, j) i##r##j = vshlq_n_s32(i##r##j, 8);
-#define SUM_SMMLA(r, j) i##r##j = vmmlaq_s32(i##r##j, a##r, b##j);
-#define SUM_USMMLA(r, j) i##r##j = vusmmlaq_s32(i##r##j, a##r, b##j);
+#define SUM_SMMLA(j)                        \
+    i0##j = vmmlaq_s32(i0##j, a0, b);       \
+    i1##j = vmmlaq_s32(i1##j, a1, b);       \
+    i2##j = vmmlaq_s32(i2##j, a2, b);       \
+    i3##j = vmmlaq_s32(i3##j, a3, b);
+#define SUM_USMMLA(j)                       \
+    i0##j = vusmmlaq_s32(i0##j, a0, b);     \
+    i1##j = vusmmlaq_s32(i1##j, a1, b);     \
+    i2##j = vusmmlaq_s32(i2##j, a2, b);     \
+    i3##j = vusmmlaq_s32(i3##j, a3, b);
 
 /* The products of the bytes at a and b, high (0) or low (64), of a step. */
-#define BYTES(type, load, dot, a, b)                                                                                        \
-    {                                                                                                                       \
-        const type a0 = load(a), a1 = load((a) + 16), a2 = load((a) + 32), a3 = load((a) + 48);                             \
-        const int8x16_t b0 = vld1q_s8(b), b1 = vld1q_s8((b) + 16), b2 = vld1q_s8((b) + 32), b3 = vld1q_s8((b) + 48);        \
-        EACH_SUM(dot)                                                                                                       \
+#define BYTES(type, load, dot, a, b_at)                                                                     \
+    {                                                                                                       \
+        HERE const type a0 = load(a), a1 = load((a) + 16), a2 = load((a) + 32), a3 = load((a) + 48);        \
+        int8x16_t b = vld1q_s8(b_at);                                                                       \
+        dot(0) HERE b = vld1q_s8((b_at) + 16);                                                              \
+        dot(1) HERE b = vld1q_s8((b_at) + 32);                                                              \
+        dot(2) HERE b = vld1q_s8((b_at) + 48);                                                              \
+        dot(3)                                                                                              \
     }
-/* The sums of n steps of integers. */
-#define INTEGERS(type, load, dot, a, b, n)                                  \
-    EACH_SUM(SUM_ZERO)                                                      \
-    for (size_t at = 0; at < (n) * STEP; at += STEP)                        \
+#define PASS(type, load, dot, a, b)                                         \
+    at = 0;                                                                 \
+    do {                                                                    \
         BYTES(type, load, dot, (a) + at, (b) + at)                          \
-    EACH_SUM(SUM_SHIFT)                                                     \
-    for (size_t at = 0; at < (n) * STEP; at += STEP) {                      \
-        BYTES(type, load, dot, (a) + at, (b) + at + 64)                     \
-        BYTES(type, load, dot, (a) + at + 64, (b) + at)                     \
-    }                                                                       \
-    EACH_SUM(SUM_SHIFT)                                                     \
-    for (size_t at = 64; at < (n) * STEP + 64; at += STEP)                  \
-        BYTES(type, load, dot, (a) + at, (b) + at)
+        at += STEP;                                                         \
+    } while (at < end);
+/* The sums of n >= 1 steps of integers. */
+#define INTEGERS(type, load, dot, a, b, n)                                                          \
+    const size_t end = (n) * STEP;                                                                  \
+    const int32_t *zeros = none;                                                                    \
+    size_t at;                                                                                      \
+    __asm__("" : "+r"(zeros)); /* not known to be constant: loads take no place of a product */     \
+    EACH_SUM(SUM_ZERO)                                                                              \
+    PASS(type, load, dot, a, b)                                                                     \
+    EACH_SUM(SUM_SHIFT)                                                                             \
+    PASS(type, load, dot, a, (b) + 64)                                                              \
+    PASS(type, load, dot, (a) + 64, b)                                                              \
+    EACH_SUM(SUM_SHIFT)                                                                             \
+    PASS(type, load, dot, (a) + 64, (b) + 64)
 
 /* The scores of 8 rows and 8 keys, in units of the queries' steps. */
 static __attribute__((noinline)) void scores_8x8(float *s, const int8_t *q, const int8_t *k, const float *k_step, size_t d)
 {
-    const float32x4_t step0 = of_columns(k_step), step1 = of_columns(k_step + 2), step2 = of_columns(k_step + 4), step3 = of_columns(k_step + 6);
     INTEGERS(int8x16_t, vld1q_s8, SUM_SMMLA, q, k, d / 8)
+    HERE const float32x4_t step0 = of_columns(k_step), step1 = of_columns(k_step + 2), step2 = of_columns(k_step + 4), step3 = of_columns(k_step + 6);
 #define PUT(r, j) vst1q_f32(s + 16 * (r) + 4 * (j), vmulq_f32(vcvtq_f32_s32(i##r##j), step##j));
     EACH_SUM(PUT)
 }
@@ -189,8 +211,8 @@ static __attribute__((noinline)) void scores_8x8(float *s, const int8_t *q, cons
 /* O of 8 rows and 8 columns += beta * (step * P.V) over n steps of a chunk; beta: [4] vectors of pairs of rows. */
 static __attribute__((noinline)) void values_8x8(float *o, const uint8_t *p, const int8_t *v, const float *beta, const float *v_step, size_t n)
 {
-    const float32x4_t step0 = of_columns(v_step), step1 = of_columns(v_step + 2), step2 = of_columns(v_step + 4), step3 = of_columns(v_step + 6);
     INTEGERS(uint8x16_t, vld1q_u8, SUM_USMMLA, p, v, n)
+    HERE const float32x4_t step0 = of_columns(v_step), step1 = of_columns(v_step + 2), step2 = of_columns(v_step + 4), step3 = of_columns(v_step + 6);
 #define ADD(r, j)                                                                                                                   \
     vst1q_f32(o + 16 * (r) + 4 * (j),                                                                                               \
               vfmaq_f32(vld1q_f32(o + 16 * (r) + 4 * (j)), vmulq_f32(vcvtq_f32_s32(i##r##j), step##j), vld1q_f32(beta + 4 * (r))));
@@ -207,6 +229,9 @@ struct step {
     float unit[16], alpha[16], beta[16]; /* log2 of a unit of P in this block; factors of what was, and of this block, in O */
 };
 
+/* Rare: the compiler puts what follows out of the way. */
+#define PARTLY_SEEN(st, g) __builtin_expect((g) < (st)->all_begin || (g) >= (st)->all_end, 0)
+
 /* Whether the rows of pair r see the keys of vector j of group g. */
 static inline uint32x4_t sees(const struct step *st, size_t r, size_t g, size_t j)
 {
@@ -216,14 +241,14 @@ static inline uint32x4_t sees(const struct step *st, size_t r, size_t g, size_t 
 }
 
 /* {rows r, r + 1}: the largest scores of pair r of what its rows see; -infinity for none. */
-static inline float32x2_t largest(const struct step *st, const float *s, size_t r)
+static __attribute__((noinline)) float32x2_t largest(const struct step *st, const float *s, size_t r)
 {
     const float32x4_t none = vdupq_n_f32(-INFINITY);
     float32x4_t m0 = none, m1 = none, m2 = none, m3 = none;
     for (size_t g = st->begin; g < st->end; g++) {
         const float *at = s + 64 * g + 16 * r;
         float32x4_t s0 = vld1q_f32(at), s1 = vld1q_f32(at + 4), s2 = vld1q_f32(at + 8), s3 = vld1q_f32(at + 12);
-        if (g < st->all_begin || g >= st->all_end) {
+        if (PARTLY_SEEN(st, g)) {
             s0 = vbslq_f32(sees(st, r, g, 0), s0, none);
             s1 = vbslq_f32(sees(st, r, g, 1), s1, none);
             s2 = vbslq_f32(sees(st, r, g, 2), s2, none);
@@ -249,7 +274,6 @@ static const struct exp2_numbers exp2_numbers = {
     { 0.0559772737f, 0.0559772737f, 0.0559772737f, 0.0559772737f },
 };
 
-#define HERE __asm__ volatile("" ::: "memory");
 
 /* Of s * step + minus_unit <= 13, where minus_unit is read: an integer whose lower 16 bits are 2^that, rounded. As exp2_int of
  * arch/avx2/attention_i16_body.h: x = n + f, 2^f by a polynomial of degree 4 (relative error 4.5e-6, 0.04 of a unit at most; none at 0). */
@@ -268,28 +292,28 @@ static inline uint16x8_t exp2_bits(float32x4_t s, float32x4_t step, const float 
 }
 
 /* Scores of pair r to probabilities; returns their sums, {row r, row r + 1}. */
-static inline uint32x2_t probabilities(const struct step *st, uint8_t *p, const float *s, size_t r, float32x4_t q_step, const float *minus_unit)
+static __attribute__((noinline)) uint32x2_t probabilities(const struct step *st, uint8_t *p, const float *s, size_t r, float32x4_t q_step, const float *minus_unit)
 {
-    static const uint8_t low_of_rows[16] = { 0, 2, 8, 10, 16, 18, 24, 26, 4, 6, 12, 14, 20, 22, 28, 30 };
-    const uint8x16_t low = vld1q_u8(low_of_rows), high = vaddq_u8(low, vdupq_n_u8(1));
+    static const uint8_t by_rows[16] = { 0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15 };
+    const uint8x16_t order = vld1q_u8(by_rows);
     const struct exp2_numbers *numbers = &exp2_numbers;
     uint32x4_t sum = vdupq_n_u32(0);
 
-    __asm__("" : "+r"(numbers)); /* not known to be constant */
+    __asm__("" : "+r"(numbers), "+r"(minus_unit)); /* not known to be constant */
     for (size_t g = st->begin; g < st->end; g++) {
         const float *at = s + 64 * g + 16 * r;
         uint16x8_t p0 = vuzp1q_u16(exp2_bits(vld1q_f32(at), q_step, minus_unit, numbers),
                                    exp2_bits(vld1q_f32(at + 4), q_step, minus_unit, numbers));
         uint16x8_t p1 = vuzp1q_u16(exp2_bits(vld1q_f32(at + 8), q_step, minus_unit, numbers),
                                    exp2_bits(vld1q_f32(at + 12), q_step, minus_unit, numbers));
-        if (g < st->all_begin || g >= st->all_end) {
+        if (PARTLY_SEEN(st, g)) {
             p0 = vandq_u16(p0, vuzp1q_u16(vreinterpretq_u16_u32(sees(st, r, g, 0)), vreinterpretq_u16_u32(sees(st, r, g, 1))));
             p1 = vandq_u16(p1, vuzp1q_u16(vreinterpretq_u16_u32(sees(st, r, g, 2)), vreinterpretq_u16_u32(sees(st, r, g, 3))));
         }
         sum = vpadalq_u16(vpadalq_u16(sum, p0), p1);
-        const uint8x16x2_t both = { { vreinterpretq_u8_u16(p0), vreinterpretq_u8_u16(p1) } };
-        vst1q_u8(p + g * STEP + 16 * r, vqtbl2q_u8(both, high));
-        vst1q_u8(p + g * STEP + 64 + 16 * r, vqtbl2q_u8(both, low));
+        const uint8x16_t b0 = vreinterpretq_u8_u16(p0), b1 = vreinterpretq_u8_u16(p1);
+        vst1q_u8(p + g * STEP + 16 * r, vqtbl1q_u8(vuzp2q_u8(b0, b1), order));
+        vst1q_u8(p + g * STEP + 64 + 16 * r, vqtbl1q_u8(vuzp1q_u8(b0, b1), order));
     }
     return vadd_u32(vget_low_u32(sum), vget_high_u32(sum));
 }

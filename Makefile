@@ -129,12 +129,21 @@ check-arm: ## cross-build for ARM, run the tests of arch/ on emulated processors
 	@tools/setup-arm.sh $(ARM_ROOT)
 	@$(ARM_MAKE) run-arm
 
-run-arm: run-model $(filter $(BUILD)/tests/arch/%,$(TESTS))
+run-arm: run-model $(filter $(BUILD)/tests/arch/%,$(TESTS)) $(BUILD)/prefill $(BUILD)/instructions.so
 	@echo "processor: every feature but SVE"
 	@TEST_TIMEOUT=1200 TEST_RUNNER="$(ARM_RUN) -E PRISM_TEST_LEVEL=neon_i8mm_bf16 -cpu max,sve=off" tests/run-tests.sh $(filter %/test_%,$^)
 	@echo "processor: Cortex-A72, ARMv8.0"
 	@TEST_TIMEOUT=1200 TEST_RUNNER="$(ARM_RUN) -E PRISM_TEST_LEVEL=neon -cpu cortex-a72" \
 	    tests/run-tests.sh $(filter %/test_dispatch %/test_vectors %/test_gates %/test_half %/test_gemv,$^)
+	@RUN="$(ARM_RUN)" tests/arm/count.sh $(BUILD)
+
+$(BUILD)/prefill: $(BUILD)/tests/arm/prefill.o $(LIB)
+	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ $(LIBS) -o $@
+
+# A plugin of the emulator: of this machine, not of the emulated one.
+$(BUILD)/instructions.so: tests/arm/instructions.c
+	@mkdir -p $(@D)
+	$(Q)gcc -std=c11 -O2 -Wall -Wextra -fPIC -shared $< -o $@
 
 # Cycles of the kernels' inner loops by llvm-mca; ARM's have bars (tools/port-model.sh).
 port-model: setup ## cycles of the kernels' inner loops on models of processors, of x86 (beside the measured rate) and ARM

@@ -152,7 +152,7 @@ static inline float32x4_t of_rows(const float *x) { return vcombine_f32(vdup_n_f
 /* What is read after this is read there and not earlier: a copy of a register would take the place of a product. */
 #define HERE __asm__ volatile("" ::: "memory");
 
-static const int32_t none[4];
+static const int32_t no_sums[4];
 
 #define EACH_SUM(M)                                                                                                            \
     M(0, 0) M(0, 1) M(0, 2) M(0, 3) M(1, 0) M(1, 1) M(1, 2) M(1, 3) M(2, 0) M(2, 1) M(2, 2) M(2, 3) M(3, 0) M(3, 1) M(3, 2) M(3, 3)
@@ -188,7 +188,7 @@ static const int32_t none[4];
 /* The sums of n >= 1 steps of integers. */
 #define INTEGERS(type, load, dot, a, b, n)                                                          \
     const size_t end = (n) * STEP;                                                                  \
-    const int32_t *zeros = none;                                                                    \
+    const int32_t *zeros = no_sums;                                                                 \
     size_t at;                                                                                      \
     __asm__("" : "+r"(zeros)); /* not known to be constant: loads take no place of a product */     \
     EACH_SUM(SUM_ZERO)                                                                              \

@@ -60,7 +60,7 @@ SUBMAKE_FLAGS = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all build demo run-demo test run-tests check-clang run-clang check-asan check-tsan check-arm check-avx512 check-tokenizers check-hostile check-mutants fuzz run-fuzz run-fuzz_chat run-fuzz_model bench paper run-paper answers run-answers selectors run-selectors compare run-compare install uninstall clean
+.PHONY: help setup all build demo run-demo test run-tests check-clang run-clang check-asan check-tsan check-arm port-model run-model check-avx512 check-tokenizers check-hostile check-mutants fuzz run-fuzz run-fuzz_chat run-fuzz_model bench paper run-paper answers run-answers selectors run-selectors compare run-compare install uninstall clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -121,18 +121,39 @@ ARM_LIBS := $(ARM_ROOT)/usr/lib/aarch64-linux-gnu
 ARM_DIRS := $(ARM_LIBS) $(ARM_LIBS)/lapack $(ARM_LIBS)/blas
 ARM_RUN  := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(ARM_LIBS):$(ARM_LIBS)/lapack:$(ARM_LIBS)/blas
 
-check-arm: ## cross-build for ARM and run the tests of arch/ on emulated processors
-	@tools/setup-arm.sh $(ARM_ROOT)
-	@$(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/arm CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar ARM_ROOT=$(ARM_ROOT) \
-	    PKG_CFLAGS="-isystem $(ARM_ROOT)/usr/include -isystem $(ARM_ROOT)/usr/include/aarch64-linux-gnu" \
-	    PKG_LIBS="$(foreach d,$(ARM_DIRS),-L$d -Wl,-rpath-link,$d) -lsleef -lhwloc -lpcre2-8 -llapack" run-arm
+ARM_MAKE = $(MAKE) $(SUBMAKE_FLAGS) BUILD=$(BUILD)/arm CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar ARM_ROOT=$(ARM_ROOT) \
+    PKG_CFLAGS="-isystem $(ARM_ROOT)/usr/include -isystem $(ARM_ROOT)/usr/include/aarch64-linux-gnu" \
+    PKG_LIBS="$(foreach d,$(ARM_DIRS),-L$d -Wl,-rpath-link,$d) -lsleef -lhwloc -lpcre2-8 -llapack"
 
-run-arm: $(filter $(BUILD)/tests/arch/%,$(TESTS))
+check-arm: ## cross-build for ARM, run the tests of arch/ on emulated processors and the inner loops on models of processors
+	@tools/setup-arm.sh $(ARM_ROOT)
+	@$(ARM_MAKE) run-arm
+
+run-arm: run-model $(filter $(BUILD)/tests/arch/%,$(TESTS)) $(BUILD)/prefill $(BUILD)/instructions.so
 	@echo "processor: every feature but SVE"
-	@TEST_TIMEOUT=1200 TEST_RUNNER="$(ARM_RUN) -E PRISM_TEST_LEVEL=neon_i8mm_bf16 -cpu max,sve=off" tests/run-tests.sh $^
+	@TEST_TIMEOUT=1200 TEST_RUNNER="$(ARM_RUN) -E PRISM_TEST_LEVEL=neon_i8mm_bf16 -cpu max,sve=off" tests/run-tests.sh $(filter %/test_%,$^)
 	@echo "processor: Cortex-A72, ARMv8.0"
 	@TEST_TIMEOUT=1200 TEST_RUNNER="$(ARM_RUN) -E PRISM_TEST_LEVEL=neon -cpu cortex-a72" \
 	    tests/run-tests.sh $(filter %/test_dispatch %/test_vectors %/test_gates %/test_half %/test_gemv,$^)
+	@RUN="$(ARM_RUN)" tests/arm/count.sh $(BUILD)
+
+$(BUILD)/prefill: $(BUILD)/tests/arm/prefill.o $(LIB)
+	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ $(LIBS) -o $@
+
+# A plugin of the emulator: of this machine, not of the emulated one.
+$(BUILD)/instructions.so: tests/arm/instructions.c
+	@mkdir -p $(@D)
+	$(Q)gcc -std=c11 -O2 -Wall -Wextra -fPIC -shared $< -o $@
+
+# Cycles of the kernels' inner loops by llvm-mca; ARM's have bars (tools/port-model.sh).
+port-model: setup ## cycles of the kernels' inner loops on models of processors, of x86 (beside the measured rate) and ARM
+	@$(MAKE) $(SUBMAKE_FLAGS) $(BUILD)/prism-bench
+	@$(MAKE) $(SUBMAKE_FLAGS) run-model
+	@tools/setup-arm.sh $(ARM_ROOT)
+	@$(ARM_MAKE) run-model
+
+run-model:
+	@CC="$(CC)" PKG_CFLAGS="$(PKG_CFLAGS)" $(foreach l,$(LEVELS),FLAGS_$l="$(FLAGS_$l)") tools/port-model.sh $(FAMILY) $(wildcard $(BUILD)/prism-bench)
 
 # The AVX-512 kernels compiled to AVX2 through SIMDe (arch/avx512/simd.h): every level runs on any host with AVX2. Slow.
 SIMDE_FLAGS := $(FLAGS_avx2) -Wno-psabi

@@ -20,7 +20,7 @@ static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_t
 
 /* Q4_K as bytes without an offset: d becomes 1/127 of the largest magnitude that the group can have (q is 0..15), m 0, and q the nearest byte,
  * by way of factors in units of 1/256 of d. */
-static void requantize_q4_k(int8_t *q, float *d, float *m, const void *x, size_t n)
+void prism_to_i8sym_q4_k_generic(int8_t *q, float *d, float *m, const void *x, size_t n)
 {
     prism_to_i8_q4_k_generic(q, d, m, x, n);
     for (size_t g = 0; g < n / 32; g++, q += 32) {
@@ -36,7 +36,7 @@ static void requantize_q4_k(int8_t *q, float *d, float *m, const void *x, size_t
 
 static void pack_w_sym(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
 {
-    prism_to_i8_fn *const to_i8[PRISM_N_TYPES] = { [PRISM_Q4_K] = requantize_q4_k };
+    prism_to_i8_fn *const to_i8[PRISM_N_TYPES] = { [PRISM_Q4_K] = prism_to_i8sym_q4_k_generic };
     prism_pack_w_i8(panel, NR, to_i8, rows, row_bytes, type, cols, k);
 }
 

@@ -10,7 +10,7 @@
     FMA_PAIR(4, x0, x1, a1, 0) FMA_PAIR(5, x0, x1, a1, 1) FMA_PAIR(6, x0, x1, a1, 2) FMA_PAIR(7, x0, x1, a1, 3)
 
 /* o[8 keys][8 rows]: the scores of one panel of keys. */
-static void scores_8x8(float *o, const float *q, const float *k, size_t d)
+static __attribute__((noinline)) void scores_8x8(float *o, const float *q, const float *k, size_t d)
 {
     PRISM_TILE_EACH(PRISM_TILE_ZERO)
     for (size_t i = 0; i < d; i++, q += 8, k += 8) {
@@ -27,7 +27,7 @@ static void scores(float *s, const float *q, const float *k, size_t d, size_t be
 }
 
 /* o[8 rows][8 dims] = alpha * o + p.v over n keys. */
-static void values_8x8(float *o, const float *p, const float *v, const float *alpha, size_t n)
+static __attribute__((noinline)) void values_8x8(float *o, const float *p, const float *v, const float *alpha, size_t n)
 {
     PRISM_TILE_EACH(PRISM_TILE_LOAD)
     for (size_t j = 0; j < n; j++, p += 8, v += 8) {

@@ -113,7 +113,7 @@ static inline void prism_attn_cap(float *s, const struct prism_attn_step *step)
 }
 
 /* Scores to unnormalised probabilities in place; updates the running maximum m and sum l, sets step->alpha. */
-static inline void prism_attn_softmax(float *s, float *m, float *l, struct prism_attn_step *step)
+static __attribute__((noinline)) void prism_attn_softmax(float *s, float *m, float *l, struct prism_attn_step *step)
 {
     const float32x4_t none = vdupq_n_f32(-INFINITY), zero = vdupq_n_f32(0);
     const uint32x4_t row0 = { 0, 1, 2, 3 }, row1 = { 4, 5, 6, 7 };
@@ -124,7 +124,7 @@ static inline void prism_attn_softmax(float *s, float *m, float *l, struct prism
         float32x4_t s0 = vld1q_f32(s + 8 * j), s1 = vld1q_f32(s + 8 * j + 4);
         s0 = vfmaq_f32(s0, s0, zero); /* infinity to NaN, which the maximum keeps: -infinity would have no weight */
         s1 = vfmaq_f32(s1, s1, zero);
-        if (j - gone >= all) { /* or before gone; rows first .. end - 1 see key j */
+        if (__builtin_expect(j - gone >= all, 0)) { /* or before gone; rows first .. end - 1 see key j. Rare: out of the way */
             const uint32x4_t first = vdupq_n_u32((uint32_t)keys_first_row(&step->keys, step->row, j, 8));
             const uint32x4_t end = vdupq_n_u32((uint32_t)keys_end_row(&step->keys, step->row, j, 8));
             s0 = vbslq_f32(vandq_u32(vcgeq_u32(row0, first), vcltq_u32(row0, end)), s0, none);

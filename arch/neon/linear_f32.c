@@ -34,7 +34,7 @@ static void pack_a(void *panel, const float *x, size_t ldx, size_t rows, size_t 
     vst1q_f32(t + NR * (i) + 8, c##i##2);
 
 /* t[8][12] = a.w over k steps. */
-static void tile_8x12(float *t, const float *a, const float *w, size_t k)
+static __attribute__((noinline)) void tile_8x12(float *t, const float *a, const float *w, size_t k)
 {
     ZERO_ROW(0) ZERO_ROW(1) ZERO_ROW(2) ZERO_ROW(3) ZERO_ROW(4) ZERO_ROW(5) ZERO_ROW(6) ZERO_ROW(7)
     for (size_t i = 0; i < k; i++, a += MR, w += NR) {

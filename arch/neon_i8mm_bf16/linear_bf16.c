@@ -63,7 +63,7 @@ static void pack_a(void *panel, const float *x, size_t ldx, size_t rows, size_t 
 #define STORE_PAIR(j) STORE(0, j) STORE(1, j) STORE(2, j) STORE(3, j)
 
 /* t[8][12] = a.w over k steps. */
-static void tile_8x12(float *t, const bfloat16_t *a, const bfloat16_t *w, size_t k)
+static __attribute__((noinline)) void tile_8x12(float *t, const bfloat16_t *a, const bfloat16_t *w, size_t k)
 {
     ZERO(0) ZERO(1) ZERO(2) ZERO(3) ZERO(4) ZERO(5)
     for (size_t i = 0; i < k; i += QUAD, a += MR * QUAD, w += NR * QUAD) {

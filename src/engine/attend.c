@@ -24,7 +24,7 @@ static bool select_and_attend(struct prism_context *c, size_t index, struct pris
         .k = kv.k, .v = kv.v, .k_head_bytes = kv.k_head_bytes, .v_head_bytes = kv.v_head_bytes, .capacity = kv.capacity,
         .k_format = c->k_cache.format, .v_format = c->v_cache.format,
         .block = c->plan.block, .blocks = c->blocks, .order = c->selection.order,
-        .panels = c->attn_panels, .heads_at_once = c->attn_heads,
+        .panels = c->attn_panels, .heads_at_once = prism_heads_at_once(c, index),
         .scratch = c->thread_scratch, .scratch_bytes = c->thread_bytes,
     };
     if (prism_selection_active(c, index, span, a.n_rows)) {

@@ -26,7 +26,7 @@ static struct prism_bands bands_by_rule(const struct prism_model *m, size_t bloc
 
 static enum prism_status check_bands(struct prism_context *c, const struct prism_attention_params *g, struct prism_error *err)
 {
-    const uint32_t n_rot = c->model->ropes[0].n_rot, d = prism_heads(c)->head_dim;
+    const uint32_t n_rot = c->model->ropes[0].n_rot, d = (uint32_t)prism_selection_head_dim(c);
     struct prism_bands *b = &c->selection.params.bands;
 
     *b = g->bands_by_rule ? bands_by_rule(c->model, c->plan.block)

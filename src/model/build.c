@@ -42,6 +42,9 @@ static void build_layers(struct prism_builder *b)
         b->layer = (int)i;
         m->layers[i] = b->common;
         m->layers[i].attn.window = b->in_window[i] ? b->window : 0;
+        m->layers[i].attn.kv_layer = i;
+        m->layers[i].attn.n_head_kv = b->each_n_head_kv[i];
+        b->n_ff = b->each_n_ff[i];
         m->arch->layer(b, &m->layers[i], i);
     }
 }

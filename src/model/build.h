@@ -39,6 +39,8 @@ struct prism_builder {
     struct prism_layer common;        /* every layer begins as a copy */
     struct prism_rope_params ropes[PRISM_MAX_ROPES];
     uint32_t n_ff, n_ff_expert, n_ff_shared; /* widths of FFN, of an expert, of the shared one */
+    uint32_t each_n_ff[PRISM_MAX_LAYERS], each_n_head_kv[PRISM_MAX_LAYERS]; /* of each layer: before its function is called, they become n_ff and
+                                       * attn.n_head_kv */
     uint32_t n_leading_dense;         /* layers without experts before those that have them */
     uint32_t window;                  /* 0: no layer has one */
     bool in_window[PRISM_MAX_LAYERS]; /* the layers that do */
@@ -53,6 +55,9 @@ void prism_key_bool(struct prism_builder *b, const char *suffix, bool *out);
 
 /* One integer, or an array of one per layer that are all equal. */
 void prism_key_per_layer(struct prism_builder *b, const char *suffix, enum need need, uint32_t lo, uint32_t hi, uint32_t *out);
+
+/* The same into each[layer]; in architectures whose layers vary they need not be equal. */
+void prism_key_each_layer(struct prism_builder *b, const char *suffix, enum need need, uint32_t lo, uint32_t hi, uint32_t *each);
 
 /* A number above lo and below hi. It is computed with as a float, so a float is what is checked: 1e-50 is 0. */
 void prism_key_between(struct prism_builder *b, const char *suffix, enum need need, double lo, double hi, double *out);

@@ -58,13 +58,27 @@ void prism_key_bool(struct prism_builder *b, const char *suffix, bool *out)
         b->status = prism_gguf_get_bool(b->g, b->key, out, b->err);
 }
 
-void prism_key_per_layer(struct prism_builder *b, const char *suffix, enum need need, uint32_t lo, uint32_t hi, uint32_t *out)
+static void read_layers(struct prism_builder *b, const char *suffix, enum need need, uint32_t lo, uint32_t hi, uint32_t *each, bool equal)
 {
-    uint64_t value = *out;
     prism_key_of(b, suffix);
     if (!b->status)
-        b->status = prism_gguf_get_per_layer(b->g, b->key, need == REQUIRED, lo, hi, b->m->n_layer, &value, b->err);
-    *out = (uint32_t)value;
+        b->status = prism_gguf_get_per_layer(b->g, b->key, need == REQUIRED, lo, hi, b->m->n_layer, each, b->err);
+    for (uint32_t i = 1; equal && !b->status && prism_gguf_find(b->g, b->key) && i < b->m->n_layer; i++)
+        if (each[i] != each[0])
+            b->status = prism_fail(b->err, PRISM_E_UNSUPPORTED, "%s: key %s: per-layer values are unsupported: expected all equal, found layer 0: %u, "
+                                   "layer %u: %u", b->shown, b->key, each[0], i, each[i]);
+}
+
+void prism_key_per_layer(struct prism_builder *b, const char *suffix, enum need need, uint32_t lo, uint32_t hi, uint32_t *out)
+{
+    uint32_t each[PRISM_MAX_LAYERS] = { *out };
+    read_layers(b, suffix, need, lo, hi, each, true);
+    *out = each[0];
+}
+
+void prism_key_each_layer(struct prism_builder *b, const char *suffix, enum need need, uint32_t lo, uint32_t hi, uint32_t *each)
+{
+    read_layers(b, suffix, need, lo, hi, each, !b->m->arch->layers_vary);
 }
 
 void prism_key_between(struct prism_builder *b, const char *suffix, enum need need, double lo, double hi, double *out)
@@ -115,8 +129,8 @@ static void read_sizes(struct prism_builder *b)
     }
     prism_key_u32(b, "embedding_length", REQUIRED, 1, MAX_WIDTH, &m->n_embd);
     prism_key_u32(b, "block_count", REQUIRED, 1, PRISM_MAX_LAYERS, &m->n_layer);
-    prism_key_per_layer(b, "feed_forward_length", REQUIRED, 1, MAX_FF, &b->n_ff);
-    hp->n_ff = b->n_ff;
+    prism_key_each_layer(b, "feed_forward_length", REQUIRED, 1, MAX_FF, b->each_n_ff);
+    hp->n_ff = b->n_ff = b->each_n_ff[0];
 }
 
 static void read_head_size(struct prism_builder *b)
@@ -148,15 +162,16 @@ static void read_attention(struct prism_builder *b)
     struct prism_attn_spec *a = &b->common.attn;
 
     prism_key_per_layer(b, "attention.head_count", REQUIRED, 1, MAX_HEADS, &a->n_head);
-    a->n_head_kv = a->n_head;
-    prism_key_per_layer(b, "attention.head_count_kv", OPTIONAL, 1, MAX_HEADS, &a->n_head_kv);
+    for (uint32_t i = 0; i < b->m->n_layer; i++)
+        b->each_n_head_kv[i] = a->n_head;
+    prism_key_each_layer(b, "attention.head_count_kv", OPTIONAL, 1, MAX_HEADS, b->each_n_head_kv);
+    for (uint32_t i = 0; !b->status && i < b->m->n_layer; i++)
+        if (a->n_head % b->each_n_head_kv[i])
+            b->status = prism_fail(b->err, PRISM_E_FORMAT, "%s: key %s: expected a divisor of head_count %u, found %u", b->shown, b->key, a->n_head,
+                                   b->each_n_head_kv[i]);
     if (b->status)
         return;
-    if (a->n_head % a->n_head_kv) {
-        b->status = prism_fail(b->err, PRISM_E_FORMAT, "%s: key %s: expected a divisor of head_count %u, found %u", b->shown, b->key,
-                               a->n_head, a->n_head_kv);
-        return;
-    }
+    a->n_head_kv = b->each_n_head_kv[0];
     read_head_size(b);
 
     double eps = 0, scale;

@@ -40,7 +40,9 @@ enum prism_head_norms {
 };
 
 struct prism_attn_spec {
-    uint32_t n_head, n_head_kv, head_dim;
+    uint32_t n_head, n_head_kv, head_dim; /* may differ from layer to layer; layers that see all tokens have heads of one size */
+    uint32_t kv_layer;              /* whose keys and values it reads: its own, or those of an earlier layer with the same kv heads and window,
+                                     * behind which no layer with a window has its own */
     float scale;                    /* of the logits */
     float softcap;                  /* 0: none; else a logit becomes softcap * tanh(logit / softcap) */
     uint32_t window;                /* keys that a row sees, itself among them; 0: all before it */
@@ -50,8 +52,9 @@ struct prism_attn_spec {
     const float *sinks;             /* [n_head], one more logit of each head's softmax, without a value; NULL: none */
     struct prism_norm q_norm, k_norm;
     enum prism_head_norms norms;    /* what they look at */
+    struct prism_norm v_norm;       /* of each head of values */
     bool norm_rotated;              /* after the rotation; else before it */
-    struct prism_matrix q, k, v, o; /* q, k, v may be slices of a fused attn_qkv */
+    struct prism_matrix q, k, v, o; /* q, k, v may be slices of a fused attn_qkv. v without data: values are what k makes, before its norm */
     const float *q_bias, *k_bias, *v_bias, *o_bias; /* or NULL */
 };
 
@@ -140,6 +143,12 @@ struct prism_model {
     char type_name[48];
 };
 
+/* Whether the cache holds keys and values that this layer makes: not where it reads those of another one, or has no attention (no heads). */
+static inline bool prism_has_kv(const struct prism_model *m, size_t layer)
+{
+    return m->layers[layer].attn.n_head_kv > 0 && m->layers[layer].attn.kv_layer == layer;
+}
+
 /* The frequencies of ropes[0] when n tokens will be in the cache. */
 static inline const double *prism_frequencies(const struct prism_model *m, size_t n)
 {
@@ -154,6 +163,7 @@ struct prism_arch {
     bool rope_interleaved;
     bool n_rot_is_head_dim;      /* rope.dimension_count must equal key_length */
     bool layer_norm;             /* norms are LayerNorms; else RMSNorms */
+    bool layers_vary;            /* attention.head_count_kv and feed_forward_length may differ from layer to layer */
     void (*keys)(struct prism_builder *b);                              /* what the metadata says of all layers; NULL: nothing more */
     void (*layer)(struct prism_builder *b, struct prism_layer *l, uint32_t index); /* one layer's spec and tensors */
 };

@@ -82,6 +82,7 @@ struct prism_routes {
     uint32_t *to;                   /* of the rows of a group of experts: rows of the call */
     float *to_weight;
     struct prism_product *gated, *down; /* [n] */
+    float *sum;                     /* [n_ctx][n_embd] what they add, where a norm follows; else NULL */
 };
 
 struct prism_context {
@@ -192,8 +193,8 @@ static inline const struct prism_attn_spec *prism_heads(const struct prism_conte
 /* The most of each that a layer has. */
 struct prism_widths {
     size_t n_head, q, kv; /* q, kv: values of a token's queries, of its keys */
-    size_t ff, expert;
-    bool post_norm, experts;
+    size_t ff, expert, embd; /* embd: of an embedding for the layer alone */
+    bool post_norm, experts, sums; /* a norm follows half a layer; there are experts; one follows what they add */
 };
 struct prism_widths prism_widths(const struct prism_model *m);
 

@@ -52,8 +52,10 @@ struct prism_widths prism_widths(const struct prism_model *m)
         w.kv = max_size(w.kv, (size_t)l->attn.n_head_kv * l->attn.head_dim);
         w.ff = max_size(w.ff, l->ffn.dense.width);
         w.expert = max_size(w.expert, l->ffn.experts.each.width);
-        w.post_norm |= l->attn_post_norm.kind || l->ffn_post_norm.kind;
+        w.embd = max_size(w.embd, l->embd.width);
+        w.post_norm |= l->attn_post_norm.kind || l->ffn_post_norm.kind || l->embd.width || prism_experts_wait(l);
         w.experts |= l->ffn.experts.n > 0;
+        w.sums |= prism_experts_wait(l);
     }
     return w;
 }
@@ -102,7 +104,7 @@ static void layout_fixed(struct prism_context *c, struct prism_arena *a)
     const struct prism_model *m = c->model;
     struct prism_plan *p = &c->plan;
     struct prism_widths w = prism_widths(m);
-    size_t pairs = prism_experts_rows(c, p->n_ctx), slab = p->slab_tokens, k_max = max_size(max_size(m->n_embd, w.q), w.ff);
+    size_t pairs = prism_experts_rows(c, p->n_ctx), slab = p->slab_tokens, k_max = max_size(max_size(m->n_embd, w.q), max_size(w.ff, w.embd));
     struct kind_limits limits = kind_limits(c, slab, PRISM_FEW_TOKENS, k_max, m->n_embd, w.ff);
     struct kind_limits expert = kind_limits(c, pairs, prism_experts_rows(c, PRISM_FEW_TOKENS), max_size(m->n_embd, w.expert), m->n_embd, w.expert);
     uint64_t mark = a->used;
@@ -111,7 +113,7 @@ static void layout_fixed(struct prism_context *c, struct prism_arena *a)
     account(a, mark, &p->panel_bytes);
 
     mark = a->used;
-    c->y_width = max_size(2 * w.kv, w.ff);
+    c->y_width = max_size(2 * max_size(w.kv, w.embd), w.ff);
     c->a_panels = prism_arena_take(a, max_size(limits.a_bytes, expert.a_bytes), 1);
     c->y = prism_arena_take(a, max_size(max_size(slab * c->y_width, pairs * w.expert) * sizeof(float),
                                         max_size(limits.next_bytes, expert.next_bytes)), 1);

@@ -32,6 +32,8 @@ static void bind_top(struct prism_builder *b)
     prism_part_norm(b, &m->output_norm, "output_norm");
     m->output_bias = prism_tensor_vector(b, "output.bias", m->n_vocab, OPTIONAL);
     bind_divisors(b);
+    if (m->arch->top)
+        m->arch->top(b);
 }
 
 static void build_layers(struct prism_builder *b)

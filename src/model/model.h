@@ -80,26 +80,44 @@ struct prism_experts {
     enum prism_gating gating;
     bool normalise;                 /* weights of the chosen add up to 1 */
     float scale;                    /* of the weights */
+    const float *each_scale;        /* [n] of what each adds, or NULL */
+    struct prism_norm norm;         /* of what experts read; none: the FFN's */
+    struct prism_norm router_norm;  /* of what the router reads; none: the experts' */
+    struct prism_norm post_norm;    /* of what all the chosen add */
     struct prism_ffn each;
 };
 
 struct prism_ffn_spec {
     struct prism_ffn dense;   /* takes every token; beside experts: the shared one. width 0: there is none */
     struct prism_matrix dense_gate; /* [n_embd, 1]: its output is multiplied by sigmoid(dense_gate . x). Or without data */
+    struct prism_norm dense_post_norm; /* beside experts: of what it adds */
     struct prism_experts experts;
+};
+
+/* An embedding of the token for this layer alone, behind the FFN: x += post_norm(out . (gelu(gate . x) * e)) with e = (norm(from_embd . embd /
+ * sqrt(n_embd)) + part * sqrt(width)) / sqrt(2), where embd is the token's ordinary embedding and part `width` values of its row in
+ * prism_model.layer_embd. */
+struct prism_layer_embd {
+    size_t width;                   /* 0: the layer has none */
+    size_t part_offset;             /* bytes into a row */
+    struct prism_matrix from_embd, gate, out;
+    struct prism_norm norm, post_norm;
 };
 
 struct prism_layer {
     struct prism_norm attn_norm, attn_post_norm, ffn_norm, ffn_post_norm; /* of what enters each half, and of what it adds */
     struct prism_attn_spec attn;
     struct prism_ffn_spec ffn;
+    struct prism_layer_embd embd;
     float residual_scale;           /* of what each half adds */
+    float out_scale;                /* of all that leaves the layer */
     bool parallel;                  /* both halves read what enters the layer; else the FFN reads what attention has added to as well */
 };
 
 /* One table of rotations. */
 struct prism_rope {
     uint32_t n_rot;
+    uint32_t n_turning;             /* dims of the pairs before the first that does not turn in any context */
     bool interleaved;               /* NORM order (llama); else NEOX (qwen) */
     double *freq;                   /* [n_rot/2] radians per position, scaling and divisors applied */
     double *freq_short;             /* longrope only: for up to rope_orig_ctx tokens in the cache; else NULL */
@@ -111,7 +129,7 @@ enum { PRISM_MAX_ROPES = 2 };
 
 /* Facts of the file as a person reads them; the engine reads none of them. Where layers differ they are those of the first. */
 struct prism_hparams {
-    uint32_t n_head, n_head_kv, head_dim, n_rot, n_ff;
+    uint32_t n_head, n_head_kv, head_dim, n_rot, n_ff; /* head_dim, n_rot: of layers without a window */
     uint32_t n_ctx_train;
     uint32_t window, n_window_layers; /* 0: none */
     uint32_t n_expert, n_expert_used, n_ff_expert, n_ff_shared; /* 0: none */
@@ -132,6 +150,7 @@ struct prism_model {
     uint32_t n_ropes;
     uint32_t rope_orig_ctx;          /* of a longrope: tokens up to which freq_short holds */
     struct prism_matrix tok_embd, output;
+    struct prism_matrix layer_embd;  /* embeddings for single layers, side by side in the row of a token; or without data */
     float embd_scale;                /* of embeddings */
     struct prism_norm output_norm;
     const float *output_bias;
@@ -157,7 +176,7 @@ static inline const double *prism_frequencies(const struct prism_model *m, size_
 
 struct prism_builder;
 
-/* One row per architecture. The rest of what differs from llama is done by two functions (src/model/arch/NAME.c). */
+/* One row per architecture. The rest of what differs from llama is done by its functions (src/model/arch/NAME.c). */
 struct prism_arch {
     const char *name;
     bool rope_interleaved;
@@ -165,6 +184,7 @@ struct prism_arch {
     bool layer_norm;             /* norms are LayerNorms; else RMSNorms */
     bool layers_vary;            /* attention.head_count_kv and feed_forward_length may differ from layer to layer */
     void (*keys)(struct prism_builder *b);                              /* what the metadata says of all layers; NULL: nothing more */
+    void (*top)(struct prism_builder *b);                               /* tensors outside the layers; NULL: nothing more */
     void (*layer)(struct prism_builder *b, struct prism_layer *l, uint32_t index); /* one layer's spec and tensors */
 };
 extern const struct prism_arch *const prism_archs[];

@@ -21,7 +21,7 @@ static const struct {
     size_t from;  /* rows before it depend on how many tokens a call has (longrope) */
 } files[] = {
     { "mixtral", true, 0 },    { "mistral3", false, 0 },  { "smollm3", false, 0 }, { "qwen2moe", true, 0 },      { "qwen3moe", true, 0 },
-    { "qwen3vl", false, 0 },   { "qwen3vlmoe", true, 0 }, { "gemma2", false, 0 },  { "gemma3", false, 0 },       { "gpt-oss", true, 0 },
+    { "qwen3vl", false, 0 },   { "qwen3vlmoe", true, 0 }, { "gemma2", false, 0 },  { "gemma3", false, 0 }, { "gemma4", false, 0 }, { "gemma4-moe", true, 0 },       { "gpt-oss", true, 0 },
     { "gpt-oss-mxfp4", true, 0 }, { "granite", false, 0 }, { "granitemoe", true, 0 }, { "phi3", false, 64 },
     { "gemma", false, 0 },     { "glm4", false, 0 },      { "glm4moe", true, 0 }, { "ernie4_5-moe", true, 0 },  { "seed_oss", false, 0 },
     { "minicpm", false, 0 },   { "olmo2", false, 0 },     { "olmo3", false, 0 },  { "olmoe", true, 0 },         { "exaone4", false, 0 },

@@ -111,6 +111,22 @@ static void test_past_the_ring(void **state)
     prism_context_free(whole);
 }
 
+/* A call that fills the ring, and so overwrites what its first rows see, before another layer reads it. */
+static void test_whole_ring(void **state)
+{
+    (void)state;
+    prism_context *whole = open_context(N_CTX), *c = open_context(N_CTX);
+    const size_t n_vocab = model->n_vocab;
+    float *expected = all_logits(whole, tokens, N, n_vocab);
+
+    append(c, 100);
+    float *found = all_logits(c, tokens + 100, N - 100, n_vocab);
+    assert_sound(found, N - 100, n_vocab);
+    assert_within(largest_difference_f32(found, expected + 100 * n_vocab, (N - 100) * n_vocab), 1e-3, "rows of the second call");
+    free(found), free(expected);
+    prism_context_free(c), prism_context_free(whole);
+}
+
 /* ---- selection ---- */
 
 static double density(const prism_context *c, uint32_t layer)
@@ -233,6 +249,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_facts), cmocka_unit_test(test_plan), cmocka_unit_test(test_ring), cmocka_unit_test(test_past_the_ring),
+        cmocka_unit_test(test_whole_ring),
         cmocka_unit_test(test_selectors), cmocka_unit_test(test_states), cmocka_unit_test(test_sums),
     };
     return cmocka_run_group_tests_name("layers that vary", tests, set_up, tear_down);

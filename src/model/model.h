@@ -127,9 +127,10 @@ enum { PRISM_MAX_ROPES = 2 };
 
 /* ---- the model ---- */
 
-/* Facts of the file as a person reads them; the engine reads none of them. Where layers differ they are those of the first. */
+/* Facts of the file as a person reads them (struct prism_model_info); the engine reads none of them. */
 struct prism_hparams {
-    uint32_t n_head, n_head_kv, head_dim, n_rot, n_ff; /* head_dim, n_rot: of layers without a window */
+    uint32_t n_head, n_head_kv, head_dim, n_rot, n_ff;
+    uint32_t n_head_kv_window, head_dim_window, n_shared_kv;
     uint32_t n_ctx_train;
     uint32_t window, n_window_layers; /* 0: none */
     uint32_t n_expert, n_expert_used, n_ff_expert, n_ff_shared; /* 0: none */

@@ -96,13 +96,13 @@ static bool is_chosen(const uint32_t *expert, uint32_t n, uint32_t i)
 }
 
 /* The best n_used, in descending order; of equals the lower index. */
-static void choose(const struct prism_experts *e, const double *p, uint32_t *expert)
+static void choose(const struct prism_experts *e, const double *p, const float *logits, uint32_t *expert)
 {
     for (uint32_t k = 0; k < e->n_used; k++) {
         double best = -INFINITY;
         uint32_t at = 0;
         for (uint32_t i = 0; i < e->n; i++) {
-            double t = p[i] + (e->choice_bias ? (double)e->choice_bias[i] : 0);
+            double t = (e->by_logit ? (double)logits[i] : p[i]) + (e->choice_bias ? (double)e->choice_bias[i] : 0);
             if (t > best && !is_chosen(expert, k, i))
                 best = t, at = i;
         }
@@ -146,8 +146,8 @@ static void choose_job(void *arg, size_t job, uint32_t thread)
             continue;
         }
         bool softmax = probabilities(e, logits, p);
-        choose(e, p, expert);
-        weigh(e, p, softmax, expert, l->waits ? 1 : l->layer->residual_scale, r->weight + row * e->n_used);
+        choose(e, p, logits, expert);
+        weigh(e, p, softmax, expert, l->waits || e->weigh_input ? 1 : l->layer->residual_scale, r->weight + row * e->n_used);
         if (l->layer->ffn.dense_gate.data)
             r->shared[row] = (float)(1 / (1 + exp(-(double)r->shared[row])));
     }
@@ -231,14 +231,15 @@ static struct prism_product down_of(const struct expert_call *l, size_t e, size_
     return (struct prism_product){
         .m = prism_matrix_rows(&f->down, e * n_embd, n_embd), .kind = prism_fine(l->c, &f->down),
         .bias = f->down_bias ? f->down_bias + e * n_embd : NULL, .first = first, .n_rows = n, .add = true,
-        .y = l->to, .ldy = n_embd, .to = r->to, .weight = r->to_weight,
+        .y = l->to, .ldy = n_embd, .to = r->to, .weight = l->e->weigh_input ? NULL : r->to_weight,
+        .factor = l->e->weigh_input && !l->waits ? l->layer->residual_scale : 1,
     };
 }
 
 /* The rows of an expert begin at a multiple of what packing takes at once. */
 static size_t padded(const struct expert_call *l, size_t rows) { return l->way == PRISM_STORED ? rows : round_up(rows, PRISM_PACK_ROWS); }
 
-/* Rows of h by r->to. */
+/* Rows of h by r->to, perhaps times their weights. */
 static void gather_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
 {
     const struct expert_call *l = arg;
@@ -250,6 +251,8 @@ static void gather_rows(struct prism_context *c, void *arg, size_t row, size_t n
             memset(out + i * n_embd, 0, n_embd * sizeof *out);
         else
             memcpy(out + i * n_embd, l->h + from * n_embd, n_embd * sizeof *out);
+        if (from != NOBODY && l->e->weigh_input)
+            c->kernels->scale(out + i * n_embd, c->routes.to_weight[row + i], n_embd);
     }
 }
 

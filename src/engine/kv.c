@@ -67,7 +67,7 @@ struct prism_kv_view prism_kv_view(const struct prism_context *c, size_t layer, 
 static size_t first_needed(const struct prism_context *c, size_t layer, size_t pos)
 {
     size_t block = c->plan.block;
-    return prism_first_key(owner(c, layer)->window, pos) / block * block;
+    return prism_first_key(owner(c, layer)->window, owner(c, layer)->chunked, pos) / block * block;
 }
 
 static void copy_rows(const struct prism_context *c, size_t layer, const struct prism_kv_view *to, const struct prism_kv_view *from, size_t pos,

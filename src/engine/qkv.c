@@ -57,13 +57,15 @@ static bool norm_all(const struct rope_job *j, float *heads, const struct prism_
     return !all || prism_is_tame(prism_normalise(j->c->kernels, norm, heads, heads, n * j->spec->head_dim));
 }
 
-/* Queries far from the beginning grow (mistral3). */
+/* Queries far from the beginning grow (mistral3, llama4). */
 static void heat(const struct rope_job *j, float *q, size_t pos)
 {
     const struct prism_attn_spec *a = j->spec;
 
-    if (a->temperature != 0 && pos >= a->temperature_from)
-        j->c->kernels->scale(q, (float)(1 + a->temperature * log(1 + floor((double)pos / a->temperature_from))), a->head_dim);
+    size_t at = pos + a->temperature_shift;
+
+    if (a->temperature != 0 && at >= a->temperature_from)
+        j->c->kernels->scale(q, (float)(1 + a->temperature * log(1 + floor((double)at / a->temperature_from))), a->head_dim);
 }
 
 /* One token's rotated keys and its values enter the cache. tame: of the keys before their rotation. */

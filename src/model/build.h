@@ -42,6 +42,7 @@ struct prism_builder {
     uint32_t each_n_ff[PRISM_MAX_LAYERS], each_n_head_kv[PRISM_MAX_LAYERS]; /* of each layer: before its function is called, they become n_ff and
                                        * attn.n_head_kv */
     uint32_t n_leading_dense;         /* layers without experts before those that have them */
+    uint32_t expert_step;             /* every such layer has experts */
     uint32_t window;                  /* 0: no layer has one */
     bool in_window[PRISM_MAX_LAYERS]; /* the layers that do */
     uint32_t window_head_dim;         /* their head size, where it is another */
@@ -117,7 +118,7 @@ const float *prism_tensor_table(struct prism_builder *b, const char *name, size_
 enum { PRISM_QK_NORM = 1, PRISM_QKV_BIAS = 2, /* tensors that must be there; the norms as a->norms says */
        PRISM_V_IS_K = 4 };                    /* attn_v need not be there: then values are made of what attn_k makes */
 
-/* The norm of "name.weight" [n_embd], and of a LayerNorm "name.bias" if there is one. */
+/* The norm of "name.weight" [n_embd], and "name.bias" if there is one and the architecture has such. */
 void prism_part_norm(struct prism_builder *b, struct prism_norm *norm, const char *name);
 void prism_part_attention(struct prism_builder *b, struct prism_attn_spec *a, unsigned flags); /* q, k, v, o; norms of heads, biases. A layer
                                                       * that reads another one's keys and values needs none of its own */

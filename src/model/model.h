@@ -29,7 +29,7 @@ enum prism_norm_kind { PRISM_NORM_NONE, PRISM_NORM_RMS, PRISM_NORM_LAYER };
 
 struct prism_norm {
     enum prism_norm_kind kind; /* NONE: the values pass as they are */
-    const float *weight, *bias; /* bias: NULL, or of a LAYER norm */
+    const float *weight, *bias; /* bias: added at the end, or NULL */
     float eps;
 };
 
@@ -46,9 +46,10 @@ struct prism_attn_spec {
     float scale;                    /* of the logits */
     float softcap;                  /* 0: none; else a logit becomes softcap * tanh(logit / softcap) */
     uint32_t window;                /* keys that a row sees, itself among them; 0: all before it */
+    bool chunked;                   /* of a window: a row sees back to the last multiple of it, which a block divides */
     int rope;                       /* index of prism_model.ropes; -1: not rotated */
-    double temperature;             /* 0: none; else queries at position p are scaled by 1 + temperature * ln(1 + floor(p / temperature_from)) */
-    uint32_t temperature_from;
+    double temperature;             /* 0: none; else queries at position p are scaled by 1 + temperature * ln(1 + floor((p + temperature_shift) / */
+    uint32_t temperature_from, temperature_shift; /* temperature_from)) */
     const float *sinks;             /* [n_head], one more logit of each head's softmax, without a value; NULL: none */
     struct prism_norm q_norm, k_norm;
     enum prism_head_norms norms;    /* what they look at */
@@ -78,7 +79,9 @@ struct prism_experts {
     const float *router_bias;       /* [n] or NULL */
     const float *choice_bias;       /* [n] or NULL: added where experts are chosen, not where they are weighed */
     enum prism_gating gating;
+    bool by_logit;                  /* chosen by the router's numbers as they are */
     bool normalise;                 /* weights of the chosen add up to 1 */
+    bool weigh_input;               /* a weight multiplies what its expert reads; else what it makes */
     float scale;                    /* of the weights */
     const float *each_scale;        /* [n] of what each adds, or NULL */
     struct prism_norm norm;         /* of what experts read; none: the FFN's */
@@ -182,7 +185,8 @@ struct prism_arch {
     const char *name;
     bool rope_interleaved;
     bool n_rot_is_head_dim;      /* rope.dimension_count must equal key_length */
-    bool layer_norm;             /* norms are LayerNorms; else RMSNorms */
+    bool layer_norm;             /* norms are LayerNorms, perhaps with biases; else RMSNorms */
+    bool norm_bias;              /* RMSNorms too may have biases */
     bool layers_vary;            /* attention.head_count_kv and feed_forward_length may differ from layer to layer */
     void (*keys)(struct prism_builder *b);                              /* what the metadata says of all layers; NULL: nothing more */
     void (*top)(struct prism_builder *b);                               /* tensors outside the layers; NULL: nothing more */

@@ -15,7 +15,8 @@ void prism_part_norm(struct prism_builder *b, struct prism_norm *norm, const cha
     snprintf(full, sizeof full, "%s.weight", name);
     const float *weight = prism_tensor_vector(b, full, b->m->n_embd, REQUIRED);
     snprintf(full, sizeof full, "%s.bias", name);
-    *norm = make_norm(b, weight, b->m->arch->layer_norm ? prism_tensor_vector(b, full, b->m->n_embd, OPTIONAL) : NULL);
+    bool biased = b->m->arch->layer_norm || b->m->arch->norm_bias;
+    *norm = make_norm(b, weight, biased ? prism_tensor_vector(b, full, b->m->n_embd, OPTIONAL) : NULL);
 }
 
 static bool has_own_kv(const struct prism_builder *b, const struct prism_attn_spec *a) { return a->kv_layer == (uint32_t)b->layer; }

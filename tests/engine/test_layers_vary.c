@@ -50,6 +50,21 @@ static void test_facts(void **state)
         assert_true(prism_has_kv(model, i) == (i < WINDOW_SHARED));
 }
 
+/* The cap of logits is on where the file does not say, and off where it says 0. */
+static void test_cap(void **state)
+{
+    (void)state;
+    for (int says = 0; says < 2; says++) {
+        struct gb *g = gb_read("tests/golden/arch/gemma4.gguf");
+        gb_remove(g, "gemma4.final_logit_softcapping");
+        if (says)
+            gb_f32(g, "gemma4.final_logit_softcapping", 0);
+        prism_model *m = load_built(g, "cap.gguf");
+        assert_true(m->logit_softcap == (says ? 0 : 30));
+        prism_model_free(m);
+    }
+}
+
 /* What the plan says of the cache: the layers' own rows, as many heads as wide as each has, and the rows that rings share. */
 static void test_plan(void **state)
 {
@@ -248,7 +263,7 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_facts), cmocka_unit_test(test_plan), cmocka_unit_test(test_ring), cmocka_unit_test(test_past_the_ring),
+        cmocka_unit_test(test_facts), cmocka_unit_test(test_cap), cmocka_unit_test(test_plan), cmocka_unit_test(test_ring), cmocka_unit_test(test_past_the_ring),
         cmocka_unit_test(test_whole_ring),
         cmocka_unit_test(test_selectors), cmocka_unit_test(test_states), cmocka_unit_test(test_sums),
     };

@@ -80,25 +80,45 @@ static void test_plan(void **state)
     prism_context_free(c);
 }
 
-/* With a ring (5000 tokens) and without (2048) the same calls give the same bits. */
-static void test_ring(void **state)
+/* With a ring (5000 tokens) and without (2048) the same calls give the same bits. block 0: the usual */
+static void ring_as_flat(const prism_model *m, uint32_t block)
 {
-    (void)state;
     static const size_t pieces[] = { 2000, 512, 100 };
+    struct prism_context_params p = { .n_threads = 2, .compute = PRISM_COMPUTE_F32, .attention = { .selector = "dense", .block = block } };
 
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
-        prism_context *ring = open_context(N_CTX), *flat = open_context(RING);
+        prism_context *ring = (p.n_ctx = N_CTX, make_context(m, &p)), *flat = (p.n_ctx = RING, make_context(m, &p));
         while (prism_length(flat) + pieces[i] <= 2000) {
             append(ring, pieces[i]), append(flat, pieces[i]);
-            assert_sound(prism_logits(ring), 1, model->n_vocab);
-            assert_memory_equal(prism_logits(ring), prism_logits(flat), model->n_vocab * sizeof(float));
+            assert_sound(prism_logits(ring), 1, m->n_vocab);
+            assert_memory_equal(prism_logits(ring), prism_logits(flat), m->n_vocab * sizeof(float));
         }
         for (int k = 0; k < 5; k++) {
             append(ring, 1 + 3 * k), append(flat, 1 + 3 * k);
-            assert_memory_equal(prism_logits(ring), prism_logits(flat), model->n_vocab * sizeof(float));
+            assert_memory_equal(prism_logits(ring), prism_logits(flat), m->n_vocab * sizeof(float));
         }
         prism_context_free(ring), prism_context_free(flat);
     }
+}
+
+static void test_ring(void **state)
+{
+    (void)state;
+    ring_as_flat(model, 0);
+}
+
+/* Layers that see chunks, of 64 tokens in place of 8192 (llama4): keys of a chunk that a row does not see are no part of its sums. */
+static void test_chunks(void **state)
+{
+    (void)state;
+    prism_model *m = load_model("tests/golden/arch/llama4.gguf");
+
+    for (size_t l = 0; l < m->n_layer; l++) {
+        assert_true(m->layers[l].attn.window == (l == 3 ? 0 : 8192) && m->layers[l].attn.chunked);
+        m->layers[l].attn.window = l == 3 ? 0 : 64;
+    }
+    ring_as_flat(m, 32);
+    prism_model_free(m);
 }
 
 /* Past the ring's end: at once, in pieces, token by token, and after a cut. */
@@ -264,7 +284,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_facts), cmocka_unit_test(test_cap), cmocka_unit_test(test_plan), cmocka_unit_test(test_ring), cmocka_unit_test(test_past_the_ring),
-        cmocka_unit_test(test_whole_ring),
+        cmocka_unit_test(test_whole_ring), cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_selectors), cmocka_unit_test(test_states), cmocka_unit_test(test_sums),
     };
     return cmocka_run_group_tests_name("layers that vary", tests, set_up, tear_down);

@@ -1,5 +1,6 @@
-/* test_numeric_gemma4.c - values that are not finite in the parts that gemma4 alone has: keys that are values, keys of other layers, embeddings of
- * single layers, scales, experts with norms of their own. PRISM_E_NUMERIC and where, at every level; never a finite logit that is wrong. */
+/* test_numeric_golden.c - values that are not finite in the parts that gemma4 alone has (keys that are values, keys of other layers, embeddings of
+ * single layers, scales, experts with norms of their own), phimoe (biases of norms) and llama4 (weights on what experts read): files of
+ * tests/golden/arch. PRISM_E_NUMERIC and where, at every level; never a finite logit that is wrong. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,6 +60,14 @@ static void test_not_finite(void **state)
         { "gemma4-moe", "blk.0.post_ffw_norm_2.weight", 47, "layer 0: the FFN's output at position 0 is not finite" },
         { "gemma4-moe", "blk.0.ffn_down.weight", 30, "layer 0: the FFN's output at position 0 is not finite" },
         { "gemma4-moe", "blk.0.post_ffw_norm.weight", 0, "layer 0: the output at position 0 is not finite" },
+        { "phimoe", "blk.0.attn_norm.bias", 47, "layer 0: queries of head 0 at position 0 are not finite" },
+        { "phimoe", "blk.1.ffn_norm.bias", 7, "layer 1: the router's output at position" },
+        { "phimoe", "output_norm.bias", 7, "logits at position" },
+        { "phimoe", "output.bias", 300, "logits at position" },
+        { "llama4", "blk.0.attn_q.weight", 48 * 16, "layer 0: queries of head 1 at position 0 are not finite" }, /* rotated, then normalised */
+        { "llama4", "blk.3.attn_q.weight", 48 * 16, "layer 3: queries of head 1 at position 0 are not finite" }, /* neither */
+        { "llama4", "blk.1.ffn_gate_inp.weight", 48 * 3 + 5, "layer 1: the router's output at position 0 is not finite" },
+        { "llama4", "blk.3.ffn_down_shexp.weight", 3, "layer 3: the output at position 0 is not finite" },
     };
     check(rows, COUNT(rows), bad, COUNT(bad));
 }
@@ -69,19 +78,22 @@ static void test_experts(void **state)
     (void)state;
     static const float bad[] = { NAN, INFINITY, -INFINITY };
     static const struct {
-        const char *tensor;
+        const char *file, *tensor;
         size_t index, slab;
+        const char *text;
     } rows[] = {
-        { "blk.0.ffn_down_exps.scale", 0, 1 },
-        { "blk.0.ffn_gate_up_exps.weight", 48 * 20, 48 * 32 },
-        { "blk.0.ffn_down_exps.weight", 3, 16 * 48 },
+        { "gemma4-moe", "blk.0.ffn_down_exps.scale", 0, 1, "layer 0: the FFN's output at position 0 is not finite" },
+        { "gemma4-moe", "blk.0.ffn_gate_up_exps.weight", 48 * 20, 48 * 32, "layer 0: the FFN's output at position 0 is not finite" },
+        { "gemma4-moe", "blk.0.ffn_down_exps.weight", 3, 16 * 48, "layer 0: the FFN's output at position 0 is not finite" },
+        { "llama4", "blk.1.ffn_gate_exps.weight", 48 * 15, 48 * 16, "layer 1: the output at position 0 is not finite" },
+        { "llama4", "blk.1.ffn_down_exps.weight", 3, 16 * 48, "layer 1: the output at position 0 is not finite" },
     };
     for (size_t i = 0; i < COUNT(rows); i++)
         for (size_t v = 0; v < COUNT(bad); v++) {
-            struct gb *g = gb_read("tests/golden/arch/gemma4-moe.gguf");
-            for (size_t e = 0; e < 6; e++)
+            struct gb *g = poked(rows[i].file, rows[i].tensor, rows[i].index, bad[v]);
+            for (size_t e = 1; e < 6; e++)
                 numeric_poke(g, rows[i].tensor, e * rows[i].slab + rows[i].index, bad[v]);
-            numeric_check_failure(g, PRISM_KV_F32, "layer 0: the FFN's output at position 0 is not finite");
+            numeric_check_failure(g, PRISM_KV_F32, rows[i].text);
         }
 }
 
@@ -122,5 +134,5 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_not_finite), cmocka_unit_test(test_experts), cmocka_unit_test(test_squares), cmocka_unit_test(test_table),
     };
-    return cmocka_run_group_tests_name("numeric, gemma4", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("numeric, golden files", tests, NULL, NULL);
 }

@@ -202,7 +202,7 @@ struct prism_attn_tile {
                              /*   that takes part in maximum and sum. Any finite one leaves o finite; +infinity or a NaN make it NaN */
     void *scratch;           /* tile_scratch(d, block) bytes, 64-byte aligned, one per thread */
 };
-#define PRISM_MAX_HEAD_DIM 256
+#define PRISM_MAX_HEAD_DIM 512
 
 /* One family of attention kernels: dense is sparse with every block listed. */
 struct prism_attention {

@@ -158,7 +158,7 @@ static void values_strip(const struct state *st, const struct job *j, size_t str
         values_4(o, st->alpha + 8 * strip, p, v, n - begin);
 }
 
-/* err: the rounding errors of d <= 256 products add up like a random walk, sqrt(256) * 2^-24 * 30 = 3e-5 in a logit of 30, and
+/* err: the rounding errors of d <= 512 products add up like a random walk, sqrt(512) * 2^-24 * 30 = 4e-5 in a logit of 30, and
  * twice that in the ratio of two probabilities; exp2 (2e-7) and the sums of P.V are far below. */
 const struct prism_attention prism_attention_f32_avx2 = {
     .name = "f32", .tile_rows = Q_ROWS,

@@ -3,7 +3,7 @@
 
 #include "arch/avx512/attention_float.h"
 
-/* err: logits are off by d * 2^-24 * sum|q k| at most, which is 1e-5 for d = 256 and |logits| <= 30 when the products' errors are
+/* err: logits are off by d * 2^-24 * sum|q k| at most, which is 2e-5 for d = 512 and |logits| <= 30 when the products' errors are
  * independent (6 sigma); the exponential, the sums and the division add less than that again. */
 const struct prism_attention prism_attention_f32_avx512 = {
     .name = "f32", .tile_rows = TILE_ROWS,

@@ -61,44 +61,52 @@ static inline void prism_attn_floats(float *y, const void *x, enum prism_kv_form
     prism_kernels_neon.to_f32[prism_kv_stored(format)](y, x, n);
 }
 
+/* Four rows of d floats as four columns of [d][8]. */
+static inline void prism_attn_put_4(uint32_t *dst, float (*x)[PRISM_MAX_HEAD_DIM], size_t d)
+{
+    uint32_t row[4][PRISM_PACK_PIECE];
+
+    for (size_t c = 0, n; c < d; c += n) {
+        n = d - c < PRISM_PACK_PIECE ? d - c : PRISM_PACK_PIECE;
+        for (size_t i = 0; i < 4; i++)
+            memcpy(row[i], x[i] + c, n * sizeof **x);
+        prism_transpose_4(dst + c * 8, 8, 4, row, n);
+    }
+}
+
 /* Keys (or queries: one row of each panel) to panels of 8. */
 static inline void prism_attn_pack_k(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
 {
     size_t row_bytes = prism_kv_row_bytes(format, d);
-    uint32_t row[4][PRISM_PACK_PIECE];
-    float x[PRISM_MAX_HEAD_DIM];
+    float x[4][PRISM_MAX_HEAD_DIM];
 
     assert(n <= block && block % 8 == 0 && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM && (uintptr_t)dst % 64 == 0);
     for (size_t j = 0; j < block; j += 4) {
         for (size_t i = 0; i < 4; i++) {
-            if (j + i >= n) {
-                memset(row[i], 0, d * 4);
-                continue;
-            }
-            prism_attn_floats(x, (const char *)src + (j + i) * row_bytes, format, d);
-            memcpy(row[i], x, d * 4);
+            if (j + i < n)
+                prism_attn_floats(x[i], (const char *)src + (j + i) * row_bytes, format, d);
+            else
+                memset(x[i], 0, d * sizeof **x);
         }
-        prism_transpose_4((uint32_t *)dst + j / 8 * d * 8 + j % 8, 8, 4, row, d);
+        prism_attn_put_4((uint32_t *)dst + j / 8 * d * 8 + j % 8, x, d);
     }
 }
 
 /* The query rows, times the softmax scale and log2(e): the exponential is one of base 2. Missing rows become zeros. */
 static inline void prism_attn_pack_q(float *dst, const struct prism_attn_tile *t)
 {
-    float scale = t->scale * LOG2_E, x[PRISM_MAX_HEAD_DIM];
-    uint32_t row[4][PRISM_PACK_PIECE];
+    float scale = t->scale * LOG2_E, x[4][PRISM_MAX_HEAD_DIM];
 
     for (size_t r = 0; r < PRISM_ATTN_ROWS; r += 4) {
         for (size_t i = 0; i < 4; i++) {
             if (r + i >= t->rows) {
-                memset(row[i], 0, t->d * 4);
+                memset(x[i], 0, t->d * sizeof **x);
                 continue;
             }
             for (size_t c = 0; c < t->d; c += 4)
-                vst1q_f32(x + c, vmulq_n_f32(vld1q_f32(t->q + (r + i) * t->ldq + c), scale));
-            memcpy(row[i], x, t->d * 4);
+                vst1q_f32(x[i] + c, vmulq_n_f32(vld1q_f32(t->q + (r + i) * t->ldq + c), scale));
         }
-        prism_transpose_4((uint32_t *)(void *)dst + r / 8 * t->d * 8 + r % 8, 8, 4, row, t->d);
+        prism_attn_put_4((uint32_t *)(void *)dst + r / 8 * t->d * 8 + r % 8, x, t->d);
     }
 }
 

@@ -106,15 +106,18 @@ struct prism_model_info {
     const char *path;         /* as given to prism_model_load */
     const char *architecture, *name; /* "llama", "qwen3moe", ...; the name may be empty */
     const char *type;         /* of most weights: "Q8_0", "Q4_K - Medium", ... */
-    uint32_t n_layer, n_embd, n_head, n_head_kv, head_dim, n_rot, n_ff, n_vocab;
+    uint32_t n_layer, n_embd, n_head, n_head_kv, head_dim, n_rot, n_ff, n_vocab; /* where layers differ: n_head_kv, head_dim and n_rot of those
+                               * that see all tokens, n_ff of the first */
     uint32_t n_ctx_train;     /* tokens */
     uint32_t n_expert, n_expert_used; /* of each layer with experts, and those that take a token; 0: no experts */
     uint32_t n_ff_expert, n_ff_shared; /* activations between the products of one, and of the shared expert that takes every token; 0: none */
     uint32_t window, n_window_layers; /* tokens that a row of these layers sees, itself among them; the others see all. 0: there are none */
+    uint32_t n_head_kv_window, head_dim_window; /* of layers with a window; without any those of the others */
+    uint32_t n_shared_kv;     /* layers that read the keys and values of earlier ones */
     float rope_freq_base, rope_freq_base_window, rms_eps; /* of layers with a window; without any it is rope_freq_base */
     const char *rope_order;   /* of rotated pairs: "interleaved" or "half-split" */
     const char *rope_scaling; /* "none", "linear", "yarn" or "longrope" */
-    const char *tokenizer, *pre_tokenizer; /* "gpt2" or "llama"; "qwen2", ..., empty: none */
+    const char *tokenizer, *pre_tokenizer; /* "gpt2", "llama" or "gemma4"; "qwen2", ..., empty: none */
     bool tied_embeddings, add_bos, add_eos;
     int32_t bos, eos;         /* -1: none */
     uint32_t n_files, n_tensors;

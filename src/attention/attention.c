@@ -63,11 +63,11 @@ static void pack_job(void *arg, size_t job, uint32_t thread)
     }
 }
 
-/* Rows [pos, end) of a head, all inside one query block. */
+/* Rows [pos, end) of a head, all inside one query block: in a chunked layer they see back to one key, the first of its block. */
 static void run_tile(const struct batch *b, size_t head, size_t pos, size_t end, uint8_t *scratch)
 {
     const struct prism_attention_call *a = b->a;
-    size_t slot = head / (a->n_head / a->n_head_kv) - b->first, first = prism_first_key(a->window, pos) / a->block;
+    size_t slot = head / (a->n_head / a->n_head_kv) - b->first, first = prism_first_key(a->window, a->chunked, pos) / a->block;
     size_t n = (end - 1) / a->block + 1 - first;
     float *q = a->q + ((pos - a->q_pos) * a->n_head + head) * a->d;
     const uint32_t *blocks = a->blocks + first;
@@ -81,7 +81,7 @@ static void run_tile(const struct batch *b, size_t head, size_t pos, size_t end,
         .q = q, .ldq = a->n_head * a->d, .o = q, .ldo = a->n_head * a->d,
         .rows = end - pos, .d = a->d, .q_pos = pos, .kv_len = b->kv_len, .block = a->block,
         .k = k_panels(b, slot), .v = v_panels(b, slot), .blocks = blocks, .n_blocks = n, .scale = a->scale, .scratch = scratch,
-        .window = a->window, .softcap = a->softcap, .sink = a->sinks ? a->sinks + head : NULL,
+        .window = a->chunked ? 0 : a->window, .softcap = a->softcap, .sink = a->sinks ? a->sinks + head : NULL,
     });
 }
 
@@ -137,13 +137,13 @@ bool prism_attention_tiles(const struct prism_attention_call *a)
     struct batch b = { .a = a, .kv_len = a->q_pos + a->n_rows, .tile_rows = prism_attention_tile_rows(a->family, a->block) };
 
     b.n_blocks = div_up(b.kv_len, a->block);
-    b.first_block = prism_first_key(a->window, a->q_pos) / a->block;
+    b.first_block = prism_first_key(a->window, a->chunked, a->q_pos) / a->block;
     b.first_tile = a->q_pos / b.tile_rows;
     b.n_tiles = (b.kv_len - 1) / b.tile_rows + 1 - b.first_tile;
     for (b.first = 0; b.first < a->n_head_kv; b.first += b.n_heads) {
         b.n_heads = min_size(a->heads_at_once, a->n_head_kv - b.first);
         size_t jobs = b.n_tiles * b.n_heads * (a->n_head / a->n_head_kv);
-        double keys = prism_keys_seen(a->window, (double)a->q_pos, (double)a->n_rows);
+        double keys = prism_keys_seen(a->window, a->chunked, (double)a->q_pos, (double)a->n_rows);
         double work = 4.0 * keys * (double)a->d * (double)(b.n_heads * (a->n_head / a->n_head_kv));
         if (a->mask)
             order_jobs(&b, jobs);

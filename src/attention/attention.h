@@ -26,6 +26,7 @@ struct prism_attention_call {
     size_t n_head, n_head_kv, d;
     float scale, softcap;      /* as in struct prism_attn_tile */
     size_t window;             /* keys that a row sees, itself among them; 0: all before it. Not with a mask */
+    bool chunked;              /* of a window, a multiple of the block: a row sees back to the last multiple of it */
     const float *sinks;        /* [n_head] or NULL: struct prism_attn_tile.sink of each head */
 
     const uint8_t *k, *v;      /* cache of the layer: [n_head_kv] of `capacity` rows, heads k_head_bytes (v_head_bytes) apart; a token's keys at */
@@ -54,12 +55,15 @@ size_t prism_attention_head_bytes(const struct prism_attention *family, size_t d
 size_t prism_attention_tile_rows(const struct prism_attention *family, size_t block);
 
 /* The first key that the row at position pos sees; window 0: none. */
-static inline size_t prism_first_key(size_t window, size_t pos) { return window && pos + 1 > window ? pos + 1 - window : 0; }
+static inline size_t prism_first_key(size_t window, bool chunked, size_t pos)
+{
+    return !window ? 0 : chunked ? pos / window * window : pos + 1 > window ? pos + 1 - window : 0;
+}
 
 /* How many keys n rows from position pos on see, for estimates of work. */
-static inline double prism_keys_seen(size_t window, double pos, double n)
+static inline double prism_keys_seen(size_t window, bool chunked, double pos, double n)
 {
-    double all = n * (pos + 0.5 * (n + 1)), most = n * (double)window;
+    double all = n * (pos + 0.5 * (n + 1)), most = n * (double)window * (chunked ? 0.5 : 1);
     return window && most < all ? most : all;
 }
 

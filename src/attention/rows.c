@@ -64,10 +64,10 @@ static void span_job(void *arg, size_t job, uint32_t thread)
     for (size_t key = begin; key < end; key += PRISM_ATTN_ROW_KEYS) {
         size_t n_keys = min_size(PRISM_ATTN_ROW_KEYS, end - key), at = key % a->capacity;
         const uint8_t *k = a->k + kv * a->k_head_bytes + at * k_bytes, *v = a->v + kv * a->v_head_bytes + at * v_bytes;
-        if (key + n_keys <= prism_first_key(a->window, a->q_pos + first / j->group))
+        if (key + n_keys <= prism_first_key(a->window, a->chunked, a->q_pos + first / j->group))
             continue;
         for (size_t i = 0; i < n; i++) {
-            size_t pos = a->q_pos + (first + i) / j->group, low = prism_first_key(a->window, pos);
+            size_t pos = a->q_pos + (first + i) / j->group, low = prism_first_key(a->window, a->chunked, pos);
             seen[i] = pos + 1 < key ? 0 : min_size(pos + 1 - key, n_keys);
             from[i] = low > key ? min_size(low - key, seen[i]) : 0;
         }
@@ -113,7 +113,7 @@ static void merge_job(void *arg, size_t job, uint32_t thread)
 
 bool prism_attention_rows(const struct prism_attention_call *a)
 {
-    size_t first = prism_first_key(a->window, a->q_pos);
+    size_t first = prism_first_key(a->window, a->chunked, a->q_pos);
     struct row_jobs j = { .a = a, .group = a->n_head / a->n_head_kv, .first_span = first / SPAN, .parts = (float *)(void *)a->panels };
     double work = 4.0 * (double)(a->q_pos + a->n_rows - first) * (double)a->d * (double)(a->n_rows * a->n_head);
 

@@ -20,11 +20,11 @@ static bool select_and_attend(struct prism_context *c, size_t index, struct pris
         .attn_row = c->compute == PRISM_COMPUTE_F32 ? c->kernels->attn_row : c->kernels->attn_row_auto, .runner = { run_phase, c },
         .q = c->q + first * spec->n_head * spec->head_dim, .n_rows = span.n - first, .q_pos = span.pos + first,
         .n_head = spec->n_head, .n_head_kv = spec->n_head_kv, .d = spec->head_dim,
-        .scale = spec->scale, .softcap = spec->softcap, .window = spec->window, .sinks = spec->sinks,
+        .scale = spec->scale, .softcap = spec->softcap, .window = spec->window, .chunked = spec->chunked, .sinks = spec->sinks,
         .k = kv.k, .v = kv.v, .k_head_bytes = kv.k_head_bytes, .v_head_bytes = kv.v_head_bytes, .capacity = kv.capacity,
         .k_format = c->k_cache.format, .v_format = c->v_cache.format,
         .block = c->plan.block, .blocks = c->blocks, .order = c->selection.order,
-        .panels = c->attn_panels, .heads_at_once = c->attn_heads,
+        .panels = c->attn_panels, .heads_at_once = prism_heads_at_once(c, index),
         .scratch = c->thread_scratch, .scratch_bytes = c->thread_bytes,
     };
     if (prism_selection_active(c, index, span, a.n_rows)) {

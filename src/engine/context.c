@@ -16,15 +16,14 @@ static enum prism_status set_up_kv(const struct prism_context *c, struct prism_k
 {
     static const enum prism_kv_format formats[] = { [PRISM_KV_F16] = PRISM_KVF_F16, [PRISM_KV_BF16] = PRISM_KVF_BF16, [PRISM_KV_F32] = PRISM_KVF_F32,
                                                     [PRISM_KV_Q8_0] = PRISM_KVF_Q8_0 };
-    const size_t d = prism_heads(c)->head_dim;
 
     if (type < PRISM_KV_F16 || type > PRISM_KV_Q8_0)
         return prism_fail(err, PRISM_E_ARG, "cache type of %s: expected f16, bf16, f32 or q8_0, found %d", what, (int)type);
-    if (type == PRISM_KV_Q8_0 && d % 32)
-        return prism_fail(err, PRISM_E_UNSUPPORTED, "cache type of %s: q8_0 has blocks of 32 values, of which heads of %zu are no multiple: use f16",
-                          what, d);
+    for (size_t l = 0; type == PRISM_KV_Q8_0 && l < c->model->n_layer; l++)
+        if (prism_heads(c, l)->head_dim % 32)
+            return prism_fail(err, PRISM_E_UNSUPPORTED, "cache type of %s: q8_0 has blocks of 32 values, of which heads of %u are no multiple: use f16",
+                              what, prism_heads(c, l)->head_dim);
     cache->format = formats[type];
-    cache->row_bytes = prism_kv_row_bytes(cache->format, d);
     return PRISM_OK;
 }
 
@@ -77,9 +76,10 @@ static enum prism_status set_up(struct prism_context *c, const struct prism_mode
         return s;
 
     c->plan.n_ctx = params.n_ctx ? params.n_ctx : model->hp.n_ctx_train;
-    uint32_t most = UINT32_MAX / prism_heads(c)->n_head - 2; /* attention numbers the tiles of all heads, of 32 tokens at least, in 32 bits */
+    uint32_t n_head = (uint32_t)prism_widths(model).n_head;
+    uint32_t most = UINT32_MAX / n_head - 2; /* attention numbers the tiles of all heads, of 32 tokens at least, in 32 bits */
     if (c->plan.n_ctx / 32 > most)
-        return prism_fail(err, PRISM_E_ARG, "n_ctx: expected 1..%u tokens with %u heads, found %u", 32 * most, prism_heads(c)->n_head, c->plan.n_ctx);
+        return prism_fail(err, PRISM_E_ARG, "n_ctx: expected 1..%u tokens with %u heads, found %u", 32 * most, n_head, c->plan.n_ctx);
     if (model->n_ctx_limit && c->plan.n_ctx > model->n_ctx_limit)
         return prism_fail(err, PRISM_E_UNSUPPORTED, "context of %u tokens: expected at most %u, the model's sliding window: windows are unsupported",
                           c->plan.n_ctx, model->n_ctx_limit);

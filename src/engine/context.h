@@ -27,6 +27,13 @@ enum prism_phase {
     PRISM_PHASE_LINEAR, PRISM_PHASE_ATTENTION, PRISM_PHASE_SELECT, PRISM_PHASE_OTHER, PRISM_N_PHASES
 };
 
+/* Of a layer that may select; NULL in others. */
+struct prism_pooled {
+    float *k_sum;                   /* [n_head_kv][max_blocks][head_dim] fp32 sums of rotated keys: of the layer that makes them */
+    float *k_sum_open;              /* [n_head_kv][head_dim]: those of the open block when the call began. NULL: another layer makes the keys */
+    float *q_energy;                /* [n_head][max_blocks][3] */
+};
+
 /* What a context with a selector keeps beside its cache, and the scratch of one layer's selection. */
 struct prism_selection {
     const struct prism_selector *selector; /* NULL: dense */
@@ -35,19 +42,17 @@ struct prism_selection {
     size_t dense_tail, min_tokens, max_blocks;
     size_t first, n_rows;           /* query blocks of the running call */
     uint32_t *dim_order;            /* [head_dim]: dims by frequency */
-    float *k_sum;                   /* [n_layer][n_head_kv][max_blocks][head_dim] fp32 sums of rotated keys */
-    float *k_sum_open;              /* [n_layer][n_head_kv][head_dim]: those of the open block when the call began */
-    float *q_energy;                /* [n_layer][n_head][max_blocks][3] */
+    struct prism_pooled *pooled;    /* [n_layer] */
     uint8_t *q_full;                /* [max_blocks] */
-    struct prism_sketch *sketch;    /* [n_layer] of a selector that keeps one */
+    struct prism_sketch *sketch;    /* [n_layer] of a selector that keeps one; empty where a layer never selects */
     float *q_mean, *k_mean;         /* [n_head][n_rows][head_dim], [n_head_kv][n_blocks][head_dim] of the layer; q: sums, then means */
     uint64_t *bits;
     uint32_t *order;
     uint8_t *shared;
     double *mass;                   /* [n_head] */
-    struct prism_head_stats *stats; /* [n_layer][n_head]; mass: a sum over calls */
-    double *mass_calls;             /* [n_layer][n_head]: how many means that sum adds up */
-    struct prism_head_stats *call_stats; /* [n_layer][n_head] of the running call; causal_blocks 0: the layer chose nothing */
+    struct prism_head_stats *stats; /* of all heads of all layers; mass: a sum over calls */
+    double *mass_calls;             /* how many means that sum adds up */
+    struct prism_head_stats *call_stats; /* of the running call; causal_blocks 0: the layer chose nothing */
     bool counted;                   /* the running call has some */
 };
 
@@ -77,6 +82,7 @@ struct prism_routes {
     uint32_t *to;                   /* of the rows of a group of experts: rows of the call */
     float *to_weight;
     struct prism_product *gated, *down; /* [n] */
+    float *sum;                     /* [n_ctx][n_embd] what they add, where a norm follows; else NULL */
 };
 
 struct prism_context {
@@ -94,7 +100,7 @@ struct prism_context {
     uint64_t bytes, fixed_bytes;    /* fixed: at its beginning, what every call uses whole */
     struct prism_kv_cache k_cache, v_cache;
     float *x;                       /* [n_ctx][n_embd] residual stream of the call */
-    float *q;                       /* [n_ctx][n_head * head_dim] queries, then attention output, then [n_ctx][n_embd] what experts read */
+    float *q;                       /* [n_ctx][n_head * head_dim of the layer] queries, then attention output, then [n_ctx][n_embd] what experts read */
     struct prism_rope_table rope[PRISM_MAX_ROPES];
     float *y;                       /* [slab][y_width] outputs of linear layers; those of gated products may be panels instead */
     size_t y_width;
@@ -103,8 +109,7 @@ struct prism_context {
     uint8_t *a_panels;              /* activation panels of a slab */
     uint8_t *w_panels;              /* [n_threads][w_panel_bytes]: the piece of weights that a thread multiplies */
     size_t w_panel_bytes;
-    uint8_t *attn_panels;           /* packed keys, then values, of attn_heads kv heads */
-    uint32_t attn_heads;
+    uint8_t *attn_panels;           /* packed keys, then values, of prism_heads_at_once kv heads */
     uint8_t *thread_scratch;        /* [n_threads][thread_bytes] */
     size_t thread_bytes, thread_used; /* used: without what keeps threads apart */
     uint32_t *blocks;               /* 0, 1, 2, ...: the block list of dense attention, plan.block keys each */
@@ -183,8 +188,18 @@ static inline uint8_t *prism_thread_panels(const struct prism_context *c, uint32
     return c->w_panels + (size_t)thread * c->w_panel_bytes;
 }
 
-/* Heads are alike in all layers. */
-static inline const struct prism_attn_spec *prism_heads(const struct prism_context *c) { return &c->model->layers[0].attn; }
+static inline const struct prism_attn_spec *prism_heads(const struct prism_context *c, size_t layer) { return &c->model->layers[layer].attn; }
+
+/* The most of each that a layer has. */
+struct prism_widths {
+    size_t n_head, q, kv; /* q, kv: values of a token's queries, of its keys */
+    size_t ff, expert, embd; /* embd: of an embedding for the layer alone */
+    bool post_norm, experts, sums; /* a norm follows half a layer; there are experts; one follows what they add */
+};
+struct prism_widths prism_widths(const struct prism_model *m);
+
+/* kv heads of a layer whose keys and values are packed at once. */
+uint32_t prism_heads_at_once(const struct prism_context *c, size_t layer);
 
 double prism_now_ms(void);
 

@@ -50,6 +50,7 @@ void prism_experts_layout(struct prism_context *c, struct prism_arena *a)
     r->to_weight = prism_arena_take(a, rows, sizeof *r->to_weight);
     r->gated = prism_arena_take(a, n, sizeof *r->gated);
     r->down = prism_arena_take(a, n, sizeof *r->down);
+    r->sum = prism_widths(c->model).sums ? prism_arena_take(a, n_ctx * c->model->n_embd, sizeof *r->sum) : NULL;
 }
 
 /* ---- the call ---- */
@@ -61,6 +62,8 @@ struct expert_call {
     size_t pos, first, n; /* rows [first, first + n) of the call, whose row 0 stands at pos */
     enum prism_way way;   /* of the experts' products: by the number of tokens, not by that of an expert's rows, which other tokens decide */
     float *h;             /* [n][n_embd] rows of x, normalised: where queries were */
+    float *to;            /* [n][n_embd] that experts add to: rows of x, or those that wait for norms */
+    bool waits;
     size_t slab, slab_n;  /* of the router's logits */
 };
 
@@ -93,13 +96,13 @@ static bool is_chosen(const uint32_t *expert, uint32_t n, uint32_t i)
 }
 
 /* The best n_used, in descending order; of equals the lower index. */
-static void choose(const struct prism_experts *e, const double *p, uint32_t *expert)
+static void choose(const struct prism_experts *e, const double *p, const float *logits, uint32_t *expert)
 {
     for (uint32_t k = 0; k < e->n_used; k++) {
         double best = -INFINITY;
         uint32_t at = 0;
         for (uint32_t i = 0; i < e->n; i++) {
-            double t = p[i] + (e->choice_bias ? (double)e->choice_bias[i] : 0);
+            double t = (e->by_logit ? (double)logits[i] : p[i]) + (e->choice_bias ? (double)e->choice_bias[i] : 0);
             if (t > best && !is_chosen(expert, k, i))
                 best = t, at = i;
         }
@@ -115,7 +118,7 @@ static void weigh(const struct prism_experts *e, const double *p, bool softmax, 
         sum += softmax ? exp(p[expert[k]] - p[expert[0]]) : p[expert[k]];
     for (uint32_t k = 0; k < e->n_used; k++) {
         double w = softmax ? exp(p[expert[k]] - p[expert[0]]) / sum : e->normalise ? p[expert[k]] / fmax(sum, 0x1p-14) : p[expert[k]];
-        weight[k] = (float)(w * (double)e->scale) * factor;
+        weight[k] = (float)(w * (double)e->scale) * (e->each_scale ? e->each_scale[expert[k]] : 1) * factor;
     }
 }
 
@@ -143,23 +146,29 @@ static void choose_job(void *arg, size_t job, uint32_t thread)
             continue;
         }
         bool softmax = probabilities(e, logits, p);
-        choose(e, p, expert);
-        weigh(e, p, softmax, expert, l->layer->residual_scale, r->weight + row * e->n_used);
+        choose(e, p, logits, expert);
+        weigh(e, p, softmax, expert, l->waits || e->weigh_input ? 1 : l->layer->residual_scale, r->weight + row * e->n_used);
         if (l->layer->ffn.dense_gate.data)
             r->shared[row] = (float)(1 / (1 + exp(-(double)r->shared[row])));
     }
 }
 
-/* Rows that a norm makes are kept: the router and the experts all read them. */
+/* Rows that a norm makes are kept for the experts; the router reads them too, or another norm's. Sums begin as zeros. */
 static void keep_norm_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
 {
     const struct expert_call *l = arg;
-    struct prism_norm_rows source = { c->x + (l->first + l->slab) * c->model->n_embd, &l->layer->ffn_norm, l->pos + l->first + l->slab,
-                                      PRISM_FAULT_ATTENTION };
+    struct prism_norm_rows source = { c->x + (l->first + l->slab) * c->model->n_embd, l->e->norm.kind ? &l->e->norm : &l->layer->ffn_norm,
+                                      l->pos + l->first + l->slab, PRISM_FAULT_ATTENTION };
     size_t n_embd = c->model->n_embd;
 
     prism_norm_rows(c, &source, row, n_rows, out);
     memcpy(l->h + (l->slab + row) * n_embd, out, n_rows * n_embd * sizeof *out);
+    if (l->waits)
+        memset(l->to + (l->slab + row) * n_embd, 0, n_rows * n_embd * sizeof *out);
+    if (l->e->router_norm.kind) {
+        source.norm = &l->e->router_norm;
+        prism_norm_rows(c, &source, row, n_rows, out);
+    }
 }
 
 /* Which experts take which rows, and with which weight. In fp32: a choice flips by little. */
@@ -222,14 +231,15 @@ static struct prism_product down_of(const struct expert_call *l, size_t e, size_
     return (struct prism_product){
         .m = prism_matrix_rows(&f->down, e * n_embd, n_embd), .kind = prism_fine(l->c, &f->down),
         .bias = f->down_bias ? f->down_bias + e * n_embd : NULL, .first = first, .n_rows = n, .add = true,
-        .y = l->c->x + l->first * n_embd, .ldy = n_embd, .to = r->to, .weight = r->to_weight,
+        .y = l->to, .ldy = n_embd, .to = r->to, .weight = l->e->weigh_input ? NULL : r->to_weight,
+        .factor = l->e->weigh_input && !l->waits ? l->layer->residual_scale : 1,
     };
 }
 
 /* The rows of an expert begin at a multiple of what packing takes at once. */
 static size_t padded(const struct expert_call *l, size_t rows) { return l->way == PRISM_STORED ? rows : round_up(rows, PRISM_PACK_ROWS); }
 
-/* Rows of h by r->to. */
+/* Rows of h by r->to, perhaps times their weights. */
 static void gather_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
 {
     const struct expert_call *l = arg;
@@ -241,6 +251,8 @@ static void gather_rows(struct prism_context *c, void *arg, size_t row, size_t n
             memset(out + i * n_embd, 0, n_embd * sizeof *out);
         else
             memcpy(out + i * n_embd, l->h + from * n_embd, n_embd * sizeof *out);
+        if (from != NOBODY && l->e->weigh_input)
+            c->kernels->scale(out + i * n_embd, c->routes.to_weight[row + i], n_embd);
     }
 }
 
@@ -286,6 +298,59 @@ static bool run_experts(struct expert_call *l)
     return used == 0 || run_group(l, n, used);
 }
 
+/* Rows that wait: of the experts' sum in l->to, of the dense FFN in c->half, which become what both add. */
+struct join_job {
+    struct expert_call *l;
+    size_t row, n;
+};
+
+enum { JOIN_ROWS = 16 };
+
+static void join_job(void *arg, size_t job, uint32_t thread)
+{
+    const struct join_job *j = arg;
+    const struct expert_call *l = j->l;
+    struct prism_context *c = l->c;
+    const struct prism_ffn_spec *f = &l->layer->ffn;
+    size_t n = c->model->n_embd, end = min_size((job + 1) * JOIN_ROWS, j->n);
+
+    (void)thread;
+    for (size_t r = job * JOIN_ROWS; r < end; r++) {
+        float *half = c->half + r * n, *sum = l->to + (j->row + r) * n;
+        bool tame = prism_is_tame(prism_normalise(c->kernels, &l->e->post_norm, sum, sum, n));
+        if (f->dense.width) {
+            tame &= prism_is_tame(prism_normalise(c->kernels, &f->dense_post_norm, half, half, n));
+            c->kernels->add(half, sum, n);
+        } else {
+            memcpy(half, sum, n * sizeof *half);
+        }
+        if (!tame)
+            prism_note_fault(c, PRISM_FAULT_FFN, l->pos + l->first + j->row + r, 0);
+    }
+}
+
+/* The dense FFN, if there is one, and then what follows it and the experts, where that are norms. */
+static bool run_waiting(struct expert_call *l)
+{
+    struct prism_context *c = l->c;
+    size_t n_embd = c->model->n_embd;
+    const struct prism_ffn_spec *f = &l->layer->ffn;
+
+    for (size_t row = 0, n; row < l->n; row += n) {
+        n = prism_slab_rows(c, l->n - row);
+        size_t pos = l->pos + l->first + row;
+        float *x = c->x + (l->first + row) * n_embd;
+        struct prism_norm_rows norm = { x, &l->layer->ffn_norm, pos, PRISM_FAULT_ATTENTION };
+        struct prism_rows source = { .fn = prism_norm_rows, .arg = &norm };
+        struct prism_ffn_rows rows = { .ffn = &f->dense, .source = &source, .n = n, .x = x, .made = c->half };
+        struct join_job j = { l, row, n };
+        if ((f->dense.width && !prism_run_ffn(c, &rows)) || !prism_context_run(c, PRISM_PHASE_OTHER, div_up(n, JOIN_ROWS), 0, join_job, &j) ||
+            !prism_add_half(c, &l->layer->ffn_post_norm, l->layer->residual_scale, x, n, pos, PRISM_FAULT_FFN))
+            return false;
+    }
+    return true;
+}
+
 static bool run_shared(struct expert_call *l)
 {
     struct prism_context *c = l->c;
@@ -307,12 +372,13 @@ bool prism_layer_experts(struct prism_context *c, size_t index, size_t pos, size
 {
     const struct prism_layer *layer = &c->model->layers[index];
     struct expert_call l = { .c = c, .layer = layer, .e = &layer->ffn.experts, .pos = pos, .first = first, .n = end - first,
-                             .h = c->q };
+                             .h = c->q, .waits = prism_experts_wait(layer) };
     const struct prism_ffn *each = &l.e->each;
 
+    l.to = l.waits ? c->routes.sum : c->x + first * c->model->n_embd;
     l.way = prism_is_few(l.n, prism_coarse(c, &each->gate)) && prism_is_few(l.n, prism_fine(c, &each->down)) ? PRISM_STORED : PRISM_PACKED;
     if (!route(&l))
         return false;
     sort_pairs(&l);
-    return run_experts(&l) && run_shared(&l);
+    return run_experts(&l) && (l.waits ? run_waiting(&l) : run_shared(&l));
 }

@@ -35,11 +35,17 @@ static void post_norm_job(void *arg, size_t job, uint32_t thread)
     }
 }
 
+bool prism_add_half(struct prism_context *c, const struct prism_norm *norm, float factor, float *x, size_t n, size_t pos, enum prism_fault fault)
+{
+    struct post_norm_job j = { c, norm, x, n, pos, factor, fault };
+    return prism_context_run(c, PRISM_PHASE_OTHER, div_up(n, POST_ROWS), 0, post_norm_job, &j);
+}
+
+/* Without a norm the products have added to x themselves. */
 static bool add_normalised(struct prism_context *c, const struct prism_norm *norm, float factor, float *x, size_t n, size_t pos,
                            enum prism_fault fault)
 {
-    struct post_norm_job j = { c, norm, x, n, pos, factor, fault };
-    return norm->kind == PRISM_NORM_NONE || prism_context_run(c, PRISM_PHASE_OTHER, div_up(n, POST_ROWS), 0, post_norm_job, &j);
+    return norm->kind == PRISM_NORM_NONE || prism_add_half(c, norm, factor, x, n, pos, fault);
 }
 
 /* A product that ends a half: added to x as it comes, or left in `made` for the norm. A bias that need not wait for its factor is there before. */

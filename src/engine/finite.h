@@ -16,6 +16,7 @@ enum prism_fault {
     PRISM_FAULT_ATTENTION, /* the residual stream between attention and FFN */
     PRISM_FAULT_ROUTER,    /* the numbers that experts are chosen by, and that of the shared one's gate */
     PRISM_FAULT_FFN,       /* what the FFN adds, where a norm looks at it */
+    PRISM_FAULT_EMBD,      /* the layer's own embedding, and what it adds */
     PRISM_FAULT_LOGITS,
 };
 

@@ -13,31 +13,46 @@ enum {
 };
 _Static_assert(GRAIN % PRISM_ATTN_ROW_KEYS == 0 && SLACK > (int)PRISM_FEW_TOKENS, "see kv.h");
 
+/* Of the layer whose keys and values a layer reads. */
+static const struct prism_attn_spec *owner(const struct prism_context *c, size_t layer)
+{
+    return &c->model->layers[c->model->layers[layer].attn.kv_layer].attn;
+}
+
+static bool is_owner(const struct prism_context *c, size_t layer) { return prism_has_kv(c->model, layer); }
+
+static size_t row_bytes(const struct prism_context *c, const struct prism_kv_cache *kv, size_t layer)
+{
+    return prism_kv_row_bytes(kv->format, owner(c, layer)->head_dim);
+}
+
 size_t prism_kv_capacity(const struct prism_context *c, size_t layer)
 {
-    size_t n_ctx = c->plan.n_ctx, window = c->model->layers[layer].attn.window;
+    size_t n_ctx = c->plan.n_ctx, window = owner(c, layer)->window;
     return window ? min_size(n_ctx, round_up(window + SLACK, GRAIN)) : n_ctx;
 }
 
 static bool is_ring(const struct prism_context *c, size_t layer) { return prism_kv_capacity(c, layer) < c->plan.n_ctx; }
 
-static size_t heads_of(const struct prism_context *c, size_t layer) { return c->model->layers[layer].attn.n_head_kv; }
+static size_t heads_of(const struct prism_context *c, size_t layer) { return is_owner(c, layer) ? owner(c, layer)->n_head_kv : 0; }
 
-static bool any_ring(const struct prism_context *c)
+/* Of the widest ring's rows. */
+static size_t ring_bytes(const struct prism_context *c, const struct prism_kv_cache *kv)
 {
+    size_t most = 0;
     for (size_t l = 0; l < c->model->n_layer; l++)
         if (is_ring(c, l))
-            return true;
-    return false;
+            most = max_size(most, heads_of(c, l) * row_bytes(c, kv, l));
+    return most;
 }
 
 static struct prism_kv_view view(const struct prism_context *c, size_t layer, bool wide)
 {
     const struct prism_kv_cache *k = &c->k_cache, *v = &c->v_cache;
-    size_t capacity = wide ? c->plan.n_ctx : prism_kv_capacity(c, layer);
+    size_t capacity = wide ? c->plan.n_ctx : prism_kv_capacity(c, layer), k_row = row_bytes(c, k, layer), v_row = row_bytes(c, v, layer);
 
-    return (struct prism_kv_view){ wide ? k->wide : k->layer[layer], wide ? v->wide : v->layer[layer], k->row_bytes, v->row_bytes,
-                                   capacity * k->row_bytes, capacity * v->row_bytes, capacity };
+    return (struct prism_kv_view){ wide ? k->wide : k->layer[layer], wide ? v->wide : v->layer[layer], k_row, v_row, capacity * k_row,
+                                   capacity * v_row, capacity };
 }
 
 /* Whether a call works on the shared rows. */
@@ -52,7 +67,7 @@ struct prism_kv_view prism_kv_view(const struct prism_context *c, size_t layer, 
 static size_t first_needed(const struct prism_context *c, size_t layer, size_t pos)
 {
     size_t block = c->plan.block;
-    return prism_first_key(c->model->layers[layer].attn.window, pos) / block * block;
+    return prism_first_key(owner(c, layer)->window, owner(c, layer)->chunked, pos) / block * block;
 }
 
 static void copy_rows(const struct prism_context *c, size_t layer, const struct prism_kv_view *to, const struct prism_kv_view *from, size_t pos,
@@ -104,11 +119,11 @@ void prism_kv_layout(struct prism_context *c, struct prism_arena *a)
         struct prism_kv_cache *kv = caches[i];
         kv->layer = prism_arena_take(a, c->model->n_layer, sizeof *kv->layer);
         for (size_t l = 0; l < c->model->n_layer; l++) {
-            uint8_t *rows = prism_arena_take(a, heads_of(c, l), prism_kv_capacity(c, l) * kv->row_bytes);
+            uint8_t *rows = prism_arena_take(a, heads_of(c, l), prism_kv_capacity(c, l) * row_bytes(c, kv, l));
             if (kv->layer)
-                kv->layer[l] = rows;
+                kv->layer[l] = is_owner(c, l) ? rows : kv->layer[c->model->layers[l].attn.kv_layer];
         }
-        kv->wide = any_ring(c) ? prism_arena_take(a, heads_of(c, 0), (uint64_t)c->plan.n_ctx * kv->row_bytes) : NULL;
+        kv->wide = ring_bytes(c, kv) ? prism_arena_take(a, c->plan.n_ctx, ring_bytes(c, kv)) : NULL;
     }
 }
 

@@ -3,7 +3,7 @@
  * A layer that sees all tokens keeps all: [n_head_kv][n_ctx] rows. One with a window keeps a ring: position p in row p % capacity, where capacity
  * is the window and some more, so that tokens can be taken back (prism_truncate) and the keys of one call of a few tokens never fall on those that
  * its first rows still see. A longer call works in `wide`, rows of all positions that all such layers share in turn: the ring's tokens are
- * put there before, and the last ones brought back afterwards. */
+ * put there before, and the last ones brought back afterwards. They stay there for the layers that read this one's keys and values. */
 #ifndef PRISM_ENGINE_KV_H
 #define PRISM_ENGINE_KV_H
 
@@ -17,8 +17,7 @@ struct prism_context;
 /* Keys, or values, of all layers. */
 struct prism_kv_cache {
     enum prism_kv_format format;
-    size_t row_bytes;               /* of a row: head_dim values of a token */
-    uint8_t **layer;                /* [n_layer]: [n_head_kv][capacity] rows */
+    uint8_t **layer;                /* [n_layer]: [n_head_kv][capacity] rows of head_dim values; those of prism_attn_spec.kv_layer */
     uint8_t *wide;                  /* [n_head_kv][n_ctx] rows; NULL: no layer has a ring */
 };
 

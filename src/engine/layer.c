@@ -18,7 +18,8 @@ bool prism_layer_run(struct prism_context *c, size_t index, struct prism_span sp
     if (!prism_layer_attend(c, index, span, first_needed))
         return false;
     prism_kv_leave(c, index, span.pos, span.n);
-    return prism_layer_halves(c, index, span.pos, first_needed, span.n, parallel ? PRISM_ATTENTION : PRISM_BOTH_HALVES);
+    return prism_layer_halves(c, index, span.pos, first_needed, span.n, parallel ? PRISM_ATTENTION : PRISM_BOTH_HALVES) &&
+           prism_layer_end(c, index, span.pos, first_needed, span.n);
 }
 
 static double ffn_work(const struct prism_model *m, const struct prism_ffn *f)
@@ -38,7 +39,8 @@ double prism_layers_work(const struct prism_context *c, size_t n_layers, struct 
         work += 2 * all * (double)m->n_embd * (double)(l->attn.q.rows + l->attn.k.rows + l->attn.v.rows);
         work += out * (2 * (double)l->attn.o.k * (double)m->n_embd + ffn_work(m, &l->ffn.dense));
         work += out * (2 * (double)m->n_embd * e->n + e->n_used * ffn_work(m, &e->each));
-        work += 4 * prism_keys_seen(l->attn.window, (double)(span.pos + span.n) - out, out) * (double)l->attn.head_dim * (double)l->attn.n_head;
+        work += out * 6 * (double)m->n_embd * (double)l->embd.width;
+        work += 4 * prism_keys_seen(l->attn.window, l->attn.chunked, (double)(span.pos + span.n) - out, out) * (double)l->attn.head_dim * (double)l->attn.n_head;
     }
     return work;
 }

@@ -32,6 +32,21 @@ bool prism_layer_halves(struct prism_context *c, size_t index, size_t pos, size_
 /* x += what the chosen experts make of the rows [first, end) of x, normalised, and the shared expert if there is one. Uses c->q. experts.c */
 bool prism_layer_experts(struct prism_context *c, size_t index, size_t pos, size_t first, size_t end);
 
+/* Whether what the experts of a layer add, and what the dense FFN beside them does, waits for norms. */
+static inline bool prism_experts_wait(const struct prism_layer *l)
+{
+    return l->ffn.experts.n > 0 && (l->ffn_post_norm.kind || l->ffn.experts.post_norm.kind || l->ffn.dense_post_norm.kind);
+}
+
+/* What of rows [first, end) is left to do behind both halves: the layer's own embedding, its scale. embed.c */
+bool prism_layer_end(struct prism_context *c, size_t index, size_t pos, size_t first, size_t end);
+
+/* out = the embedding of a token, n_embd values. embed.c */
+void prism_embed(const struct prism_context *c, int32_t token, float *out);
+
+/* x += factor * norm(c->half), n rows of which row 0 stands at pos; a row that is not tame is noted as `fault`. ffn.c */
+bool prism_add_half(struct prism_context *c, const struct prism_norm *norm, float factor, float *x, size_t n, size_t pos, enum prism_fault fault);
+
 /* What experts take of memory. */
 void prism_experts_layout(struct prism_context *c, struct prism_arena *a);
 size_t prism_experts_rows(const struct prism_context *c, size_t n_tokens); /* of their products, at most; 0: the model has no experts */

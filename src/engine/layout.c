@@ -42,34 +42,69 @@ static struct kind_limits kind_limits(const struct prism_context *c, size_t n, s
 /* Adds to *bytes of the plan what was taken since `mark`. */
 static void account(const struct prism_arena *a, uint64_t mark, uint64_t *bytes) { *bytes += a->used - mark; }
 
-/* The widest of each kind that a layer has. */
-struct widths {
-    size_t ff, expert;
-    bool post_norm, experts;
-};
-
-static struct widths widths(const struct prism_model *m)
+struct prism_widths prism_widths(const struct prism_model *m)
 {
-    struct widths w = { 0 };
+    struct prism_widths w = { 0 };
     for (uint32_t i = 0; i < m->n_layer; i++) {
         const struct prism_layer *l = &m->layers[i];
+        w.n_head = max_size(w.n_head, l->attn.n_head);
+        w.q = max_size(w.q, (size_t)l->attn.n_head * l->attn.head_dim);
+        w.kv = max_size(w.kv, (size_t)l->attn.n_head_kv * l->attn.head_dim);
         w.ff = max_size(w.ff, l->ffn.dense.width);
         w.expert = max_size(w.expert, l->ffn.experts.each.width);
-        w.post_norm |= l->attn_post_norm.kind || l->ffn_post_norm.kind;
+        w.embd = max_size(w.embd, l->embd.width);
+        w.post_norm |= l->attn_post_norm.kind || l->ffn_post_norm.kind || l->embd.width || prism_experts_wait(l);
         w.experts |= l->ffn.experts.n > 0;
+        w.sums |= prism_experts_wait(l);
     }
     return w;
+}
+
+/* Bytes of packed keys and values of a kv head with n tokens. */
+static uint64_t head_bytes(const struct prism_context *c, size_t layer, size_t n)
+{
+    return prism_attention_head_bytes(c->attention, prism_heads(c, layer)->head_dim, c->plan.block, n);
+}
+
+uint32_t prism_heads_at_once(const struct prism_context *c, size_t layer)
+{
+    return (uint32_t)min_u64(prism_heads(c, layer)->n_head_kv, max_u64(1, attention_panel_target / head_bytes(c, layer, c->plan.n_ctx)));
+}
+
+/* Of what attention packs or makes of a layer for n tokens in the cache, at most. */
+static uint64_t panel_bytes(const struct prism_context *c, size_t n)
+{
+    uint64_t most = 0;
+    for (size_t l = 0; l < c->model->n_layer; l++)
+        most = max_u64(most, prism_heads_at_once(c, l) * head_bytes(c, l, n));
+    return most;
+}
+
+static uint64_t rows_bytes(const struct prism_context *c)
+{
+    size_t n_ctx = c->plan.n_ctx;
+    uint64_t most = 0;
+    for (size_t l = 0; l < c->model->n_layer; l++)
+        most = max_u64(most, prism_attention_rows_bytes(min_size(n_ctx, PRISM_FEW_TOKENS), prism_heads(c, l)->n_head, prism_heads(c, l)->head_dim, n_ctx));
+    return most;
+}
+
+static size_t tile_bytes(const struct prism_context *c)
+{
+    size_t most = 0;
+    for (size_t l = 0; l < c->model->n_layer; l++)
+        if (prism_heads(c, l)->n_head > 0)
+            most = max_size(most, prism_attention_scratch(c->attention, prism_heads(c, l)->head_dim, c->plan.block, c->plan.n_ctx));
+    return most;
 }
 
 /* What has one size for calls of all lengths, and is used whole. */
 static void layout_fixed(struct prism_context *c, struct prism_arena *a)
 {
     const struct prism_model *m = c->model;
-    const struct prism_attn_spec *h = prism_heads(c);
     struct prism_plan *p = &c->plan;
-    struct widths w = widths(m);
-    size_t q_width = (size_t)h->n_head * h->head_dim, kv_width = (size_t)h->n_head_kv * h->head_dim, pairs = prism_experts_rows(c, p->n_ctx);
-    size_t slab = p->slab_tokens, k_max = max_size(max_size(m->n_embd, q_width), w.ff);
+    struct prism_widths w = prism_widths(m);
+    size_t pairs = prism_experts_rows(c, p->n_ctx), slab = p->slab_tokens, k_max = max_size(max_size(m->n_embd, w.q), max_size(w.ff, w.embd));
     struct kind_limits limits = kind_limits(c, slab, PRISM_FEW_TOKENS, k_max, m->n_embd, w.ff);
     struct kind_limits expert = kind_limits(c, pairs, prism_experts_rows(c, PRISM_FEW_TOKENS), max_size(m->n_embd, w.expert), m->n_embd, w.expert);
     uint64_t mark = a->used;
@@ -78,7 +113,7 @@ static void layout_fixed(struct prism_context *c, struct prism_arena *a)
     account(a, mark, &p->panel_bytes);
 
     mark = a->used;
-    c->y_width = max_size(2 * kv_width, w.ff);
+    c->y_width = max_size(2 * max_size(w.kv, w.embd), w.ff);
     c->a_panels = prism_arena_take(a, max_size(limits.a_bytes, expert.a_bytes), 1);
     c->y = prism_arena_take(a, max_size(max_size(slab * c->y_width, pairs * w.expert) * sizeof(float),
                                         max_size(limits.next_bytes, expert.next_bytes)), 1);
@@ -95,7 +130,7 @@ static void layout_fixed(struct prism_context *c, struct prism_arena *a)
     account(a, mark, &p->logits_bytes);
 
     mark = a->used;
-    c->thread_used = max_size(max_size(prism_attention_scratch(c->attention, h->head_dim, p->block, p->n_ctx), prism_selection_scratch(c)),
+    c->thread_used = max_size(max_size(tile_bytes(c), prism_selection_scratch(c)),
                               max_size(PRISM_PACK_ROWS * max_size(k_max, w.expert) * sizeof(float), prism_gated_bytes()));
     c->thread_used = max_size(c->thread_used, prism_experts_scratch(c));
     c->thread_scratch = prism_arena_take_each(a, p->n_threads, c->thread_used, &c->thread_bytes);
@@ -106,16 +141,16 @@ static void layout_fixed(struct prism_context *c, struct prism_arena *a)
 static void layout_growing(struct prism_context *c, struct prism_arena *a)
 {
     const struct prism_model *m = c->model;
-    const struct prism_attn_spec *h = prism_heads(c);
+    struct prism_widths w = prism_widths(m);
     struct prism_plan *p = &c->plan;
-    uint64_t n_ctx = p->n_ctx, q_width = (uint64_t)h->n_head * h->head_dim, mark = a->used;
+    uint64_t n_ctx = p->n_ctx, mark = a->used;
 
     prism_kv_layout(c, a);
     account(a, mark, &p->kv_bytes);
 
     mark = a->used;
     c->x = prism_arena_take(a, n_ctx * m->n_embd, sizeof(float));
-    c->q = prism_arena_take(a, n_ctx * (widths(m).experts ? max_u64(q_width, m->n_embd) : q_width), sizeof(float));
+    c->q = prism_arena_take(a, n_ctx * (w.experts ? max_u64(w.q, m->n_embd) : w.q), sizeof(float));
     c->tokens = prism_arena_take(a, n_ctx, sizeof *c->tokens);
     for (uint32_t i = 0; i < m->n_ropes; i++) {
         c->rope[i].cos = prism_arena_take(a, n_ctx * (m->ropes[i].n_rot / 2), sizeof(float));
@@ -126,10 +161,7 @@ static void layout_growing(struct prism_context *c, struct prism_arena *a)
 
     mark = a->used;
     uint64_t n_blocks = (n_ctx + p->block - 1) / p->block;
-    uint64_t head_bytes = prism_attention_head_bytes(c->attention, h->head_dim, p->block, n_ctx);
-    c->attn_heads = (uint32_t)min_u64(h->n_head_kv, max_u64(1, attention_panel_target / head_bytes));
-    uint64_t rows_bytes = prism_attention_rows_bytes((size_t)min_u64(n_ctx, PRISM_FEW_TOKENS), h->n_head, h->head_dim, n_ctx);
-    c->attn_panels = prism_arena_take(a, max_u64(c->attn_heads * head_bytes, rows_bytes), 1);
+    c->attn_panels = prism_arena_take(a, max_u64(panel_bytes(c, n_ctx), rows_bytes(c)), 1);
     c->blocks = prism_arena_take(a, n_blocks, sizeof *c->blocks);
     c->cuts = prism_arena_take(a, n_blocks + 1, sizeof *c->cuts);
     prism_selection_layout(c, a);
@@ -150,10 +182,8 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
 
 void prism_context_advise(struct prism_context *c, size_t pos, size_t n)
 {
-    const struct prism_attn_spec *h = prism_heads(c);
-
     prism_advise_huge(c->x, n * c->model->n_embd * sizeof(float));
-    prism_advise_huge(c->q, n * h->n_head * h->head_dim * sizeof(float));
-    prism_advise_huge(c->attn_panels, c->attn_heads * prism_attention_head_bytes(c->attention, h->head_dim, c->plan.block, pos + n));
+    prism_advise_huge(c->q, n * prism_widths(c->model).q * sizeof(float));
+    prism_advise_huge(c->attn_panels, panel_bytes(c, pos + n));
     prism_kv_advise(c, pos, n);
 }

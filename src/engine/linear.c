@@ -9,7 +9,10 @@ double prism_normalise(const struct prism_kernels *k, const struct prism_norm *n
 
     switch (norm->kind) {
     case PRISM_NORM_RMS:
-        return k->rms_norm(y, x, norm->weight, n, norm->eps);
+        squares = k->rms_norm(y, x, norm->weight, n, norm->eps);
+        if (norm->bias)
+            k->add(y, norm->bias, n);
+        return squares;
     case PRISM_NORM_LAYER:
         return k->layer_norm(y, x, norm->weight, norm->bias, n, norm->eps);
     case PRISM_NORM_NONE:

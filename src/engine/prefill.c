@@ -22,14 +22,10 @@ static void embed_job(void *arg, size_t job, uint32_t thread)
 {
     const struct call *call = arg;
     struct prism_context *c = call->c;
-    const struct prism_matrix *e = &c->model->tok_embd;
 
     (void)thread;
-    for (size_t t = job * EMBED_ROWS, end = min_size(t + EMBED_ROWS, call->span.n); t < end; t++) {
-        c->kernels->to_f32[e->type](c->x + t * e->k, e->data + (size_t)c->tokens[call->span.pos + t] * e->row_bytes, e->k);
-        if (c->model->embd_scale != 1)
-            c->kernels->scale(c->x + t * e->k, c->model->embd_scale, e->k);
-    }
+    for (size_t t = job * EMBED_ROWS, end = min_size(t + EMBED_ROWS, call->span.n); t < end; t++)
+        prism_embed(c, c->tokens[call->span.pos + t], c->x + t * c->model->n_embd);
 }
 
 static size_t rope_jobs(const struct call *call) { return div_up(call->span.n, ROPE_TABLE_ROWS); }

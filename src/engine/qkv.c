@@ -2,6 +2,7 @@
 #include "src/engine/layer.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "src/base/size.h"
 #include "src/engine/selection.h"
@@ -56,13 +57,15 @@ static bool norm_all(const struct rope_job *j, float *heads, const struct prism_
     return !all || prism_is_tame(prism_normalise(j->c->kernels, norm, heads, heads, n * j->spec->head_dim));
 }
 
-/* Queries far from the beginning grow (mistral3). */
+/* Queries far from the beginning grow (mistral3, llama4). */
 static void heat(const struct rope_job *j, float *q, size_t pos)
 {
     const struct prism_attn_spec *a = j->spec;
 
-    if (a->temperature != 0 && pos >= a->temperature_from)
-        j->c->kernels->scale(q, (float)(1 + a->temperature * log(1 + floor((double)pos / a->temperature_from))), a->head_dim);
+    size_t at = pos + a->temperature_shift;
+
+    if (a->temperature != 0 && at >= a->temperature_from)
+        j->c->kernels->scale(q, (float)(1 + a->temperature * log(1 + floor((double)at / a->temperature_from))), a->head_dim);
 }
 
 /* One token's rotated keys and its values enter the cache. tame: of the keys before their rotation. */
@@ -86,6 +89,7 @@ static void rope_job(void *arg, size_t job, uint32_t thread)
     struct prism_context *c = j->c;
     const struct prism_attn_spec *a = j->spec;
     size_t d = a->head_dim, from = (j->pos / j->grain + job) * j->grain, end = min_size(from + j->grain, j->pos + j->n_rows);
+    size_t n_kv = prism_has_kv(c->model, j->index) ? a->n_head_kv : 0;
 
     (void)thread;
     for (size_t pos = from > j->pos ? from : j->pos; pos < end; pos++) {
@@ -93,7 +97,7 @@ static void rope_job(void *arg, size_t job, uint32_t thread)
         float *k = j->made + row * c->y_width, *v = k + a->n_head_kv * d;
         if (!norm_all(j, j->q + row * a->n_head * d, &a->q_norm, a->n_head))
             prism_note_fault(c, PRISM_FAULT_QUERIES, pos, 0);
-        bool keys_tame = norm_all(j, k, &a->k_norm, a->n_head_kv);
+        bool keys_tame = n_kv == 0 || norm_all(j, k, &a->k_norm, n_kv);
         for (size_t h = 0; h < a->n_head; h++) {
             float *q = j->q + (row * a->n_head + h) * d;
             if (!head_norm_rope(j, q, &a->q_norm, h, j->rope_row + row))
@@ -101,7 +105,11 @@ static void rope_job(void *arg, size_t job, uint32_t thread)
             heat(j, q, pos);
             prism_selection_add_query(c, j->index, h, pos, q, pos % c->plan.block == 0 || j->rope_row + row == 0);
         }
-        for (size_t h = 0; h < a->n_head_kv; h++) {
+        for (size_t h = 0; h < n_kv; h++) {
+            if (!a->v.data)
+                memcpy(v + h * d, k + h * d, d * sizeof *v);
+            if (a->v_norm.kind && !prism_is_tame(prism_normalise(c->kernels, &a->v_norm, v + h * d, v + h * d, d)))
+                prism_note_fault(c, PRISM_FAULT_VALUES, pos, h);
             bool tame = head_norm_rope(j, k + h * d, &a->k_norm, h, j->rope_row + row) && keys_tame;
             prism_selection_add_key(c, j->index, h, pos, k + h * d);
             store_head(j, h, pos, k + h * d, v + h * d, tame);
@@ -129,9 +137,10 @@ bool prism_layer_qkv(struct prism_context *c, size_t index, struct prism_span sp
             { .m = a->k, .kind = prism_fine(c, &a->k), .bias = a->k_bias, .y = c->y, .ldy = c->y_width },
             { .m = a->v, .kind = prism_fine(c, &a->v), .bias = a->v_bias, .y = c->y + kv_width, .ldy = c->y_width },
         };
+        size_t n_products = !prism_has_kv(c->model, index) ? 1 : a->v.data ? 3 : 2;
         size_t pos = span.pos + row, grain = c->selection.selector ? c->plan.block : ROPE_ROWS;
         struct rope_job r = { c, a, prism_kv_view(c, index, span.n), index, n, pos, row, grain, c->q + row * q_width, c->y };
-        if (!prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, n_embd, p, 3) ||
+        if (!prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, n_embd, p, n_products) ||
             !prism_context_run(c, PRISM_PHASE_OTHER, (pos + n - 1) / grain + 1 - pos / grain, 0, rope_job, &r))
             return false;
     }

@@ -11,6 +11,9 @@ struct prism_span;
 /* Checks the public parameters and fills c->selection and c->plan.{selector, block}. */
 enum prism_status prism_selection_set_up(struct prism_context *c, const struct prism_attention_params *given, struct prism_error *err);
 
+/* Of the layers that may select. */
+size_t prism_selection_head_dim(const struct prism_context *c);
+
 void prism_selection_layout(struct prism_context *c, struct prism_arena *a);
 size_t prism_selection_scratch(const struct prism_context *c); /* bytes per thread */
 void prism_selection_start(struct prism_context *c);           /* once the memory is there */

@@ -14,7 +14,7 @@ static const size_t auto_min_tokens = 8192;
  * the last pair below 0.30 (rounded down), high ends after the last pair below 0.99 (rounded up). */
 static struct prism_bands bands_by_rule(const struct prism_model *m, size_t block)
 {
-    size_t pairs = m->ropes[0].n_rot / 2, align = m->ropes[0].n_rot <= 96 ? 4 : 8, low = 0, high = 0;
+    size_t pairs = m->ropes[0].n_turning / 2, align = m->ropes[0].n_turning <= 96 ? 4 : 8, low = 0, high = 0;
 
     for (size_t j = 0; j < pairs; j++) {
         double half = m->ropes[0].freq[j] / 2, lambda = fabs(sin((double)block * half) / ((double)block * sin(half)));
@@ -26,7 +26,7 @@ static struct prism_bands bands_by_rule(const struct prism_model *m, size_t bloc
 
 static enum prism_status check_bands(struct prism_context *c, const struct prism_attention_params *g, struct prism_error *err)
 {
-    const uint32_t n_rot = c->model->ropes[0].n_rot, d = prism_heads(c)->head_dim;
+    const uint32_t n_rot = c->model->ropes[0].n_turning, d = (uint32_t)prism_selection_head_dim(c);
     struct prism_bands *b = &c->selection.params.bands;
 
     *b = g->bands_by_rule ? bands_by_rule(c->model, c->plan.block)

@@ -5,7 +5,7 @@
 
 #include "src/base/size.h"
 
-enum { FEW_PIECES = 8, SKETCH_PIECES = 8 };
+enum { FEW_PIECES = 4, LAYER_PIECES = 4, SKETCH_PIECES = 8 };
 
 struct prism_state_facts prism_state_facts(const struct prism_context *c)
 {
@@ -15,7 +15,7 @@ struct prism_state_facts prism_state_facts(const struct prism_context *c)
     if (c->length && c->cached_freq)
         f.rotations = c->cached_freq == c->model->ropes[0].freq_short ? PRISM_ROTATIONS_SHORT : PRISM_ROTATIONS_LONG;
     for (uint32_t l = 0; c->selection.sketch && l < c->model->n_layer; l++)
-        f.sketched |= c->selection.sketch[l].rank[0] != 0;
+        f.sketched |= c->selection.sketch[l].rank && c->selection.sketch[l].rank[0] != 0;
     return f;
 }
 
@@ -25,9 +25,10 @@ static void add(struct prism_state_piece *list, size_t *n, struct prism_state_pi
         list[(*n)++] = p;
 }
 
-static void add_sketch(const struct prism_context *c, const struct prism_sketch *s, size_t length, struct prism_state_piece *list, size_t *n)
+static void add_sketch(const struct prism_context *c, size_t layer, size_t length, struct prism_state_piece *list, size_t *n)
 {
-    const struct prism_attn_spec *a = prism_heads(c);
+    const struct prism_sketch *s = &c->selection.sketch[layer];
+    const struct prism_attn_spec *a = prism_heads(c, layer);
     size_t heads = a->n_head_kv, done = length / c->plan.block, map = prism_sketch_map_bytes(c->kernels, a->head_dim);
     size_t keys = c->plan.block * prism_sketch_dim(a->head_dim);
 
@@ -44,7 +45,7 @@ static void add_sketch(const struct prism_context *c, const struct prism_sketch 
 static void add_cache(const struct prism_context *c, size_t layer, size_t length, struct prism_state_piece *list, size_t *n)
 {
     const struct prism_kv_view kv = prism_kv_view(c, layer, 1);
-    size_t heads = c->model->layers[layer].attn.n_head_kv, rows = min_size(length, kv.capacity);
+    size_t heads = prism_has_kv(c->model, layer) ? prism_heads(c, layer)->n_head_kv : 0, rows = min_size(length, kv.capacity);
 
     add(list, n, (struct prism_state_piece){ "keys", kv.k, heads, rows * kv.k_row, kv.k_head_bytes });
     add(list, n, (struct prism_state_piece){ "values", kv.v, heads, rows * kv.v_row, kv.v_head_bytes });
@@ -52,23 +53,28 @@ static void add_cache(const struct prism_context *c, size_t layer, size_t length
 
 static void add_selection(const struct prism_context *c, const struct prism_state_facts *f, struct prism_state_piece *list, size_t *n)
 {
-    const struct prism_attn_spec *a = prism_heads(c);
     const struct prism_selection *s = &c->selection;
-    size_t blocks = div_up(f->length, c->plan.block), sum = a->head_dim * sizeof(float), energy = 3 * sizeof(float);
+    size_t blocks = div_up(f->length, c->plan.block), energy = 3 * sizeof(float);
 
-    add(list, n, (struct prism_state_piece){ "sums of keys", (uint8_t *)s->k_sum, (size_t)c->model->n_layer * a->n_head_kv, blocks * sum,
-                                             s->max_blocks * sum });
-    add(list, n, (struct prism_state_piece){ "energies of queries", (uint8_t *)s->q_energy, (size_t)c->model->n_layer * a->n_head, blocks * energy,
-                                             s->max_blocks * energy });
+    for (uint32_t l = 0; l < c->model->n_layer; l++) {
+        const struct prism_attn_spec *a = prism_heads(c, l);
+        const struct prism_pooled *p = &s->pooled[l];
+        size_t sum = a->head_dim * sizeof(float);
+        if (p->k_sum_open)
+            add(list, n, (struct prism_state_piece){ "sums of keys", (uint8_t *)p->k_sum, a->n_head_kv, blocks * sum, s->max_blocks * sum });
+        if (p->q_energy)
+            add(list, n, (struct prism_state_piece){ "energies of queries", (uint8_t *)p->q_energy, a->n_head, blocks * energy, s->max_blocks * energy });
+    }
     add(list, n, (struct prism_state_piece){ "whole blocks", s->q_full, 1, blocks, 0 });
     for (uint32_t l = 0; f->sketched && l < c->model->n_layer; l++)
-        add_sketch(c, &s->sketch[l], f->length, list, n);
+        if (s->sketch[l].rank)
+            add_sketch(c, l, f->length, list, n);
 }
 
 struct prism_state_piece *prism_state_list(const struct prism_context *c, const struct prism_state_facts *f, size_t *n)
 {
     const size_t n_layer = c->model->n_layer;
-    struct prism_state_piece *list = calloc(FEW_PIECES + (2 + SKETCH_PIECES) * n_layer, sizeof *list);
+    struct prism_state_piece *list = calloc(FEW_PIECES + (LAYER_PIECES + SKETCH_PIECES) * n_layer, sizeof *list);
 
     *n = 0;
     if (!list)

@@ -150,28 +150,22 @@ enum prism_status prism_gguf_get_str(const struct prism_gguf *g, const char *key
 }
 
 enum prism_status prism_gguf_get_per_layer(const struct prism_gguf *g, const char *key, bool required, uint64_t lo, uint64_t hi,
-                                           uint64_t n_layer, uint64_t *out, struct prism_error *err)
+                                           uint64_t n_layer, uint32_t *each, struct prism_error *err)
 {
     enum prism_status status;
     const struct prism_gguf_kv *kv = look_up(g, key, required, &status, err);
     if (!kv)
         return status;
-    if (kv->type != PRISM_GV_ARR)
-        return int_in_range(g, key, kv->type, kv->data, lo, hi, out, err);
-    if (kv->n != n_layer || n_layer == 0)
+    bool array = kv->type == PRISM_GV_ARR;
+    if (array && (kv->n != n_layer || n_layer == 0))
         return prism_fail(err, PRISM_E_FORMAT, "%s: key %s: array length: expected %" PRIu64 " (block_count), found %" PRIu64,
                           g->path, key, n_layer, kv->n);
-    uint64_t first = 0, value = 0;
     for (uint64_t i = 0; i < n_layer; i++) {
-        status = int_in_range(g, key, kv->elem, kv->data + i * prism_gguf_vtype_bytes(kv->elem), lo, hi, &value, err);
+        uint64_t value = 0;
+        status = int_in_range(g, key, kv->elem, kv->data + (array ? i * prism_gguf_vtype_bytes(kv->elem) : 0), lo, hi, &value, err);
         if (status)
             return status;
-        if (i > 0 && value != first)
-            return prism_fail(err, PRISM_E_UNSUPPORTED,
-                              "%s: key %s: per-layer values are unsupported: expected all equal, found layer 0: %" PRIu64
-                              ", layer %" PRIu64 ": %" PRIu64, g->path, key, first, i, value);
-        first = value;
+        each[i] = (uint32_t)value;
     }
-    *out = first;
     return PRISM_OK;
 }

@@ -90,9 +90,9 @@ enum prism_status prism_gguf_get_str(const struct prism_gguf *g, const char *key
 /* Element i of an array, or the value itself as element 0, as a number: integers, f32, f64, bools as 0 and 1. False: another type. */
 bool prism_gguf_number(const struct prism_gguf_kv *kv, uint64_t i, double *out);
 
-/* As prism_gguf_get_uint, for a key that is either one integer or an array with one integer per layer: the array must have
- * n_layer elements, all equal (else PRISM_E_UNSUPPORTED, naming two layers that differ). */
+/* As prism_gguf_get_uint, for a key that is either one integer or an array with one integer per layer, n_layer of them: each[layer]. An optional
+ * key that is not there leaves them as they are. */
 enum prism_status prism_gguf_get_per_layer(const struct prism_gguf *g, const char *key, bool required, uint64_t lo, uint64_t hi,
-                                           uint64_t n_layer, uint64_t *out, struct prism_error *err);
+                                           uint64_t n_layer, uint32_t *each, struct prism_error *err);
 
 #endif

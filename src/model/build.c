@@ -32,6 +32,8 @@ static void bind_top(struct prism_builder *b)
     prism_part_norm(b, &m->output_norm, "output_norm");
     m->output_bias = prism_tensor_vector(b, "output.bias", m->n_vocab, OPTIONAL);
     bind_divisors(b);
+    if (m->arch->top)
+        m->arch->top(b);
 }
 
 static void build_layers(struct prism_builder *b)
@@ -42,16 +44,29 @@ static void build_layers(struct prism_builder *b)
         b->layer = (int)i;
         m->layers[i] = b->common;
         m->layers[i].attn.window = b->in_window[i] ? b->window : 0;
+        m->layers[i].attn.kv_layer = i;
+        m->layers[i].attn.n_head_kv = b->each_n_head_kv[i];
+        b->n_ff = b->each_n_ff[i];
         m->arch->layer(b, &m->layers[i], i);
     }
+}
+
+/* The first layer's that has a window, or has none; if there is no such layer the first one's. */
+static const struct prism_attn_spec *heads_of(const struct prism_builder *b, bool window)
+{
+    for (uint32_t i = 0; i < b->m->n_layer; i++)
+        if (b->m->layers[i].attn.n_head > 0 && (b->m->layers[i].attn.window > 0) == window)
+            return &b->m->layers[i].attn;
+    return &b->m->layers[0].attn;
 }
 
 static void note_facts(struct prism_builder *b)
 {
     struct prism_hparams *hp = &b->m->hp;
-    const struct prism_attn_spec *a = &b->common.attn;
+    const struct prism_attn_spec *full = heads_of(b, false), *window = heads_of(b, true);
 
-    hp->n_head = a->n_head, hp->n_head_kv = a->n_head_kv, hp->head_dim = a->head_dim;
+    hp->n_head = full->n_head, hp->n_head_kv = full->n_head_kv, hp->head_dim = full->head_dim;
+    hp->n_head_kv_window = window->n_head_kv, hp->head_dim_window = window->head_dim, hp->n_shared_kv = b->n_shared_kv;
     hp->n_rot = b->ropes[0].n_rot, hp->rope_base = b->ropes[0].base, hp->rope_scaling = b->ropes[0].scaling;
     hp->rope_base_window = b->m->n_ropes > 1 ? b->ropes[1].base : hp->rope_base;
     hp->n_ff_shared = b->n_ff_shared;

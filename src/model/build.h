@@ -39,9 +39,15 @@ struct prism_builder {
     struct prism_layer common;        /* every layer begins as a copy */
     struct prism_rope_params ropes[PRISM_MAX_ROPES];
     uint32_t n_ff, n_ff_expert, n_ff_shared; /* widths of FFN, of an expert, of the shared one */
+    uint32_t each_n_ff[PRISM_MAX_LAYERS], each_n_head_kv[PRISM_MAX_LAYERS]; /* of each layer: before its function is called, they become n_ff and
+                                       * attn.n_head_kv */
     uint32_t n_leading_dense;         /* layers without experts before those that have them */
+    uint32_t expert_step;             /* every such layer has experts */
     uint32_t window;                  /* 0: no layer has one */
     bool in_window[PRISM_MAX_LAYERS]; /* the layers that do */
+    uint32_t window_head_dim;         /* their head size, where it is another */
+    uint32_t n_shared_kv;             /* layers at the end that read the keys and values of earlier ones */
+    struct prism_matrix embd_proj;    /* of the layers' own embeddings, one below the other */
 };
 
 /* ---- keys: "ARCHITECTURE.suffix" ---- */
@@ -53,6 +59,9 @@ void prism_key_bool(struct prism_builder *b, const char *suffix, bool *out);
 
 /* One integer, or an array of one per layer that are all equal. */
 void prism_key_per_layer(struct prism_builder *b, const char *suffix, enum need need, uint32_t lo, uint32_t hi, uint32_t *out);
+
+/* The same into each[layer]; in architectures whose layers vary they need not be equal. */
+void prism_key_each_layer(struct prism_builder *b, const char *suffix, enum need need, uint32_t lo, uint32_t hi, uint32_t *each);
 
 /* A number above lo and below hi. It is computed with as a float, so a float is what is checked: 1e-50 is 0. */
 void prism_key_between(struct prism_builder *b, const char *suffix, enum need need, double lo, double hi, double *out);
@@ -76,6 +85,10 @@ void prism_common_keys(struct prism_builder *b);
  * every n-th (1: none, 0: all). 0 keys, or fewer layers than that: no windows. */
 void prism_window_keys(struct prism_builder *b, enum need need, uint32_t keys_default, uint32_t pattern_default);
 
+/* A head size, which keys and values share; how many of the d values of a head are rotated. */
+void prism_key_head_size(struct prism_builder *b, const char *keys, const char *values, enum need need, uint32_t *d);
+void prism_key_n_rot(struct prism_builder *b, const char *suffix, uint32_t d, uint32_t *n_rot);
+
 /* ropes[1], for the layers with a window: the rotation of the others without their scaling. */
 void prism_window_rope(struct prism_builder *b, double base);
 
@@ -97,15 +110,18 @@ void prism_tensor_matrix(struct prism_builder *b, struct prism_matrix *out, cons
 void prism_tensor_slabs(struct prism_builder *b, struct prism_matrix *out, const char *name, size_t k, size_t rows, size_t n, enum need need);
 const float *prism_tensor_vector(struct prism_builder *b, const char *name, size_t n, enum need need);
 void prism_tensor_unsupported(struct prism_builder *b, const char *name, const char *what); /* it is there, and is not computed with */
+const float *prism_tensor_scaled(struct prism_builder *b, const char *name, size_t n, float factor); /* a REQUIRED vector, times factor */
 const float *prism_tensor_table(struct prism_builder *b, const char *name, size_t n, size_t rows, enum need need);
 
 /* ---- parts of a layer (parts.c) ---- */
 
-enum { PRISM_QK_NORM = 1, PRISM_QKV_BIAS = 2 }; /* tensors that must be there; the norms as a->norms says */
+enum { PRISM_QK_NORM = 1, PRISM_QKV_BIAS = 2, /* tensors that must be there; the norms as a->norms says */
+       PRISM_V_IS_K = 4 };                    /* attn_v need not be there: then values are made of what attn_k makes */
 
-/* The norm of "name.weight" [n_embd], and of a LayerNorm "name.bias" if there is one. */
+/* The norm of "name.weight" [n_embd], and "name.bias" if there is one and the architecture has such. */
 void prism_part_norm(struct prism_builder *b, struct prism_norm *norm, const char *name);
-void prism_part_attention(struct prism_builder *b, struct prism_attn_spec *a, unsigned flags); /* q, k, v, o; norms of heads, biases */
+void prism_part_attention(struct prism_builder *b, struct prism_attn_spec *a, unsigned flags); /* q, k, v, o; norms of heads, biases. A layer
+                                                      * that reads another one's keys and values needs none of its own */
 void prism_part_ffn(struct prism_builder *b, struct prism_ffn *f);      /* ffn_gate, ffn_up, ffn_down of b->n_ff */
 void prism_part_plain_ffn(struct prism_builder *b, struct prism_ffn *f, enum prism_act act); /* ffn_up, ffn_down: no gate */
 void prism_part_fused_ffn(struct prism_builder *b, struct prism_ffn *f); /* ffn_up holds the gate's rows, then up's */

@@ -58,13 +58,27 @@ void prism_key_bool(struct prism_builder *b, const char *suffix, bool *out)
         b->status = prism_gguf_get_bool(b->g, b->key, out, b->err);
 }
 
-void prism_key_per_layer(struct prism_builder *b, const char *suffix, enum need need, uint32_t lo, uint32_t hi, uint32_t *out)
+static void read_layers(struct prism_builder *b, const char *suffix, enum need need, uint32_t lo, uint32_t hi, uint32_t *each, bool equal)
 {
-    uint64_t value = *out;
     prism_key_of(b, suffix);
     if (!b->status)
-        b->status = prism_gguf_get_per_layer(b->g, b->key, need == REQUIRED, lo, hi, b->m->n_layer, &value, b->err);
-    *out = (uint32_t)value;
+        b->status = prism_gguf_get_per_layer(b->g, b->key, need == REQUIRED, lo, hi, b->m->n_layer, each, b->err);
+    for (uint32_t i = 1; equal && !b->status && prism_gguf_find(b->g, b->key) && i < b->m->n_layer; i++)
+        if (each[i] != each[0])
+            b->status = prism_fail(b->err, PRISM_E_UNSUPPORTED, "%s: key %s: per-layer values are unsupported: expected all equal, found layer 0: %u, "
+                                   "layer %u: %u", b->shown, b->key, each[0], i, each[i]);
+}
+
+void prism_key_per_layer(struct prism_builder *b, const char *suffix, enum need need, uint32_t lo, uint32_t hi, uint32_t *out)
+{
+    uint32_t each[PRISM_MAX_LAYERS] = { *out };
+    read_layers(b, suffix, need, lo, hi, each, true);
+    *out = each[0];
+}
+
+void prism_key_each_layer(struct prism_builder *b, const char *suffix, enum need need, uint32_t lo, uint32_t hi, uint32_t *each)
+{
+    read_layers(b, suffix, need, lo, hi, each, !b->m->arch->layers_vary);
 }
 
 void prism_key_between(struct prism_builder *b, const char *suffix, enum need need, double lo, double hi, double *out)
@@ -115,8 +129,23 @@ static void read_sizes(struct prism_builder *b)
     }
     prism_key_u32(b, "embedding_length", REQUIRED, 1, MAX_WIDTH, &m->n_embd);
     prism_key_u32(b, "block_count", REQUIRED, 1, PRISM_MAX_LAYERS, &m->n_layer);
-    prism_key_per_layer(b, "feed_forward_length", REQUIRED, 1, MAX_FF, &b->n_ff);
-    hp->n_ff = b->n_ff;
+    prism_key_each_layer(b, "feed_forward_length", REQUIRED, 1, MAX_FF, b->each_n_ff);
+    hp->n_ff = b->n_ff = b->each_n_ff[0];
+}
+
+void prism_key_head_size(struct prism_builder *b, const char *keys, const char *values, enum need need, uint32_t *d)
+{
+    bool told = prism_key_is_there(b, keys);
+
+    prism_key_u32(b, keys, need, 0, UINT32_MAX, d);
+    if (!b->status && (*d == 0 || *d % 8 || *d > PRISM_MAX_HEAD_DIM))
+        b->status = prism_fail(b->err, PRISM_E_UNSUPPORTED, "%s: key %s: head size: expected a multiple of 8, 8..%d, found %u%s", b->shown,
+                               b->key, PRISM_MAX_HEAD_DIM, *d, told ? "" : " (embedding_length / head_count)");
+    uint32_t value_length = *d;
+    prism_key_u32(b, values, need, 0, UINT32_MAX, &value_length);
+    if (!b->status && value_length != *d)
+        b->status = prism_fail(b->err, PRISM_E_UNSUPPORTED, "%s: key %s: different K and V head sizes are unsupported: expected %u, found %u",
+                               b->shown, b->key, *d, value_length);
 }
 
 static void read_head_size(struct prism_builder *b)
@@ -132,15 +161,7 @@ static void read_head_size(struct prism_builder *b)
         return;
     }
     a->head_dim = n_embd / a->n_head;
-    prism_key_u32(b, "attention.key_length", OPTIONAL, 0, UINT32_MAX, &a->head_dim);
-    if (!b->status && (a->head_dim == 0 || a->head_dim % 8 || a->head_dim > PRISM_MAX_HEAD_DIM))
-        b->status = prism_fail(b->err, PRISM_E_UNSUPPORTED, "%s: key %s: head size: expected a multiple of 8, 8..%d, found %u%s", b->shown,
-                               b->key, PRISM_MAX_HEAD_DIM, a->head_dim, told ? "" : " (embedding_length / head_count)");
-    uint32_t value_length = a->head_dim;
-    prism_key_u32(b, "attention.value_length", OPTIONAL, 0, UINT32_MAX, &value_length);
-    if (!b->status && value_length != a->head_dim)
-        b->status = prism_fail(b->err, PRISM_E_UNSUPPORTED, "%s: key %s: different K and V head sizes are unsupported: expected %u, found %u",
-                               b->shown, b->key, a->head_dim, value_length);
+    prism_key_head_size(b, "attention.key_length", "attention.value_length", OPTIONAL, &a->head_dim);
 }
 
 static void read_attention(struct prism_builder *b)
@@ -148,15 +169,16 @@ static void read_attention(struct prism_builder *b)
     struct prism_attn_spec *a = &b->common.attn;
 
     prism_key_per_layer(b, "attention.head_count", REQUIRED, 1, MAX_HEADS, &a->n_head);
-    a->n_head_kv = a->n_head;
-    prism_key_per_layer(b, "attention.head_count_kv", OPTIONAL, 1, MAX_HEADS, &a->n_head_kv);
+    for (uint32_t i = 0; i < b->m->n_layer; i++)
+        b->each_n_head_kv[i] = a->n_head;
+    prism_key_each_layer(b, "attention.head_count_kv", OPTIONAL, 1, MAX_HEADS, b->each_n_head_kv);
+    for (uint32_t i = 0; !b->status && i < b->m->n_layer; i++)
+        if (a->n_head % b->each_n_head_kv[i])
+            b->status = prism_fail(b->err, PRISM_E_FORMAT, "%s: key %s: expected a divisor of head_count %u, found %u", b->shown, b->key, a->n_head,
+                                   b->each_n_head_kv[i]);
     if (b->status)
         return;
-    if (a->n_head % a->n_head_kv) {
-        b->status = prism_fail(b->err, PRISM_E_FORMAT, "%s: key %s: expected a divisor of head_count %u, found %u", b->shown, b->key,
-                               a->n_head, a->n_head_kv);
-        return;
-    }
+    a->n_head_kv = b->each_n_head_kv[0];
     read_head_size(b);
 
     double eps = 0, scale;
@@ -298,6 +320,17 @@ static void read_factor(struct prism_builder *b, struct prism_rope_params *r)
         r->scaling = "none";
 }
 
+void prism_key_n_rot(struct prism_builder *b, const char *suffix, uint32_t d, uint32_t *n_rot)
+{
+    prism_key_u32(b, suffix, OPTIONAL, 0, UINT32_MAX, n_rot);
+    if (b->status)
+        return;
+    if (b->m->arch->n_rot_is_head_dim && *n_rot != d)
+        b->status = prism_fail(b->err, PRISM_E_FORMAT, "%s: key %s: expected the head size %u, found %u", b->shown, b->key, d, *n_rot);
+    else if (*n_rot == 0 || *n_rot % 2 || *n_rot > d)
+        b->status = prism_fail(b->err, PRISM_E_FORMAT, "%s: key %s: expected an even number, 2..%u, found %u", b->shown, b->key, d, *n_rot);
+}
+
 static void read_rope(struct prism_builder *b)
 {
     struct prism_rope_params *r = &b->ropes[0];
@@ -305,19 +338,9 @@ static void read_rope(struct prism_builder *b)
 
     r->interleaved = b->m->arch->rope_interleaved;
     r->n_rot = d;
-    prism_key_u32(b, "rope.dimension_count", OPTIONAL, 0, UINT32_MAX, &r->n_rot);
+    prism_key_n_rot(b, "rope.dimension_count", d, &r->n_rot);
     if (b->status)
         return;
-    if (b->m->arch->n_rot_is_head_dim && r->n_rot != d) {
-        b->status = prism_fail(b->err, PRISM_E_FORMAT, "%s: key %s: expected the head size %u, found %u", b->shown, b->key, d,
-                               r->n_rot);
-        return;
-    }
-    if (r->n_rot == 0 || r->n_rot % 2 || r->n_rot > d) {
-        b->status = prism_fail(b->err, PRISM_E_FORMAT, "%s: key %s: expected an even number, 2..%u, found %u", b->shown, b->key,
-                               d, r->n_rot);
-        return;
-    }
     r->base = 10000;
     prism_key_between(b, "rope.freq_base", OPTIONAL, 1, MAX_BASE, &r->base);
     read_scaling_type(b, r);
@@ -335,7 +358,7 @@ void prism_common_keys(struct prism_builder *b)
 {
     struct prism_model *m = b->m;
 
-    m->embd_scale = m->logit_scale = b->common.residual_scale = 1;
+    m->embd_scale = m->logit_scale = b->common.residual_scale = b->common.out_scale = 1;
     m->n_ropes = 1;
     read_sizes(b);
     if (!b->status)

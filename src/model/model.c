@@ -137,6 +137,7 @@ void prism_model_info(const prism_model *m, struct prism_model_info *info)
         .n_layer = m->n_layer, .n_embd = m->n_embd, .n_head = hp->n_head, .n_head_kv = hp->n_head_kv, .head_dim = hp->head_dim,
         .n_rot = hp->n_rot, .n_ff = hp->n_ff, .n_vocab = m->layers ? m->n_vocab : facts.n_tokens, .n_ctx_train = hp->n_ctx_train,
         .n_expert = hp->n_expert, .n_expert_used = hp->n_expert_used, .n_ff_expert = hp->n_ff_expert, .n_ff_shared = hp->n_ff_shared,
+        .n_head_kv_window = hp->n_head_kv_window, .head_dim_window = hp->head_dim_window, .n_shared_kv = hp->n_shared_kv,
         .window = hp->window, .n_window_layers = hp->n_window_layers,
         .rope_freq_base = (float)hp->rope_base, .rope_freq_base_window = (float)hp->rope_base_window, .rms_eps = hp->rms_eps,
         .rope_order = m->ropes[0].interleaved ? "interleaved" : "half-split",

@@ -32,7 +32,7 @@ enum prism_norm_kind { PRISM_NORM_NONE, PRISM_NORM_RMS, PRISM_NORM_LAYER };
 
 struct prism_norm {
     enum prism_norm_kind kind; /* NONE: the values pass as they are */
-    const float *weight, *bias; /* bias: NULL, or of a LAYER norm */
+    const float *weight, *bias; /* bias: added at the end, or NULL */
     float eps;
 };
 
@@ -43,18 +43,22 @@ enum prism_head_norms {
 };
 
 struct prism_attn_spec {
-    uint32_t n_head, n_head_kv, head_dim;
+    uint32_t n_head, n_head_kv, head_dim; /* may differ from layer to layer; layers that see all tokens have heads of one size */
+    uint32_t kv_layer;              /* whose keys and values it reads: its own, or those of an earlier layer with the same kv heads and window,
+                                     * behind which no layer with a window has its own */
     float scale;                    /* of the logits */
     float softcap;                  /* 0: none; else a logit becomes softcap * tanh(logit / softcap) */
     uint32_t window;                /* keys that a row sees, itself among them; 0: all before it */
+    bool chunked;                   /* of a window: a row sees back to the last multiple of it, which a block divides */
     int rope;                       /* index of prism_model.ropes; -1: not rotated */
-    double temperature;             /* 0: none; else queries at position p are scaled by 1 + temperature * ln(1 + floor(p / temperature_from)) */
-    uint32_t temperature_from;
+    double temperature;             /* 0: none; else queries at position p are scaled by 1 + temperature * ln(1 + floor((p + temperature_shift) / */
+    uint32_t temperature_from, temperature_shift; /* temperature_from)) */
     const float *sinks;             /* [n_head], one more logit of each head's softmax, without a value; NULL: none */
     struct prism_norm q_norm, k_norm;
     enum prism_head_norms norms;    /* what they look at */
+    struct prism_norm v_norm;       /* of each head of values */
     bool norm_rotated;              /* after the rotation; else before it */
-    struct prism_matrix q, k, v, o; /* q, k, v may be slices of a fused attn_qkv */
+    struct prism_matrix q, k, v, o; /* q, k, v may be slices of a fused attn_qkv. v without data: values are what k makes, before its norm */
     const float *q_bias, *k_bias, *v_bias, *o_bias; /* or NULL */
 };
 
@@ -78,28 +82,48 @@ struct prism_experts {
     const float *router_bias;       /* [n] or NULL */
     const float *choice_bias;       /* [n] or NULL: added where experts are chosen, not where they are weighed */
     enum prism_gating gating;
+    bool by_logit;                  /* chosen by the router's numbers as they are */
     bool normalise;                 /* weights of the chosen add up to 1 */
+    bool weigh_input;               /* a weight multiplies what its expert reads; else what it makes */
     float scale;                    /* of the weights */
+    const float *each_scale;        /* [n] of what each adds, or NULL */
+    struct prism_norm norm;         /* of what experts read; none: the FFN's */
+    struct prism_norm router_norm;  /* of what the router reads; none: the experts' */
+    struct prism_norm post_norm;    /* of what all the chosen add */
     struct prism_ffn each;
 };
 
 struct prism_ffn_spec {
     struct prism_ffn dense;   /* takes every token; beside experts: the shared one. width 0: there is none */
     struct prism_matrix dense_gate; /* [n_embd, 1]: its output is multiplied by sigmoid(dense_gate . x). Or without data */
+    struct prism_norm dense_post_norm; /* beside experts: of what it adds */
     struct prism_experts experts;
+};
+
+/* An embedding of the token for this layer alone, behind the FFN: x += post_norm(out . (gelu(gate . x) * e)) with e = (norm(from_embd . embd /
+ * sqrt(n_embd)) + part * sqrt(width)) / sqrt(2), where embd is the token's ordinary embedding and part `width` values of its row in
+ * prism_model.layer_embd. */
+struct prism_layer_embd {
+    size_t width;                   /* 0: the layer has none */
+    size_t part_offset;             /* bytes into a row */
+    struct prism_matrix from_embd, gate, out;
+    struct prism_norm norm, post_norm;
 };
 
 struct prism_layer {
     struct prism_norm attn_norm, attn_post_norm, ffn_norm, ffn_post_norm; /* of what enters each half, and of what it adds */
     struct prism_attn_spec attn;
     struct prism_ffn_spec ffn;
+    struct prism_layer_embd embd;
     float residual_scale;           /* of what each half adds */
+    float out_scale;                /* of all that leaves the layer */
     bool parallel;                  /* both halves read what enters the layer; else the FFN reads what attention has added to as well */
 };
 
 /* One table of rotations. */
 struct prism_rope {
     uint32_t n_rot;
+    uint32_t n_turning;             /* dims of the pairs before the first that does not turn in any context */
     bool interleaved;               /* NORM order (llama); else NEOX (qwen) */
     double *freq;                   /* [n_rot/2] radians per position, scaling and divisors applied */
     double *freq_short;             /* longrope only: for up to rope_orig_ctx tokens in the cache; else NULL */
@@ -109,9 +133,10 @@ enum { PRISM_MAX_ROPES = 2 };
 
 /* ---- the model ---- */
 
-/* Facts of the file as a person reads them; the engine reads none of them. Where layers differ they are those of the first. */
+/* Facts of the file as a person reads them (struct prism_model_info); the engine reads none of them. */
 struct prism_hparams {
     uint32_t n_head, n_head_kv, head_dim, n_rot, n_ff;
+    uint32_t n_head_kv_window, head_dim_window, n_shared_kv;
     uint32_t n_ctx_train;
     uint32_t window, n_window_layers; /* 0: none */
     uint32_t n_expert, n_expert_used, n_ff_expert, n_ff_shared; /* 0: none */
@@ -132,6 +157,7 @@ struct prism_model {
     uint32_t n_ropes;
     uint32_t rope_orig_ctx;          /* of a longrope: tokens up to which freq_short holds */
     struct prism_matrix tok_embd, output;
+    struct prism_matrix layer_embd;  /* embeddings for single layers, side by side in the row of a token; or without data */
     float embd_scale;                /* of embeddings */
     struct prism_norm output_norm;
     const float *output_bias;
@@ -143,6 +169,12 @@ struct prism_model {
     char type_name[48];
 };
 
+/* Whether the cache holds keys and values that this layer makes: not where it reads those of another one, or has no attention (no heads). */
+static inline bool prism_has_kv(const struct prism_model *m, size_t layer)
+{
+    return m->layers[layer].attn.n_head_kv > 0 && m->layers[layer].attn.kv_layer == layer;
+}
+
 /* The frequencies of ropes[0] when n tokens will be in the cache. */
 static inline const double *prism_frequencies(const struct prism_model *m, size_t n)
 {
@@ -151,13 +183,16 @@ static inline const double *prism_frequencies(const struct prism_model *m, size_
 
 struct prism_builder;
 
-/* One row per architecture. The rest of what differs from llama is done by two functions (src/model/arch/NAME.c). */
+/* One row per architecture. The rest of what differs from llama is done by its functions (src/model/arch/NAME.c). */
 struct prism_arch {
     const char *name;
     bool rope_interleaved;
     bool n_rot_is_head_dim;      /* rope.dimension_count must equal key_length */
-    bool layer_norm;             /* norms are LayerNorms; else RMSNorms */
+    bool layer_norm;             /* norms are LayerNorms, perhaps with biases; else RMSNorms */
+    bool norm_bias;              /* RMSNorms too may have biases */
+    bool layers_vary;            /* attention.head_count_kv and feed_forward_length may differ from layer to layer */
     void (*keys)(struct prism_builder *b);                              /* what the metadata says of all layers; NULL: nothing more */
+    void (*top)(struct prism_builder *b);                               /* tensors outside the layers; NULL: nothing more */
     void (*layer)(struct prism_builder *b, struct prism_layer *l, uint32_t index); /* one layer's spec and tensors */
 };
 extern const struct prism_arch *const prism_archs[];

@@ -15,12 +15,17 @@ void prism_part_norm(struct prism_builder *b, struct prism_norm *norm, const cha
     snprintf(full, sizeof full, "%s.weight", name);
     const float *weight = prism_tensor_vector(b, full, b->m->n_embd, REQUIRED);
     snprintf(full, sizeof full, "%s.bias", name);
-    *norm = make_norm(b, weight, b->m->arch->layer_norm ? prism_tensor_vector(b, full, b->m->n_embd, OPTIONAL) : NULL);
+    bool biased = b->m->arch->layer_norm || b->m->arch->norm_bias;
+    *norm = make_norm(b, weight, biased ? prism_tensor_vector(b, full, b->m->n_embd, OPTIONAL) : NULL);
 }
 
+static bool has_own_kv(const struct prism_builder *b, const struct prism_attn_spec *a) { return a->kv_layer == (uint32_t)b->layer; }
+
 /* q, k, v as three matrices or as slices of one, in this order. */
-static void bind_qkv(struct prism_builder *b, struct prism_attn_spec *a, bool biased)
+static void bind_qkv(struct prism_builder *b, struct prism_attn_spec *a, unsigned flags)
 {
+    bool biased = flags & PRISM_QKV_BIAS;
+    enum need keys = has_own_kv(b, a) ? REQUIRED : OPTIONAL;
     size_t n_embd = b->m->n_embd, nq = (size_t)a->n_head * a->head_dim, nkv = (size_t)a->n_head_kv * a->head_dim;
 
     if (prism_tensor_is_there(b, "attn_qkv.weight")) {
@@ -38,8 +43,8 @@ static void bind_qkv(struct prism_builder *b, struct prism_attn_spec *a, bool bi
         return;
     }
     prism_tensor_matrix(b, &a->q, "attn_q.weight", n_embd, nq, REQUIRED);
-    prism_tensor_matrix(b, &a->k, "attn_k.weight", n_embd, nkv, REQUIRED);
-    prism_tensor_matrix(b, &a->v, "attn_v.weight", n_embd, nkv, REQUIRED);
+    prism_tensor_matrix(b, &a->k, "attn_k.weight", n_embd, nkv, keys);
+    prism_tensor_matrix(b, &a->v, "attn_v.weight", n_embd, nkv, flags & PRISM_V_IS_K ? OPTIONAL : keys);
     /* all three or none: one alone is a damaged file */
     bool any = prism_tensor_is_there(b, "attn_q.bias") || prism_tensor_is_there(b, "attn_k.bias") || prism_tensor_is_there(b, "attn_v.bias");
     enum need need = biased || any ? REQUIRED : OPTIONAL;
@@ -48,19 +53,19 @@ static void bind_qkv(struct prism_builder *b, struct prism_attn_spec *a, bool bi
     a->v_bias = prism_tensor_vector(b, "attn_v.bias", nkv, need);
 }
 
-static void head_norm(struct prism_builder *b, struct prism_norm *norm, const char *name, const struct prism_attn_spec *a, size_t heads)
+static void head_norm(struct prism_builder *b, struct prism_norm *norm, const char *name, const struct prism_attn_spec *a, size_t heads, enum need need)
 {
     bool each = a->norms == PRISM_NORM_EACH;
     size_t n = a->norms == PRISM_NORM_ALL ? heads * a->head_dim : a->head_dim;
-    *norm = make_norm(b, prism_tensor_table(b, name, n, each ? heads : 1, REQUIRED), NULL);
+    *norm = make_norm(b, prism_tensor_table(b, name, n, each ? heads : 1, need), NULL);
 }
 
 void prism_part_attention(struct prism_builder *b, struct prism_attn_spec *a, unsigned flags)
 {
-    bind_qkv(b, a, flags & PRISM_QKV_BIAS);
+    bind_qkv(b, a, flags);
     if (flags & PRISM_QK_NORM) {
-        head_norm(b, &a->q_norm, "attn_q_norm.weight", a, a->n_head);
-        head_norm(b, &a->k_norm, "attn_k_norm.weight", a, a->n_head_kv);
+        head_norm(b, &a->q_norm, "attn_q_norm.weight", a, a->n_head, REQUIRED);
+        head_norm(b, &a->k_norm, "attn_k_norm.weight", a, a->n_head_kv, has_own_kv(b, a) ? REQUIRED : OPTIONAL);
     }
     prism_tensor_matrix(b, &a->o, "attn_output.weight", (size_t)a->n_head * a->head_dim, b->m->n_embd, REQUIRED);
     a->o_bias = prism_tensor_vector(b, "attn_output.bias", b->m->n_embd, OPTIONAL);

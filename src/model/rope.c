@@ -51,6 +51,7 @@ static void check_divisors(struct prism_builder *b, const char *name, const floa
 
 /* A pair turns at most by one radian per token, more only by odd factors and divisors. */
 #define MAX_FREQUENCY 1e4
+#define LEAST_TURN 1e-6 /* radians over the longest context */
 
 static void check_derived(struct prism_builder *b, const struct prism_rope *r)
 {
@@ -84,6 +85,8 @@ static void set_up(struct prism_builder *b, const struct prism_rope_params *p, s
     if (longrope)
         prism_rope_frequencies(p, p->divisors_short, r->freq_short);
     r->mag = (float)prism_rope_magnitude(p);
+    while (r->n_turning < p->n_rot && r->freq[r->n_turning / 2] * PRISM_MAX_CONTEXT > LEAST_TURN)
+        r->n_turning += 2;
     check_derived(b, r);
 }
 

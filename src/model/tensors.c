@@ -98,20 +98,28 @@ void prism_tensor_slabs(struct prism_builder *b, struct prism_matrix *out, const
     *out = (struct prism_matrix){ t->data, t->type, rows * n, k, prism_row_bytes(t->type, k), slab_scales(b, t, name, n), rows };
 }
 
-static const float *widen(struct prism_builder *b, const struct prism_gguf_tensor *t, size_t n)
+/* n floats in memory of the model. NULL: there is none, the status says so. */
+static float *own(struct prism_builder *b, const char *name, size_t n)
 {
     struct prism_owned *o = malloc(sizeof *o + n * sizeof(float));
     if (!o) {
-        b->status = prism_fail(b->err, PRISM_E_NOMEM, "%s: tensor %s: out of memory", b->shown, t->name);
+        b->status = prism_fail(b->err, PRISM_E_NOMEM, "%s: tensor %s: out of memory", b->shown, name);
         return NULL;
     }
     o->next = b->m->owned;
     b->m->owned = o;
-    if (t->type == PRISM_F32) /* misaligned in the file */
-        memcpy(o->values, t->data, n * sizeof(float));
-    else
-        prism_kernels_by_level[PRISM_LEVEL_GENERIC]->to_f32[t->type](o->values, t->data, n);
     return o->values;
+}
+
+static const float *widen(struct prism_builder *b, const struct prism_gguf_tensor *t, size_t n)
+{
+    float *values = own(b, t->name, n);
+
+    if (values && t->type == PRISM_F32) /* misaligned in the file */
+        memcpy(values, t->data, n * sizeof(float));
+    else if (values)
+        prism_kernels_by_level[PRISM_LEVEL_GENERIC]->to_f32[t->type](values, t->data, n);
+    return values;
 }
 
 const float *prism_tensor_table(struct prism_builder *b, const char *name, size_t n, size_t rows, enum need need)
@@ -131,6 +139,16 @@ const float *prism_tensor_table(struct prism_builder *b, const char *name, size_
     if (wide && (uintptr_t)t->data % _Alignof(float) == 0)
         return (const float *)t->data;
     return widen(b, t, n * rows);
+}
+
+const float *prism_tensor_scaled(struct prism_builder *b, const char *name, size_t n, float factor)
+{
+    const float *v = prism_tensor_vector(b, name, n, REQUIRED);
+    float *scaled = v ? own(b, name, n) : NULL;
+
+    for (size_t i = 0; scaled && i < n; i++)
+        scaled[i] = v[i] * factor;
+    return scaled;
 }
 
 const float *prism_tensor_vector(struct prism_builder *b, const char *name, size_t n, enum need need)

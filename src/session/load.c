@@ -172,15 +172,16 @@ static void read_job(void *arg, size_t job, uint32_t thread)
 /* What is used as an index lies in its range, whoever made the file. */
 static bool is_sound(const struct prism_context *c, const struct prism_state_facts *f)
 {
-    const struct prism_attn_spec *a = prism_heads(c);
-
     for (uint64_t i = 0; i < f->length; i++)
         if ((uint32_t)c->tokens[i] >= c->model->n_vocab)
             return false;
     if (f->logits && !prism_is_finite(c->logits, c->model->n_vocab))
         return false;
     for (uint32_t l = 0; f->sketched && l < c->model->n_layer; l++) {
+        const struct prism_attn_spec *a = prism_heads(c, l);
         const struct prism_sketch *s = &c->selection.sketch[l];
+        if (!s->rank)
+            continue;
         if (*s->n_done > f->length / c->plan.block)
             return false;
         for (uint32_t h = 0; h < a->n_head_kv; h++)

@@ -30,7 +30,7 @@ void prism_bpe_prepare(struct prism_vocab *v)
     }
 }
 
-static void lookup_pair(const struct prism_vocab *v, const char *text, struct prism_symbol *left, const struct prism_symbol *right)
+void prism_pair_merge(const struct prism_vocab *v, const char *text, struct prism_symbol *left, const struct prism_symbol *right)
 {
     (void)text;
     const struct prism_pair *p = prism_pair_find(v, left->id, right->id);
@@ -69,16 +69,14 @@ static enum prism_status encode_piece(void *user, const char *piece, size_t len)
         return st;
     for (size_t i = 0; i < len; i++)
         e->symbols[i] = (struct prism_symbol){.start = (uint32_t)i, .len = 1, .id = v->byte_token[(uint8_t)piece[i]]};
-    prism_merge(e, piece, len, lookup_pair);
+    prism_merge(e, piece, len, prism_pair_merge);
     for (uint32_t i = 0; i != PRISM_NO_SYMBOL; i = e->symbols[i].next)
         if (e->symbols[i].id >= 0) /* a byte that the vocabulary lacks vanishes */
             prism_encoder_emit(e, e->symbols[i].id);
     return PRISM_OK;
 }
 
-/* A copy in which each byte that starts no well-formed sequence is U+FFFD, or NULL when there is none such or no memory:
- * *bad tells. */
-static char *replace_invalid(const char *text, size_t len, size_t *out_len, size_t *bad)
+char *prism_replace_invalid(const char *text, size_t len, size_t *out_len, size_t *bad)
 {
     unsigned n;
 
@@ -103,7 +101,7 @@ static char *replace_invalid(const char *text, size_t len, size_t *out_len, size
 enum prism_status prism_bpe_encode(struct prism_encoder *e, const char *text, size_t len)
 {
     size_t clean_len, bad;
-    char *copy = replace_invalid(text, len, &clean_len, &bad);
+    char *copy = prism_replace_invalid(text, len, &clean_len, &bad);
 
     if (bad && !copy)
         return prism_fail(e->err, PRISM_E_NOMEM, "tokenizer: no memory for %zu bytes of text", clean_len);

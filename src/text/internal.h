@@ -1,8 +1,8 @@
 /* internal.h - what the files of this room share: the vocabulary's tables and the state of one encoding call.
  *
  *   load.c         GGUF keys -> tables, with every check        pairs.c        merges: (left id, right id) -> rank, result
- *   token_table.c  token text -> id                             merge.c        repeated merging of neighbours, both tokenizers
- *   special.c      special tokens, end of generation            bpe.c, spm.c   one fragment of text -> ids
+ *   token_table.c  token text -> id                             merge.c        repeated merging of neighbours, all tokenizers
+ *   special.c      special tokens, end of generation            bpe.c, spm.c, raw_bpe.c   one fragment of text -> ids
  *   special_split.c  where special tokens occur in text
  *   pretokenize.c  patterns that cut text into pieces           detok.c        id -> bytes
  *   utf8.c         well-formed sequences, streaming             vocab.c        the interface; public.c: the public one */
@@ -13,7 +13,7 @@
 #include "src/base/utf8.h"
 #include "src/text/vocab.h"
 
-enum prism_tokenizer { PRISM_TOKENIZER_NONE, PRISM_TOKENIZER_BPE, PRISM_TOKENIZER_SPM };
+enum prism_tokenizer { PRISM_TOKENIZER_NONE, PRISM_TOKENIZER_BPE, PRISM_TOKENIZER_SPM, PRISM_TOKENIZER_RAW_BPE };
 
 /* The numbers of tokenizer.ggml.token_type. */
 enum prism_token_type {
@@ -58,7 +58,7 @@ struct prism_vocab {
     struct prism_matcher *matcher[2]; /* special tokens: 0 user-defined ones, found in any text; 1 all, found on request */
     int32_t shown[4];               /* user-defined ones that are control tokens in the file, -1: none: not found in what a chat's users write */
     bool strip_right;               /* phi-3: white space behind most special tokens goes */
-    struct prism_pairs pairs;       /* BPE */
+    struct prism_pairs pairs;       /* both BPE */
     struct prism_splitter *splitter;
     bool whole_pieces;              /* BPE: a piece that is a token is not merged from its bytes */
     uint32_t *priority;             /* SPM: [n_tokens], lower merges first: the order of falling scores */
@@ -151,14 +151,26 @@ typedef void prism_pair_fn(const struct prism_vocab *v, const char *text, struct
  * no pair can merge: O(n log n). Afterwards the symbols left over are linked from symbol 0 by `next`. */
 void prism_merge(struct prism_encoder *e, const char *text, size_t n, prism_pair_fn *pair);
 
-/* ---- bpe.c, spm.c: one fragment ---- */
+/* For merging by the table of pairs. */
+prism_pair_fn prism_pair_merge;
+
+/* ---- bpe.c, raw_bpe.c, spm.c: one fragment ---- */
 
 enum prism_status prism_bpe_encode(struct prism_encoder *e, const char *text, size_t len);
+enum prism_status prism_raw_bpe_encode(struct prism_encoder *e, const char *text, size_t len);
 /* space_prefix: put a space before the fragment. */
 enum prism_status prism_spm_encode(struct prism_encoder *e, const char *text, size_t len, bool space_prefix);
 
 void prism_bpe_prepare(struct prism_vocab *v); /* byte_token; the token table exists */
+void prism_spm_bytes(struct prism_vocab *v);   /* the same: "<0xHH>", else the byte itself */
 enum prism_status prism_spm_prepare(struct prism_vocab *v, const struct prism_gguf_kv *scores, struct prism_error *err);
+
+/* A malloc'ed copy in which each byte that starts no well-formed sequence is U+FFFD, or NULL when there is none such or no memory: *bad, their
+ * number, tells. bpe.c */
+char *prism_replace_invalid(const char *text, size_t len, size_t *out_len, size_t *bad);
+
+/* The text with U+2581 for each space to `out`, which has room for 3 * len bytes; returns its length. spm.c */
+size_t prism_escape_spaces(char *out, const char *text, size_t len);
 
 /* The byte map of GPT-2 (Radford et al. 2019): each byte has a printable character in U+0021..U+0143. */
 uint32_t prism_byte_to_char(uint8_t byte);

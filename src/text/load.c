@@ -168,6 +168,19 @@ static enum prism_status load_bpe(struct prism_vocab *v, const struct prism_gguf
     return PRISM_OK;
 }
 
+/* The pre-tokenizer is a part of the model's name, and BOS is always in front, whatever the file says. */
+static enum prism_status load_raw_bpe(struct prism_vocab *v, const struct prism_gguf *g, struct prism_error *err)
+{
+    const struct prism_gguf_kv *merges;
+    enum prism_status st = get_array(g, KEY("merges"), PRISM_GV_STR, PRISM_GV_STR, 0, true, &merges, err);
+
+    if (!st)
+        st = prism_pairs_build(v, g, merges, err);
+    prism_spm_bytes(v);
+    v->model = v->pre = "gemma4";
+    return st;
+}
+
 static enum prism_status load_spm(struct prism_vocab *v, const struct prism_gguf *g, struct prism_error *err)
 {
     const struct prism_gguf_kv *scores;
@@ -207,15 +220,16 @@ static enum prism_status load(struct prism_vocab *v, const struct prism_gguf *g,
         return st;
     if (str_is(model, "no_vocab") || str_is(model, "none"))
         return load_none(v, g, n_expected, err);
-    v->kind = str_is(model, "gpt2") ? PRISM_TOKENIZER_BPE : PRISM_TOKENIZER_SPM;
+    v->kind = str_is(model, "gpt2") ? PRISM_TOKENIZER_BPE : str_is(model, "gemma4") ? PRISM_TOKENIZER_RAW_BPE : PRISM_TOKENIZER_SPM;
     if (v->kind == PRISM_TOKENIZER_SPM && !str_is(model, "llama"))
-        return prism_fail(err, PRISM_E_UNSUPPORTED, "%s: key " KEY("model") ": expected gpt2 or llama, found unknown value \"%.*s\"", g->path,
+        return prism_fail(err, PRISM_E_UNSUPPORTED, "%s: key " KEY("model") ": expected gpt2, llama or gemma4, found unknown value \"%.*s\"", g->path,
                           (int)(model.n < 64 ? model.n : 64), model.p);
     st = load_tokens(v, g, n_expected, err);
     if (!st)
-        st = v->kind == PRISM_TOKENIZER_BPE ? load_bpe(v, g, err) : load_spm(v, g, err);
+        st = v->kind == PRISM_TOKENIZER_BPE ? load_bpe(v, g, err) : v->kind == PRISM_TOKENIZER_RAW_BPE ? load_raw_bpe(v, g, err) : load_spm(v, g, err);
     if (!st)
         st = load_ids(v, g, err);
+    v->add_bos |= v->kind == PRISM_TOKENIZER_RAW_BPE;
     if (!st)
         st = load_stripping(v, g, err);
     if (!st)

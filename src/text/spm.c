@@ -41,6 +41,12 @@ enum prism_status prism_spm_prepare(struct prism_vocab *v, const struct prism_gg
         v->priority[i] = priority_of(scores->elem == PRISM_GV_I32 ? (float)integer : score);
     }
     v->words_apart = words_are_apart(v);
+    prism_spm_bytes(v);
+    return PRISM_OK;
+}
+
+void prism_spm_bytes(struct prism_vocab *v)
+{
     for (unsigned b = 0; b < 256; b++) {
         char text[8];
         snprintf(text, sizeof text, "<0x%02X>", b);
@@ -48,7 +54,6 @@ enum prism_status prism_spm_prepare(struct prism_vocab *v, const struct prism_gg
         if (v->byte_token[b] < 0)
             v->byte_token[b] = prism_token_find(v, &(char){(char)b}, 1);
     }
-    return PRISM_OK;
 }
 
 static void lookup_pair(const struct prism_vocab *v, const char *text, struct prism_symbol *left, const struct prism_symbol *right)
@@ -114,6 +119,20 @@ static enum prism_status encode_escaped(struct prism_encoder *e, const char *tex
     return PRISM_OK;
 }
 
+size_t prism_escape_spaces(char *out, const char *text, size_t len)
+{
+    size_t w = 0;
+
+    for (size_t i = 0; i < len; i++)
+        if (text[i] == ' ') {
+            memcpy(out + w, PRISM_SPM_SPACE, 3);
+            w += 3;
+        } else {
+            out[w++] = text[i];
+        }
+    return w;
+}
+
 enum prism_status prism_spm_encode(struct prism_encoder *e, const char *text, size_t len, bool space_prefix)
 {
     size_t w = 0;
@@ -125,13 +144,7 @@ enum prism_status prism_spm_encode(struct prism_encoder *e, const char *text, si
         memcpy(escaped, PRISM_SPM_SPACE, 3);
         w = 3;
     }
-    for (size_t i = 0; i < len; i++)
-        if (text[i] == ' ') {
-            memcpy(escaped + w, PRISM_SPM_SPACE, 3);
-            w += 3;
-        } else {
-            escaped[w++] = text[i];
-        }
+    w += prism_escape_spaces(escaped + w, text, len);
     enum prism_status st = encode_escaped(e, escaped, w);
     free(escaped);
     return st;

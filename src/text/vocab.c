@@ -31,6 +31,8 @@ static enum prism_status encode_fragments(struct prism_encoder *e, const char *t
             prism_encoder_emit(e, f[i].token);
         else if (e->v->kind == PRISM_TOKENIZER_BPE)
             st = prism_bpe_encode(e, text + f[i].start, f[i].len);
+        else if (e->v->kind == PRISM_TOKENIZER_RAW_BPE)
+            st = prism_raw_bpe_encode(e, text + f[i].start, f[i].len);
         else
             st = prism_spm_encode(e, text + f[i].start, f[i].len, e->v->add_space_prefix);
     }

@@ -1,4 +1,4 @@
-/* vocab.h - tokens of a model and the two tokenizers over them: byte-level BPE and SentencePiece BPE.
+/* vocab.h - tokens of a model and the tokenizers over them: byte-level BPE, BPE over the text itself, SentencePiece BPE.
  *
  * Owns its tables (allocated at load); texts point into the GGUF mapping. Read-only and thread-safe after loading.
  * Algorithms: Sennrich et al. 2016 (BPE), Kudo & Richardson 2018 (SentencePiece); patterns as published with the models. */

@@ -14,6 +14,8 @@
 
 static const char *model_of(const char *family)
 {
+    if (strcmp(family, "gemma4") == 0)
+        return "tests/golden/arch/gemma4.gguf";
     struct tiny_model t = tiny_family(family);
     t.n_layer = 12, t.rope_base = 1e6;
     return tiny_write(&t, "info.gguf");
@@ -30,6 +32,8 @@ static void lines_of_layers(void **state)
                     "scaling none\n  rope in windows    base 10000\n  rms epsilon" },
         { "gpt-oss", "  experts            6, 2 used, of 32\n  window             16 tokens in 6 of 12 layers\n  rope               32 dims, half-split, "
                      "base 1e+06, scaling yarn\n  rms epsilon" },
+        { "gemma4", "  heads              4 query, 1 key/value, 24 wide\n  heads in windows   2 key/value, 16 wide\n  keys and values    of the last 2 layers: "
+                    "those of earlier ones\n  feed-forward       24\n  window             24 tokens in 3 of 6 layers\n" },
     };
     struct child c;
 

@@ -63,6 +63,24 @@ static void test_families(void **state)
     }
 }
 
+/* Heads of layers with and without windows, and layers without keys of their own: gemma4's; elsewhere all are alike. */
+static void test_heads(void **state)
+{
+    (void)state;
+    prism_model *m = load_model("tests/golden/arch/gemma4.gguf");
+    struct prism_model_info i = info_of(m);
+
+    assert_true(i.n_head == 4 && i.n_head_kv == 1 && i.head_dim == 24 && i.n_rot == 24 && i.n_ff == 24);
+    assert_true(i.n_head_kv_window == 2 && i.head_dim_window == 16 && i.n_shared_kv == 2 && i.n_window_layers == 3);
+    assert_string_equal(i.tokenizer, "gemma4");
+    prism_model_free(m);
+    struct tiny_model t = tiny_family("gemma3");
+    m = load_tiny(&t, "heads.gguf");
+    i = info_of(m);
+    assert_true(i.n_head_kv_window == i.n_head_kv && i.head_dim_window == i.head_dim && i.head_dim == 32 && i.n_shared_kv == 0);
+    prism_model_free(m);
+}
+
 /* A pattern decides, and a window that no layer has is none. */
 static void test_patterns(void **state)
 {
@@ -97,6 +115,8 @@ static void test_vocabulary(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_families), cmocka_unit_test(test_patterns), cmocka_unit_test(test_vocabulary) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_families), cmocka_unit_test(test_heads), cmocka_unit_test(test_patterns), cmocka_unit_test(test_vocabulary),
+    };
     return cmocka_run_group_tests_name("contract, facts", tests, NULL, NULL);
 }

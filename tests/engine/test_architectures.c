@@ -13,7 +13,10 @@
 #include "tests/support/engine_test.h"
 #include "tests/support/near.h"
 
-enum { N = 160, LAST = 8, N_CTX = 256 };
+enum { N = 160, LAST = 8, N_CTX = 256, CHUNK = 64 };
+
+/* The model of llama4 with chunks of CHUNK tokens in place of 8192, which are more than all. */
+#define CHUNKED "llama4-chunk64"
 
 static const struct {
     const char *name;
@@ -22,10 +25,12 @@ static const struct {
 } files[] = {
     { "mixtral", true, 0 },    { "mistral3", false, 0 },  { "smollm3", false, 0 }, { "qwen2moe", true, 0 },      { "qwen3moe", true, 0 },
     { "qwen3vl", false, 0 },   { "qwen3vlmoe", true, 0 }, { "gemma2", false, 0 },  { "gemma3", false, 0 },       { "gpt-oss", true, 0 },
+    { "gemma4", false, 0 },    { "gemma4-moe", true, 0 },
     { "gpt-oss-mxfp4", true, 0 }, { "granite", false, 0 }, { "granitemoe", true, 0 }, { "phi3", false, 64 },
     { "gemma", false, 0 },     { "glm4", false, 0 },      { "glm4moe", true, 0 }, { "ernie4_5-moe", true, 0 },  { "seed_oss", false, 0 },
     { "minicpm", false, 0 },   { "olmo2", false, 0 },     { "olmo3", false, 0 },  { "olmoe", true, 0 },         { "exaone4", false, 0 },
     { "hunyuan-dense", false, 0 }, { "hunyuan-moe", true, 0 }, { "command-r", false, 0 }, { "cohere2", false, 0 }, { "starcoder2", false, 0 },
+    { "phimoe", true, 64 },    { "llama4", true, 0 },     { CHUNKED, true, 0 },
     { "nemotron", false, 0 },  { "stablelm", false, 0 },  { "stablelm-parallel", false, 0 }, { "falcon", false, 0 }, { "falcon-two-norms", false, 0 },
 };
 enum { COUNT_FILES = sizeof files / sizeof *files };
@@ -46,14 +51,21 @@ static const void *tensor(const struct golden *g, const char *name)
     return t->data;
 }
 
+static bool is_chunked(size_t file) { return !strcmp(files[file].name, CHUNKED); }
+
 static struct golden open_golden(size_t file)
 {
     struct golden g = { .file = file };
     struct prism_error err;
     char path[256];
 
-    snprintf(path, sizeof path, "tests/golden/arch/%s.gguf", files[file].name);
+    snprintf(path, sizeof path, "tests/golden/arch/%s.gguf", is_chunked(file) ? "llama4" : files[file].name);
     g.model = load_model(path);
+    for (uint32_t i = 0; is_chunked(file) && i < g.model->n_layer; i++) {
+        struct prism_attn_spec *a = &g.model->layers[i].attn;
+        a->window = a->window ? CHUNK : 0;
+        a->temperature_from = CHUNK;
+    }
     snprintf(path, sizeof path, "tests/golden/arch/%s.logits.gguf", files[file].name);
     must(prism_gguf_open(path, (struct prism_log){ 0 }, &g.g, &err), &err);
     g.tokens = tensor(&g, "tokens"), g.argmax = tensor(&g, "argmax");
@@ -118,7 +130,8 @@ static const size_t pieces[] = { N, 1, 7, 64 };
 /* level: as in struct prism_context_params */
 static void check_run(const struct golden *g, int level, enum prism_compute compute, size_t piece)
 {
-    struct prism_context_params p = { .n_ctx = N_CTX, .n_threads = 2, .level = level, .compute = compute };
+    struct prism_context_params p = { .n_ctx = N_CTX, .n_threads = 2, .level = level, .compute = compute,
+                                      .attention.block = is_chunked(g->file) ? CHUNK / 2 : 0 };
     size_t n_vocab = vocab(g), rest = (N - LAST) * n_vocab;
     float *logits = run(g, &p, piece);
     bool exact = compute == PRISM_COMPUTE_F32, experts = files[g->file].experts;
@@ -145,7 +158,7 @@ static void check_level(const struct golden *g, int level)
 static void check_threads(const struct golden *g)
 {
     size_t bytes = N * vocab(g) * sizeof(float);
-    struct prism_context_params p = { .n_ctx = N_CTX, .n_threads = 1 };
+    struct prism_context_params p = { .n_ctx = N_CTX, .n_threads = 1, .attention.block = is_chunked(g->file) ? CHUNK / 2 : 0 };
 
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
         p.n_threads = 1;

@@ -166,16 +166,17 @@ static void test_per_layer(void **state)
     gb_strings(b, "strings", (const char *[]){ "5", "5", "5" }, 3);
     struct prism_gguf *g = open_good(gb_write(b, "per-layer.gguf"));
     gb_free(b);
-    uint64_t v = 0;
-    assert_int_equal(prism_gguf_get_per_layer(g, "one", true, 1, 9, 3, &v, NULL), PRISM_OK);
-    assert_int_equal(v, 5);
-    v = 0;
-    assert_int_equal(prism_gguf_get_per_layer(g, "equal", true, 1, 9, 3, &v, NULL), PRISM_OK);
-    assert_int_equal(v, 5);
-    assert_int_equal(prism_gguf_get_per_layer(g, "equal", true, 1, 9, 4, &v, NULL), PRISM_E_FORMAT);
-    assert_int_equal(prism_gguf_get_per_layer(g, "mixed", true, 1, 9, 3, &v, NULL), PRISM_E_UNSUPPORTED);
-    assert_int_equal(prism_gguf_get_per_layer(g, "negative", true, 1, 9, 3, &v, NULL), PRISM_E_FORMAT);
-    assert_int_equal(prism_gguf_get_per_layer(g, "strings", true, 1, 9, 3, &v, NULL), PRISM_E_FORMAT);
+    uint32_t v[4] = { 0 };
+    assert_int_equal(prism_gguf_get_per_layer(g, "none", false, 1, 9, 3, v, NULL), PRISM_OK);
+    assert_int_equal(v[0], 0);
+    assert_int_equal(prism_gguf_get_per_layer(g, "one", true, 1, 9, 3, v, NULL), PRISM_OK);
+    assert_true(v[0] == 5 && v[1] == 5 && v[2] == 5 && v[3] == 0);
+    assert_int_equal(prism_gguf_get_per_layer(g, "mixed", true, 1, 9, 3, v, NULL), PRISM_OK);
+    assert_true(v[0] == 5 && v[1] == 5 && v[2] == 6 && v[3] == 0);
+    assert_int_equal(prism_gguf_get_per_layer(g, "equal", true, 1, 9, 4, v, NULL), PRISM_E_FORMAT);
+    assert_int_equal(prism_gguf_get_per_layer(g, "mixed", true, 1, 5, 3, v, NULL), PRISM_E_FORMAT);
+    assert_int_equal(prism_gguf_get_per_layer(g, "negative", true, 1, 9, 3, v, NULL), PRISM_E_FORMAT);
+    assert_int_equal(prism_gguf_get_per_layer(g, "strings", true, 1, 9, 3, v, NULL), PRISM_E_FORMAT);
     prism_gguf_close(g);
 }
 

@@ -43,6 +43,7 @@ struct gb {
 };
 
 struct gb *gb_new(void);
+struct gb *gb_read(const char *path); /* the parts of a good file: gguf_read.c */
 void gb_free(struct gb *g);
 
 /* Pairs. Setting a key that is there replaces it, in place. */

@@ -42,6 +42,11 @@ void hostile_load_quietly(struct gb *g, const char *what)
 
 static struct gb *build_base(const struct hostile_case *c)
 {
+    if (c->golden) {
+        char path[128];
+        snprintf(path, sizeof path, "tests/golden/arch/%s.gguf", c->golden);
+        return gb_read(path);
+    }
     struct tiny_model m = c->family ? tiny_family(c->family) : c->base == BASE_QWEN3 ? tiny_qwen3() : tiny_llama();
     if (c->base == BASE_SPM)
         m.vocab = "llama";

@@ -37,6 +37,7 @@ struct hostile_case {
     const char *says;        /* in the refusal or the warning */
     enum hostile_base base;
     const char *family;      /* of tiny_family, instead of the base; NULL: none */
+    const char *golden;      /* a file of tests/golden/arch, instead of both; NULL: none */
     struct hostile_set set;
     void (*change)(struct gb *g);                               /* of the parts */
     void (*patch)(const struct gb *g, struct gb_image *im);     /* of the finished bytes */

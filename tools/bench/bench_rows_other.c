@@ -262,8 +262,12 @@ static bool make_sketch_scan(struct bench_job *j)
 const struct bench_row bench_attention_rows[] = {
     { "attention_f32", make_attention_f32, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 64, 64, 1024 },
     { "attention_f32", make_attention_f32, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 128, 128, 2048 },
+    { "attention_f32", make_attention_f32, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 256, 128, 2048 },
+    { "attention_f32", make_attention_f32, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 512, 128, 2048 },
     { "attention_auto", make_attention_auto, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 64, 64, 1024 },
     { "attention_auto", make_attention_auto, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 128, 128, 2048 },
+    { "attention_auto", make_attention_auto, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 256, 128, 2048 },
+    { "attention_auto", make_attention_auto, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 512, 128, 2048 },
     { "attention_window", make_attention_window, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 64, 64, 1024 },
     { "attention_softcap", make_attention_softcap, run_attention, BENCH_BY_MULTIPLYING, PRISM_F32, 128, 128, 2048 },
     { "attn_row", make_attn_row, run_attn_row, BENCH_BY_MEMORY, PRISM_F16, 64, 1, 4096 },

@@ -187,6 +187,10 @@ static void print_model(const struct prism_model_info *m)
     printf("  %-18s %u\n", "layers", m->n_layer);
     printf("  %-18s %u\n", "embedding", m->n_embd);
     printf("  %-18s %u query, %u key/value, %u wide\n", "heads", m->n_head, m->n_head_kv, m->head_dim);
+    if (m->n_head_kv_window != m->n_head_kv || m->head_dim_window != m->head_dim)
+        printf("  %-18s %u key/value, %u wide\n", "heads in windows", m->n_head_kv_window, m->head_dim_window);
+    if (m->n_shared_kv)
+        printf("  %-18s of the last %u layers: those of earlier ones\n", "keys and values", m->n_shared_kv);
     printf("  %-18s %u\n", "feed-forward", m->n_ff);
     if (m->n_expert)
         printf("  %-18s %u, %u used, of %u\n", "experts", m->n_expert, m->n_expert_used, m->n_ff_expert);
@@ -274,7 +278,8 @@ void engine_json_model(struct json *j, const struct prism_model_info *m)
         { "n_layer", m->n_layer }, { "n_embd", m->n_embd }, { "n_head", m->n_head }, { "n_head_kv", m->n_head_kv },
         { "head_dim", m->head_dim }, { "n_rot", m->n_rot }, { "n_ff", m->n_ff }, { "n_vocab", m->n_vocab },
         { "n_expert", m->n_expert }, { "n_expert_used", m->n_expert_used }, { "n_ff_expert", m->n_ff_expert },
-        { "n_ff_shared", m->n_ff_shared }, { "window", m->window }, { "n_window_layers", m->n_window_layers },
+        { "n_ff_shared", m->n_ff_shared }, { "n_head_kv_window", m->n_head_kv_window }, { "head_dim_window", m->head_dim_window },
+        { "n_shared_kv", m->n_shared_kv }, { "window", m->window }, { "n_window_layers", m->n_window_layers },
         { "n_ctx_train", m->n_ctx_train }, { "bos", m->bos }, { "eos", m->eos }, { "n_files", m->n_files },
         { "n_tensors", m->n_tensors }, { "n_params", (int64_t)m->n_params }, { "tensor_bytes", (int64_t)m->tensor_bytes },
         { "file_bytes", (int64_t)m->file_bytes },

@@ -9,6 +9,7 @@
 #include "src/attention/select.h"
 #include "src/attention/sketch.h"
 #include "src/base/arena.h"
+#include "src/engine/delta.h"
 #include "src/engine/kv.h"
 #include "src/kernels.h"
 #include "src/model/model.h"
@@ -93,6 +94,7 @@ struct prism_context {
     uint8_t *base;
     uint64_t bytes, fixed_bytes;    /* fixed: at its beginning, what every call uses whole */
     struct prism_kv_cache k_cache, v_cache;
+    struct prism_delta delta;
     float *x;                       /* [n_ctx][n_embd] residual stream of the call */
     float *q;                       /* [n_ctx][n_head * head_dim] queries, then attention output, then [n_ctx][n_embd] what experts read */
     struct prism_rope_table rope[PRISM_MAX_ROPES];

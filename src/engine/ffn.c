@@ -1,6 +1,8 @@
 /* ffn.c - the second half of a layer, and the output projection before it (layer.h). */
 #include "src/engine/layer.h"
 
+#include <string.h>
+
 #include "src/base/size.h"
 
 /* ---- what a half adds to the residual stream ---- */
@@ -79,17 +81,48 @@ bool prism_run_ffn(struct prism_context *c, const struct prism_ffn_rows *f)
     return prism_products(c, &activated, f->n, ffn->width, &down, 1);
 }
 
+bool prism_add_half(struct prism_context *c, const struct prism_layer *l, const struct prism_half *half, size_t row, size_t n, size_t pos)
+{
+    float *x = c->x + row * c->model->n_embd;
+    struct prism_ffn_rows into = { .n = n, .x = x, .factor = l->residual_scale, .made = l->attn_post_norm.kind ? c->half : NULL };
+    struct prism_product o = last_product(c, half->m, prism_coarse(c, half->m), half->bias, &into);
+
+    return prism_products(c, half->rows, n, half->m->k, &o, 1) &&
+           add_normalised(c, &l->attn_post_norm, l->residual_scale, x, n, pos, PRISM_FAULT_ATTENTION);
+}
+
+/* Output of attention times sigmoid(gate), of rows whose first is row `arg` of the call. */
+static void gated_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
+{
+    const struct prism_attn_spec *a = prism_heads(c);
+    size_t width = (size_t)a->n_head * a->head_dim, first = *(const size_t *)arg;
+
+    memcpy(out, c->y + row * width, n_rows * width * sizeof *out);
+    c->kernels->gate[PRISM_GATE_SIGMOID](out, c->q + (first + row) * width, n_rows * width);
+}
+
+/* Gates of n rows from row `row` of the call on, into c->y: x still is what entered the layer. */
+static bool make_gates(struct prism_context *c, const struct prism_layer *l, size_t pos, size_t row, size_t n)
+{
+    struct prism_norm_rows source = { c->x + row * c->model->n_embd, &l->attn_norm, pos + row, PRISM_FAULT_INPUT };
+    struct prism_product p[PRISM_MAX_QUERY_PRODUCTS];
+    size_t n_products = prism_query_products(c, &l->attn, PRISM_GATES, c->y, p);
+
+    return prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, c->model->n_embd, p, n_products);
+}
+
 /* Rows [row, row + n) of the call. */
 static bool output_projection(struct prism_context *c, const struct prism_layer *l, size_t pos, size_t row, size_t n)
 {
     const struct prism_attn_spec *a = &l->attn;
-    size_t q_width = (size_t)a->n_head * a->head_dim;
-    float *x = c->x + row * c->model->n_embd;
-    struct prism_ffn_rows into = { .n = n, .x = x, .factor = l->residual_scale, .made = l->attn_post_norm.kind ? c->half : NULL };
-    struct prism_product o = last_product(c, &a->o, prism_coarse(c, &a->o), a->o_bias, &into);
+    struct prism_rows rows = { .x = c->q + row * a->o.k, .ldx = a->o.k };
 
-    return prism_products(c, &(struct prism_rows){ .x = c->q + row * q_width, .ldx = q_width }, n, q_width, &o, 1) &&
-           add_normalised(c, &l->attn_post_norm, l->residual_scale, x, n, pos + row, PRISM_FAULT_ATTENTION);
+    if (a->gated) {
+        if (!make_gates(c, l, pos, row, n))
+            return false;
+        rows = (struct prism_rows){ .fn = gated_rows, .arg = &row };
+    }
+    return prism_add_half(c, l, &(struct prism_half){ &a->o, a->o_bias, &rows }, row, n, pos + row);
 }
 
 static bool dense_ffn(struct prism_context *c, const struct prism_layer *l, size_t pos, size_t row, size_t n)
@@ -105,7 +138,7 @@ static bool dense_ffn(struct prism_context *c, const struct prism_layer *l, size
 bool prism_layer_halves(struct prism_context *c, size_t index, size_t pos, size_t first, size_t end, enum prism_halves halves)
 {
     const struct prism_layer *l = &c->model->layers[index];
-    bool attention = halves != PRISM_FFN, experts = halves != PRISM_ATTENTION && l->ffn.experts.n > 0;
+    bool attention = halves != PRISM_FFN && !prism_is_delta(l), experts = halves != PRISM_ATTENTION && l->ffn.experts.n > 0;
     bool dense = halves != PRISM_ATTENTION && !experts;
 
     for (size_t row = first, n; (attention || dense) && row < end; row += n) {

@@ -21,7 +21,12 @@ size_t prism_kv_capacity(const struct prism_context *c, size_t layer)
 
 static bool is_ring(const struct prism_context *c, size_t layer) { return prism_kv_capacity(c, layer) < c->plan.n_ctx; }
 
-static size_t heads_of(const struct prism_context *c, size_t layer) { return c->model->layers[layer].attn.n_head_kv; }
+/* None where a layer has a state in place of keys and values. */
+static size_t heads_of(const struct prism_context *c, size_t layer)
+{
+    const struct prism_layer *l = &c->model->layers[layer];
+    return prism_is_delta(l) ? 0 : l->attn.n_head_kv;
+}
 
 static bool any_ring(const struct prism_context *c)
 {

@@ -37,7 +37,7 @@ void prism_selection_layout(struct prism_context *c, struct prism_arena *a)
     if (s->selector->sketched) {
         s->sketch = prism_arena_take(a, layers, sizeof *s->sketch);
         for (uint64_t l = 0; l < layers; l++) {
-            struct prism_sketch one = prism_sketch_layout(&call, n, a);
+            struct prism_sketch one = prism_sketch_layout(&call, prism_is_delta(&c->model->layers[l]) ? 0 : n, a);
             if (a->base)
                 s->sketch[l] = one;
         }
@@ -108,8 +108,12 @@ bool prism_get_head_stats(const prism_context *c, uint32_t layer, uint32_t head,
 
 /* ---- pooled sums ---- */
 
-/* A layer with a window is sparse already. */
-static bool may_select(const struct prism_context *c, size_t layer) { return c->model->layers[layer].attn.window == 0; }
+/* A layer with a window is sparse already, one with a state has no keys. */
+static bool may_select(const struct prism_context *c, size_t layer)
+{
+    const struct prism_layer *l = &c->model->layers[layer];
+    return l->attn.window == 0 && !prism_is_delta(l);
+}
 
 static float *key_sum(const struct prism_context *c, size_t layer, size_t head, size_t block)
 {

@@ -42,6 +42,7 @@ struct prism_builder {
     uint32_t n_leading_dense;         /* layers without experts before those that have them */
     uint32_t window;                  /* 0: no layer has one */
     bool in_window[PRISM_MAX_LAYERS]; /* the layers that do */
+    bool recurrent[PRISM_MAX_LAYERS]; /* the layers that have a state in place of attention */
 };
 
 /* ---- keys: "ARCHITECTURE.suffix" ---- */
@@ -53,6 +54,9 @@ void prism_key_bool(struct prism_builder *b, const char *suffix, bool *out);
 
 /* One integer, or an array of one per layer that are all equal. */
 void prism_key_per_layer(struct prism_builder *b, const char *suffix, enum need need, uint32_t lo, uint32_t hi, uint32_t *out);
+
+/* An array of one boolean per layer; false: the key is no array. */
+bool prism_key_layers(struct prism_builder *b, const char *suffix, bool *out);
 
 /* A number above lo and below hi. It is computed with as a float, so a float is what is checked: 1e-50 is 0. */
 void prism_key_between(struct prism_builder *b, const char *suffix, enum need need, double lo, double hi, double *out);

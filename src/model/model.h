@@ -51,9 +51,27 @@ struct prism_attn_spec {
     struct prism_norm q_norm, k_norm;
     enum prism_head_norms norms;    /* what they look at */
     bool norm_rotated;              /* after the rotation; else before it */
+    bool gated;                     /* q holds for each head the rows of its queries, then those of its gate: sigmoid(gate . x) multiplies the head's output */
     struct prism_matrix q, k, v, o; /* q, k, v may be slices of a fused attn_qkv */
     const float *q_bias, *k_bias, *v_bias, *o_bias; /* or NULL */
 };
+
+#define PRISM_MAX_GATED_HEADS 64
+
+/* Gated delta net (Yang et al. 2024, arXiv 2412.06464): a state in place of keys and values. Each token's queries, keys and values pass through a
+ * convolution over the last n_conv tokens and silu; queries and keys are divided by their lengths. A value head with the state S [d][d] and the
+ * key head of its number modulo n_key: S *= exp(g), S += k (beta (v - S^T k))^T, o = S^T q / sqrt(d), where beta = sigmoid(beta . x) and g =
+ * softplus(alpha . x + alpha_bias) * decay. out takes norm(o) * silu(gate . x). */
+struct prism_delta_spec {
+    uint32_t n_key, n_value, d;     /* heads, a multiple of n_key of values, and their size. n_value 0: the layer has attention */
+    uint32_t n_conv;
+    float eps;                      /* in the lengths of queries and keys */
+    struct prism_matrix qkv, gate, beta, alpha, out;
+    const float *conv;              /* [(2 n_key + n_value) d][n_conv], the last for the token itself */
+    const float *alpha_bias, *decay; /* [n_value]; decay <= 0 */
+    struct prism_norm norm;         /* of each value head, weights [d] */
+};
+enum { PRISM_MAX_CONV = 8 };
 
 /* down . act(gate . x, up . x), or without a gate down . act(up . x): of a layer, or of all its experts, whose rows follow each other. */
 struct prism_ffn {
@@ -89,10 +107,13 @@ struct prism_ffn_spec {
 struct prism_layer {
     struct prism_norm attn_norm, attn_post_norm, ffn_norm, ffn_post_norm; /* of what enters each half, and of what it adds */
     struct prism_attn_spec attn;
+    struct prism_delta_spec delta;  /* with n_value > 0: in place of attention, of which only the sizes are there */
     struct prism_ffn_spec ffn;
     float residual_scale;           /* of what each half adds */
     bool parallel;                  /* both halves read what enters the layer; else the FFN reads what attention has added to as well */
 };
+
+static inline bool prism_is_delta(const struct prism_layer *l) { return l->delta.n_value > 0; }
 
 /* One table of rotations. */
 struct prism_rope {

@@ -27,6 +27,7 @@ static const struct {
     { "minicpm", false, 0 },   { "olmo2", false, 0 },     { "olmo3", false, 0 },  { "olmoe", true, 0 },         { "exaone4", false, 0 },
     { "hunyuan-dense", false, 0 }, { "hunyuan-moe", true, 0 }, { "command-r", false, 0 }, { "cohere2", false, 0 }, { "starcoder2", false, 0 },
     { "nemotron", false, 0 },  { "stablelm", false, 0 },  { "stablelm-parallel", false, 0 }, { "falcon", false, 0 }, { "falcon-two-norms", false, 0 },
+    { "qwen35", false, 0 },    { "qwen35moe", true, 0 },
 };
 enum { COUNT_FILES = sizeof files / sizeof *files };
 

@@ -13,9 +13,10 @@
 #define PRISM_ENGINE_DELTA_H
 
 #include "src/base/arena.h"
+#include "src/engine/delta_chunk.h"
 #include "src/model/model.h"
 
-enum { PRISM_DELTA_STATES = 4, PRISM_DELTA_CHUNK = 64 };
+enum { PRISM_DELTA_STATES = 4 };
 
 struct prism_context;
 struct prism_span;
@@ -37,7 +38,7 @@ struct prism_delta {
     float *heads;                     /* [2 n_key + n_value][slab][d]: queries, keys, values, which become outputs */
     float *beta;                      /* [n_value][slab] */
     double *sums;                     /* [n_value][slab] of g, from the beginning of a chunk */
-    float *raw;                       /* [chunks][n_key][2][64][64] keys times keys, queries times keys */
+    prism_delta_square *raw;          /* [chunks][n_key][2] */
 };
 
 /* ---- delta_state.c ---- */
@@ -67,20 +68,6 @@ size_t prism_delta_grid(const struct prism_context *c);
 bool prism_layer_delta(struct prism_context *c, size_t index, struct prism_span span, size_t first);
 
 double prism_delta_work(const struct prism_context *c, const struct prism_layer *l, double rows, double out);
-size_t prism_delta_scratch(const struct prism_context *c); /* bytes of a thread */
-
-/* ---- delta_chunk.c ---- */
-
-/* One slab of a layer: n rows from absolute position pos on. */
-struct prism_delta_slab {
-    struct prism_context *c;
-    const struct prism_delta_spec *s;
-    size_t n, pos, slab;              /* slab: rows that a head has room for */
-    const float *from;                /* matrices before the slab; NULL: zeros */
-    float *to, *mark;                 /* after it; to == from but in the first slab of a call. mark: NULL or those of the mark */
-};
-size_t prism_delta_chunks(const struct prism_delta_slab *j);
-void prism_delta_raw_job(void *arg, size_t job, uint32_t thread);  /* jobs: chunks * n_key */
-void prism_delta_head_job(void *arg, size_t job, uint32_t thread); /* jobs: n_value */
+size_t prism_delta_scratch(const struct prism_context *c); /* bytes of a thread, 0: the model has no such layer */
 
 #endif

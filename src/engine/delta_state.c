@@ -42,7 +42,7 @@ void prism_delta_layout(struct prism_context *c, struct prism_arena *a)
     d->heads = prism_arena_take(a, slab * prism_delta_channels(s), sizeof(float));
     d->beta = prism_arena_take(a, slab * s->n_value, sizeof(float));
     d->sums = prism_arena_take(a, slab * s->n_value, sizeof(double));
-    d->raw = prism_arena_take(a, chunks * s->n_key * 2 * PRISM_DELTA_CHUNK, PRISM_DELTA_CHUNK * sizeof(float));
+    d->raw = prism_arena_take(a, chunks * s->n_key * 2, sizeof *d->raw);
 }
 
 void prism_delta_layout_states(struct prism_context *c, struct prism_arena *a)

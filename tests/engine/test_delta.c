@@ -135,6 +135,28 @@ static void test_pieces(void **state)
     prism_context_free(whole);
 }
 
+/* A last layer with a state: one row of it, or all. */
+static void test_last_layer(void **state)
+{
+    (void)state;
+    struct tiny_model t = tiny_family("qwen35");
+    t.n_layer = 3;
+    prism_model *m = load_tiny(&t, "last.gguf");
+    struct prism_context_params p = { .n_ctx = CTX, .n_threads = 2, .compute = PRISM_COMPUTE_F32 };
+    struct prism_error err;
+
+    for (size_t n = 1; n <= 641; n += 320) {
+        prism_context *c = make_context(m, &p), *d = make_context(m, &p);
+        float *all = all_logits(c, the.tokens, n, the.n_vocab);
+        must(prism_prefill(d, the.tokens, n, NULL, &err), &err);
+        assert_within(largest_difference_f32(prism_logits(d), all + (n - 1) * the.n_vocab, the.n_vocab), 1e-5, "the last row");
+        free(all);
+        prism_context_free(c);
+        prism_context_free(d);
+    }
+    prism_model_free(m);
+}
+
 static int stop_soon(void *user, const struct prism_progress *p)
 {
     (void)user;
@@ -281,6 +303,46 @@ static void test_reuse_all(void **state)
     prism_context_free(c);
 }
 
+/* With blocks of half a chunk what counts is where chunks begin: a call from the middle of one gives other bits, and leaves nothing that is exact. */
+static void test_small_blocks(void **state)
+{
+    (void)state;
+    struct prism_context_params p = { .n_ctx = CTX, .n_threads = 2, .attention = { .selector = "dense", .block = 32 } };
+    prism_context *c = make_context(the.model, &p), *d = make_context(the.model, &p);
+    struct prism_error err;
+    size_t reused;
+
+    prefill(c, 0, 96);
+    prefill(c, 96, 320);
+    must(prism_prefill_to(c, the.tokens, 350, NULL, &reused, &err), &err);
+    assert_int_equal(reused, 64);
+    prefill(d, 0, 350);
+    assert_logits(c, prism_logits(d));
+    must(prism_prefill_to(c, the.tokens, 340, NULL, &reused, &err), &err);
+    assert_int_equal(reused, 320); /* the mark of the 350 */
+    prism_context_free(c);
+    prism_context_free(d);
+}
+
+/* What other tokens led to is no state of these, also when it has the length. */
+static void test_other_tokens(void **state)
+{
+    (void)state;
+    int32_t other[MAX];
+    prism_context *c = dense();
+    struct prism_error err;
+
+    memcpy(other, the.tokens, sizeof other);
+    for (size_t i = 256; i < MAX; i++)
+        other[i] = (int32_t)(((uint32_t)the.tokens[i] + 1) % the.n_vocab);
+    prefill(c, 0, 300);
+    must(prism_prefill(c, other + 300, 400, NULL, &err), &err);
+    cut(c, 256);
+    prefill(c, 256, 500);
+    ask(c, the.tokens, 750, 0, 448);
+    prism_context_free(c);
+}
+
 /* ---- selectors ---- */
 
 static void test_selector(void **state)
@@ -409,6 +471,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grid),      cmocka_unit_test(test_pieces),   cmocka_unit_test(test_cancelled), cmocka_unit_test(test_some_layers),
         cmocka_unit_test(test_cuts),      cmocka_unit_test(test_long_stay), cmocka_unit_test(test_questions), cmocka_unit_test(test_reuse_all),
+        cmocka_unit_test(test_small_blocks), cmocka_unit_test(test_other_tokens), cmocka_unit_test(test_last_layer),
         cmocka_unit_test(test_selector),  cmocka_unit_test(test_clone),    cmocka_unit_test(test_session),   cmocka_unit_test(test_hostile_session),
         cmocka_unit_test(test_plan),
     };

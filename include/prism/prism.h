@@ -381,8 +381,8 @@ PRISM_API enum prism_status prism_prefill(prism_context *ctx, const int32_t *tok
  *   at least 17 tokens follow). What is not kept is then prefilled by two calls instead of one, with one progress; the first ends with what
  *   is kept for the next question, whose answer has the bits that it has when it is the only one, or after prism_session_load. Where it is
  *   not known what will be common, cut_every (a multiple of the block; 4096) makes an end at each of its multiples.
- *   Models whose layers have a state in place of keys (qwen35): a prefix is kept where there is a state, see prism_truncate; `cut` makes one, rounded
- *   down to a multiple of the block and of 64, without another call.
+ *   Models whose layers have a state in place of keys (qwen35): a prefix is kept where there is a state, see prism_truncate; `cut` makes one, without
+ *   another call, at the last multiple of the block and of 64 with 16 tokens between it and the cut: at least 17 are prefilled after it.
  *   Models with rope_scaling "longrope": a prefix rotated for another length than n has is not kept, nor with a selector one that ends at or
  *   before the length of the first set of rotations when n is beyond it.
  *

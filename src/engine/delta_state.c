@@ -83,13 +83,13 @@ static int take(struct prism_delta *d, int from, int other)
     return best;
 }
 
-/* Where the call leaves a mark: where it was asked to, else so far before its end that a call that goes on from there has more than a few rows. */
+/* Where the call leaves a mark: behind which more than a few rows follow, those of this call, or those of any that goes on at `wanted`. */
 static size_t mark_of(const struct prism_context *c, struct prism_span span)
 {
-    size_t grid = prism_delta_grid(c), end = span.pos + span.n, wanted = c->delta.wanted / grid * grid;
-    size_t last = end > PRISM_FEW_TOKENS ? (end - PRISM_FEW_TOKENS - 1) / grid * grid : 0;
+    size_t grid = prism_delta_grid(c), end = span.pos + span.n, few = PRISM_FEW_TOKENS;
+    size_t last = end > few ? (end - few - 1) / grid * grid : 0, wanted = c->delta.wanted > few ? (c->delta.wanted - few) / grid * grid : 0;
 
-    if (wanted > span.pos && wanted < end)
+    if (wanted > span.pos && wanted < last)
         return wanted;
     return last > span.pos ? last : 0;
 }

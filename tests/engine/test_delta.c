@@ -286,6 +286,20 @@ static void test_questions(void **state)
     prism_context_free(c);
 }
 
+/* At least 17 tokens are prefilled, also of a question of three: what the first leaves serves that as well. */
+static void test_short_question(void **state)
+{
+    (void)state;
+    int32_t other[MAX];
+    prism_context *c = dense();
+
+    memcpy(other, the.tokens, sizeof other);
+    other[709] = (int32_t)(((uint32_t)other[709] + 1) % the.n_vocab);
+    ask(c, the.tokens, 800, 709, 0);
+    ask(c, other, 712, 709, 640);
+    prism_context_free(c);
+}
+
 /* All that is common, whatever made it, where a state is. */
 static void test_reuse_all(void **state)
 {
@@ -471,7 +485,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grid),      cmocka_unit_test(test_pieces),   cmocka_unit_test(test_cancelled), cmocka_unit_test(test_some_layers),
         cmocka_unit_test(test_cuts),      cmocka_unit_test(test_long_stay), cmocka_unit_test(test_questions), cmocka_unit_test(test_reuse_all),
-        cmocka_unit_test(test_small_blocks), cmocka_unit_test(test_other_tokens), cmocka_unit_test(test_last_layer),
+        cmocka_unit_test(test_short_question), cmocka_unit_test(test_small_blocks), cmocka_unit_test(test_other_tokens), cmocka_unit_test(test_last_layer),
         cmocka_unit_test(test_selector),  cmocka_unit_test(test_clone),    cmocka_unit_test(test_session),   cmocka_unit_test(test_hostile_session),
         cmocka_unit_test(test_plan),
     };

@@ -116,6 +116,22 @@ static void test_grid(void **state)
     }
 }
 
+/* A call from inside a chunk has the chunks of others from its next multiple of 64 on, so that a cut there changes nothing either. */
+static void test_off_grid(void **state)
+{
+    (void)state;
+    prism_context *c = dense(), *d = dense();
+
+    prefill(c, 0, 32);
+    prefill(c, 32, 1200);
+    prefill(d, 0, 32);
+    prefill(d, 32, 576);
+    prefill(d, 576, 1200);
+    assert_logits(c, prism_logits(d));
+    prism_context_free(c);
+    prism_context_free(d);
+}
+
 /* Calls that begin inside chunks, and tokens one by one: near the whole. */
 static void test_pieces(void **state)
 {
@@ -483,7 +499,7 @@ static void test_plan(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_grid),      cmocka_unit_test(test_pieces),   cmocka_unit_test(test_cancelled), cmocka_unit_test(test_some_layers),
+        cmocka_unit_test(test_grid),      cmocka_unit_test(test_off_grid), cmocka_unit_test(test_pieces),   cmocka_unit_test(test_cancelled), cmocka_unit_test(test_some_layers),
         cmocka_unit_test(test_cuts),      cmocka_unit_test(test_long_stay), cmocka_unit_test(test_questions), cmocka_unit_test(test_reuse_all),
         cmocka_unit_test(test_short_question), cmocka_unit_test(test_small_blocks), cmocka_unit_test(test_other_tokens), cmocka_unit_test(test_last_layer),
         cmocka_unit_test(test_selector),  cmocka_unit_test(test_clone),    cmocka_unit_test(test_session),   cmocka_unit_test(test_hostile_session),

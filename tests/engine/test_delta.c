@@ -354,22 +354,24 @@ static void test_small_blocks(void **state)
     prism_context_free(d);
 }
 
-/* What other tokens led to is no state of these, also when it has the length. */
+/* What other tokens led to is forgotten with them, also where states lie between those that are there. */
 static void test_other_tokens(void **state)
 {
     (void)state;
-    int32_t other[MAX];
+    int32_t other[MAX], third[MAX];
     prism_context *c = dense();
     struct prism_error err;
 
-    memcpy(other, the.tokens, sizeof other);
-    for (size_t i = 256; i < MAX; i++)
-        other[i] = (int32_t)(((uint32_t)the.tokens[i] + 1) % the.n_vocab);
+    for (size_t i = 0; i < MAX; i++) {
+        int32_t changed = (int32_t)(((uint32_t)the.tokens[i] + 1) % the.n_vocab);
+        other[i] = i < 256 ? the.tokens[i] : changed;
+        third[i] = i < 700 ? the.tokens[i] : changed;
+    }
     prefill(c, 0, 300);
-    must(prism_prefill(c, other + 300, 400, NULL, &err), &err);
+    must(prism_prefill(c, other + 300, 400, NULL, &err), &err); /* leaves its mark at 640 */
     cut(c, 256);
-    prefill(c, 256, 500);
-    ask(c, the.tokens, 750, 0, 448);
+    prefill(c, 256, 960); /* and this at 896 */
+    ask(c, third, 760, 0, 256);
     prism_context_free(c);
 }
 
@@ -456,31 +458,54 @@ static void test_session(void **state)
     prism_context_free(c);
 }
 
-/* Lengths of states that cannot be: another file with hashes that are right. */
+/* Loads the file with these lengths of states and hashes that are right. */
+static void check_states(const prism_model *m, const unsigned char *file, size_t n, const uint64_t states[PRISM_DELTA_STATES])
+{
+    unsigned char *bytes = malloc(n);
+    struct session_header h;
+
+    assert_non_null(bytes);
+    memcpy(bytes, file, n);
+    memcpy(&h, file, sizeof h);
+    memcpy(h.facts.states, states, sizeof h.facts.states);
+    h.hash = session_header_hash(&h);
+    memcpy(bytes, &h, sizeof h);
+    session_write(session_path("hostile.session"), bytes, n);
+    prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = CTX, .n_threads = 2, .attention = { .selector = "dense", .block = BLOCK } });
+    assert_load_fails(c, session_path("hostile.session"), PRISM_E_FORMAT, "contradicts itself");
+    prism_context_free(c);
+    free(bytes);
+}
+
+static unsigned char *saved(const prism_model *m, size_t *n)
+{
+    prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = CTX, .n_threads = 2, .attention = { .selector = "dense", .block = BLOCK } });
+    prefill(c, 0, 300);
+    session_save(c, session_path("whole.session"));
+    prism_context_free(c);
+    return session_bytes(session_path("whole.session"), n);
+}
+
+/* As many states as there are (of 300 and of 256 tokens), and other numbers of them. */
 static void test_hostile_session(void **state)
 {
     (void)state;
-    static const uint64_t states[][PRISM_DELTA_STATES] = { { 301 }, { 256 }, { 0 }, { UINT64_MAX, 300 }, { 300, 256, 301 } };
-    prism_context *c = dense();
+    static const uint64_t states[][PRISM_DELTA_STATES] = {
+        { 301, 300 }, { 256, 128 }, { UINT64_MAX, 300 }, { 0 }, { 300 }, { 300, 256, 128 },
+    };
     size_t n;
+    unsigned char *bytes = saved(the.model, &n);
 
-    prefill(c, 0, 300);
-    session_save(c, session_path("whole.session"));
-    unsigned char *bytes = session_bytes(session_path("whole.session"), &n);
-    for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
-        struct session_header h;
-        memcpy(&h, bytes, sizeof h);
-        memcpy(h.facts.states, states[i], sizeof h.facts.states);
-        h.hash = session_header_hash(&h);
-        memcpy(bytes, &h, sizeof h);
-        session_write(session_path("hostile.session"), bytes, n);
-        prism_context *d = dense();
-        assert_load_fails(d, session_path("hostile.session"), PRISM_E_FORMAT, "contradicts itself");
-        prefill(d, 0, 20);
-        prism_context_free(d);
-    }
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        check_states(the.model, bytes, n, states[i]);
     free(bytes);
-    prism_context_free(c);
+
+    struct tiny_model t = tiny_llama();
+    prism_model *m = load_tiny(&t, "stateless.gguf");
+    bytes = saved(m, &n);
+    check_states(m, bytes, n, (uint64_t[PRISM_DELTA_STATES]){ 300 });
+    free(bytes);
+    prism_model_free(m);
 }
 
 /* The plan counts four states of each layer that has one, and keys and values of the others. */
@@ -492,7 +517,8 @@ static void test_plan(void **state)
     const struct prism_attn_spec *a = &the.model->layers[1].attn;
 
     must(prism_plan(the.model, &(struct prism_context_params){ .n_ctx = CTX, .n_threads = 1, .kv_type = PRISM_KV_F16 }, &p, &err), &err);
-    uint64_t states = 2 * PRISM_DELTA_STATES * the.layer_floats * sizeof(float), kv = 2 * 2 * (uint64_t)CTX * a->n_head_kv * a->head_dim * sizeof(uint16_t);
+    uint64_t states = 2 * PRISM_DELTA_STATES * the.layer_floats * sizeof(float);
+    uint64_t kv = 2 * 2 * (uint64_t)CTX * a->n_head_kv * a->head_dim * sizeof(uint16_t);
     assert_true(p.kv_bytes >= states + kv && p.kv_bytes < states + kv + 4096);
 }
 
@@ -502,7 +528,8 @@ int main(void)
         cmocka_unit_test(test_grid),      cmocka_unit_test(test_off_grid), cmocka_unit_test(test_pieces),   cmocka_unit_test(test_cancelled), cmocka_unit_test(test_some_layers),
         cmocka_unit_test(test_cuts),      cmocka_unit_test(test_long_stay), cmocka_unit_test(test_questions), cmocka_unit_test(test_reuse_all),
         cmocka_unit_test(test_short_question), cmocka_unit_test(test_small_blocks), cmocka_unit_test(test_other_tokens), cmocka_unit_test(test_last_layer),
-        cmocka_unit_test(test_selector),  cmocka_unit_test(test_clone),    cmocka_unit_test(test_session),   cmocka_unit_test(test_hostile_session),
+        cmocka_unit_test(test_selector),  cmocka_unit_test(test_clone),    cmocka_unit_test(test_session),
+        cmocka_unit_test(test_hostile_session),
         cmocka_unit_test(test_plan),
     };
     return cmocka_run_group_tests_name("engine/delta", tests, set_up, tear_down);

@@ -80,6 +80,9 @@ static void normalise(const struct slab_job *j, float *y, float scale)
     }
 }
 
+/* x, and NaN in the place of an infinity, which would vanish in a function that has limits. */
+static float finite_or_nan(float x) { return x + 0 * x; }
+
 /* Head `head`'s beta, and the sums of its logarithms of decay from the beginning of each chunk. */
 static void gates(const struct slab_job *j, size_t head)
 {
@@ -89,10 +92,10 @@ static void gates(const struct slab_job *j, size_t head)
 
     for (size_t t = 0; t < j->n; t++) {
         const float *scalars = own->scalars + t * 2 * s->n_value + head;
-        float a = scalars[s->n_value] + s->alpha_bias[head], softplus = a > 0 ? a + log1pf(expf(-a)) : log1pf(expf(a));
+        float a = finite_or_nan(scalars[s->n_value] + s->alpha_bias[head]), softplus = a > 0 ? a + log1pf(expf(-a)) : log1pf(expf(a));
         sum = ((j->pos + t) % PRISM_DELTA_CHUNK == 0 ? 0 : sum) + (double)softplus * (double)s->decay[head];
         own->sums[head * j->room + t] = sum;
-        own->beta[head * j->room + t] = 1 / (1 + expf(-scalars[0]));
+        own->beta[head * j->room + t] = 1 / (1 + expf(-finite_or_nan(scalars[0])));
     }
 }
 

@@ -183,6 +183,9 @@ static const struct hostile_case tensors[] = {
 
 static void beta_nan(struct gb *g) { set_float(g, "blk.0.ssm_beta.weight", 5, NAN); }
 static void alpha_inf(struct gb *g) { set_float(g, "blk.0.ssm_alpha.weight", 70, INFINITY); }
+static void alpha_minus_inf(struct gb *g) { set_float(g, "blk.0.ssm_alpha.weight", 70, -INFINITY); }
+static void beta_inf(struct gb *g) { set_float(g, "blk.0.ssm_beta.weight", 130, INFINITY); }
+static void beta_minus_inf(struct gb *g) { set_float(g, "blk.0.ssm_beta.weight", 130, -INFINITY); }
 static void qkv_nan(struct gb *g) { set_float(g, "blk.0.attn_qkv.weight", 40 * 64, NAN); }
 static void queries_nan(struct gb *g) { set_float(g, "blk.0.attn_qkv.weight", 0, NAN); }
 static void gate_inf(struct gb *g) { set_float(g, "blk.0.attn_gate.weight", 3, INFINITY); }
@@ -195,7 +198,8 @@ static void test_numbers(void **state)
 {
     (void)state;
     static const struct { const char *what; void (*change)(struct gb *g); } cases[] = {
-        { "convolution", conv_nan }, { "dt", dt_inf }, { "beta", beta_nan }, { "alpha", alpha_inf }, { "keys", qkv_nan }, { "queries", queries_nan },
+        { "convolution", conv_nan }, { "dt", dt_inf }, { "beta", beta_nan }, { "beta inf", beta_inf },
+        { "beta -inf", beta_minus_inf }, { "alpha", alpha_inf }, { "alpha -inf", alpha_minus_inf }, { "keys", qkv_nan }, { "queries", queries_nan },
         { "gate", gate_inf }, { "norm", norm_nan }, { "output", out_nan }, { "gates of heads", head_gate_nan },
     };
     int32_t tokens[70];

@@ -92,7 +92,7 @@ run-tests: $(TESTS) $(TOOLS)
 # Besides the quick rooms, tests that meet every kernel family and a whole model.
 CLANG       ?= clang
 CLANG_TESTS  = $(filter-out $(SLOW_TESTS),$(TESTS)) tests/embed/test_embed.sh \
-               $(patsubst %,$(BUILD)/tests/%,arch/test_dispatch arch/test_vectors arch/test_gates arch/test_gemv arch/test_groups arch/test_linear engine/test_key_outliers)
+               $(patsubst %,$(BUILD)/tests/%,arch/test_dispatch arch/test_vectors arch/test_matmul arch/test_gates arch/test_gemv arch/test_groups arch/test_linear engine/test_key_outliers)
 
 check-clang: ## build everything with clang, warnings being errors, and run the quick tests
 	@CC="$(CLANG)" tools/setup.sh "make check-clang"
@@ -134,7 +134,7 @@ run-arm: run-model $(filter $(BUILD)/tests/arch/%,$(TESTS)) $(BUILD)/prefill $(B
 	@TEST_TIMEOUT=1200 TEST_RUNNER="$(ARM_RUN) -E PRISM_TEST_LEVEL=neon_i8mm_bf16 -cpu max,sve=off" tests/run-tests.sh $(filter %/test_%,$^)
 	@echo "processor: Cortex-A72, ARMv8.0"
 	@TEST_TIMEOUT=1200 TEST_RUNNER="$(ARM_RUN) -E PRISM_TEST_LEVEL=neon -cpu cortex-a72" \
-	    tests/run-tests.sh $(filter %/test_dispatch %/test_vectors %/test_gates %/test_half %/test_gemv,$^)
+	    tests/run-tests.sh $(filter %/test_dispatch %/test_vectors %/test_matmul %/test_gates %/test_half %/test_gemv,$^)
 	@RUN="$(ARM_RUN)" tests/arm/count.sh $(BUILD)
 
 $(BUILD)/prefill: $(BUILD)/tests/arm/prefill.o $(LIB)

@@ -138,10 +138,29 @@ typedef void prism_act_fn(float *x, size_t n);
 
 /* gate[i] = f(gate[i], up[i]), i < n, as above; the last product adds 0.5 to the error, and the small number is 2^-120 times |u|:
  *   SWIGLU, GEGLU, GEGLU_ERF  SILU, GELU, GELU_ERF of the gate, times up
+ *   SIGMOID                   up / (1 + exp(-gate)), 3
  *   SWIGLU_CLAMPED            g / (1 + exp(-1.702 g)) * (u + 1), g = min(gate, 7), u = up within -7 .. 7, 3 + 1.702 |g| / (1 + exp(1.702 g)): that of
  *                             gpt-oss. An infinity of either becomes NaN, not the limit */
-enum prism_gate { PRISM_GATE_SWIGLU, PRISM_GATE_GEGLU, PRISM_GATE_GEGLU_ERF, PRISM_GATE_SWIGLU_CLAMPED, PRISM_N_GATES };
+enum prism_gate { PRISM_GATE_SWIGLU, PRISM_GATE_GEGLU, PRISM_GATE_GEGLU_ERF, PRISM_GATE_SWIGLU_CLAMPED, PRISM_GATE_SIGMOID, PRISM_N_GATES };
 typedef void prism_gate_fn(float *gate, const float *up, size_t n);
+
+/* A small product of rows as they lie, for operands that stay near a core: c[i][j] = c[i][j] or 0, plus a[i * a_row + p * a_k] * b[p][j] for p = 0, 1,
+ * ... k - 1 in this order. Rows of b and c are ldb and ldc apart, cols long. k 0: c stays, or becomes 0. */
+struct prism_matmul {
+    float *c;
+    size_t ldc;
+    const float *a;
+    size_t a_row, a_k;
+    const float *b;
+    size_t ldb;
+    size_t rows, cols, k;
+    bool add;              /* to what c holds */
+};
+typedef void prism_matmul_fn(const struct prism_matmul *m);
+
+/* y[i] = exp(to - from[i]), i < n, for from[i] >= to: what is left between two places of a sum of logarithms. The difference in double, rounded once;
+ * 1.5 ULP, and what is below 2^-120 may become 0. NaN when `to` or from[i] is not finite. */
+typedef void prism_decay_fn(float *y, double to, const double *from, size_t n);
 
 /* Every level gives the same bits. */
 typedef void prism_add_fn(float *y, const float *x, size_t n);                 /* y += x */
@@ -343,6 +362,8 @@ struct prism_kernels {
     prism_rope_table_fn *rope_table;
     prism_gate_fn *gate[PRISM_N_GATES];
     prism_act_fn *act[PRISM_N_ACTS];
+    prism_matmul_fn *matmul;
+    prism_decay_fn *decay;
     prism_add_fn *add;
     prism_add_scaled_fn *add_scaled;
     prism_scale_fn *scale;

@@ -30,8 +30,11 @@ prism_rms_norm_fn prism_rms_norm_f32_avx2;
 prism_layer_norm_fn prism_layer_norm_f32_avx2;
 prism_rope_fn prism_rope_f32_avx2;
 prism_rope_table_fn prism_rope_table_f32_avx2;
-prism_gate_fn prism_swiglu_f32_avx2, prism_geglu_f32_avx2, prism_geglu_erf_f32_avx2, prism_swiglu_clamped_f32_avx2; /* gates.c */
+prism_gate_fn prism_swiglu_f32_avx2, prism_geglu_f32_avx2, prism_geglu_erf_f32_avx2, prism_swiglu_clamped_f32_avx2,
+    prism_sigmoid_gate_f32_avx2; /* gates.c */
 prism_act_fn prism_gelu_f32_avx2, prism_gelu_erf_f32_avx2, prism_relu2_f32_avx2, prism_silu_f32_avx2;
+prism_matmul_fn prism_matmul_f32_avx2; /* matmul.c */
+prism_decay_fn prism_decay_avx2;
 prism_add_fn prism_add_f32_avx2;
 prism_add_scaled_fn prism_add_scaled_f32_avx2;
 prism_scale_fn prism_scale_f32_avx2;

@@ -30,11 +30,14 @@
     .gate = {
         [PRISM_GATE_SWIGLU] = prism_swiglu_f32_avx2,       [PRISM_GATE_GEGLU] = prism_geglu_f32_avx2,
         [PRISM_GATE_GEGLU_ERF] = prism_geglu_erf_f32_avx2, [PRISM_GATE_SWIGLU_CLAMPED] = prism_swiglu_clamped_f32_avx2,
+        [PRISM_GATE_SIGMOID] = prism_sigmoid_gate_f32_avx2,
     },
     .act = {
         [PRISM_ACT_GELU] = prism_gelu_f32_avx2,            [PRISM_ACT_GELU_ERF] = prism_gelu_erf_f32_avx2,
         [PRISM_ACT_RELU2] = prism_relu2_f32_avx2,          [PRISM_ACT_SILU] = prism_silu_f32_avx2,
     },
+    .matmul = prism_matmul_f32_avx2,
+    .decay = prism_decay_avx2,
     .add = prism_add_f32_avx2,
     .add_scaled = prism_add_scaled_f32_avx2,
     .scale = prism_scale_f32_avx2,

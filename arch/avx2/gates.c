@@ -54,6 +54,8 @@ PRISM_INLINE __m256 swiglu_clamped(__m256 g, __m256 u)
     return _mm256_mul_ps(times_logistic(g, _mm256_mul_ps(_mm256_set1_ps(-1.702f), g)), _mm256_add_ps(u, _mm256_set1_ps(1.0f)));
 }
 
+PRISM_INLINE __m256 sigmoid_gate(__m256 g, __m256 u) { return times_logistic(u, _mm256_xor_ps(vec_finite_or_nan(g), _mm256_set1_ps(-0.0f))); }
+
 /* ---- rows ---- */
 
 PRISM_INLINE void gate_row(float *gate, const float *up, size_t n, __m256 (*f)(__m256, __m256))
@@ -78,6 +80,7 @@ void prism_swiglu_f32_avx2(float *gate, const float *up, size_t n) { gate_row(ga
 void prism_geglu_f32_avx2(float *gate, const float *up, size_t n) { gate_row(gate, up, n, gelu_times); }
 void prism_geglu_erf_f32_avx2(float *gate, const float *up, size_t n) { gate_row(gate, up, n, gelu_erf_times); }
 void prism_swiglu_clamped_f32_avx2(float *gate, const float *up, size_t n) { gate_row(gate, up, n, swiglu_clamped); }
+void prism_sigmoid_gate_f32_avx2(float *gate, const float *up, size_t n) { gate_row(gate, up, n, sigmoid_gate); }
 
 void prism_gelu_f32_avx2(float *x, size_t n) { act_row(x, n, gelu); }
 void prism_gelu_erf_f32_avx2(float *x, size_t n) { act_row(x, n, gelu_erf); }

@@ -20,11 +20,14 @@
     .gate = {
         [PRISM_GATE_SWIGLU] = prism_swiglu_f32_avx512,       [PRISM_GATE_GEGLU] = prism_geglu_f32_avx512,
         [PRISM_GATE_GEGLU_ERF] = prism_geglu_erf_f32_avx512, [PRISM_GATE_SWIGLU_CLAMPED] = prism_swiglu_clamped_f32_avx512,
+        [PRISM_GATE_SIGMOID] = prism_sigmoid_gate_f32_avx512,
     },
     .act = {
         [PRISM_ACT_GELU] = prism_gelu_f32_avx512,            [PRISM_ACT_GELU_ERF] = prism_gelu_erf_f32_avx512,
         [PRISM_ACT_RELU2] = prism_relu2_f32_avx512,          [PRISM_ACT_SILU] = prism_silu_f32_avx512,
     },
+    .matmul = prism_matmul_f32_avx512,
+    .decay = prism_decay_avx512,
     .add = prism_add_f32_avx512,
     .add_scaled = prism_add_scaled_f32_avx512,
     .scale = prism_scale_f32_avx512,

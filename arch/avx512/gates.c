@@ -56,6 +56,8 @@ PRISM_INLINE __m512 swiglu_clamped(__m512 g, __m512 u)
     return _mm512_mul_ps(times_logistic(g, _mm512_mul_ps(_mm512_set1_ps(-1.702f), g)), _mm512_add_ps(u, _mm512_set1_ps(1.0f)));
 }
 
+PRISM_INLINE __m512 sigmoid_gate(__m512 g, __m512 u) { return times_logistic(u, _mm512_sub_ps(_mm512_setzero_ps(), finite_or_nan(g))); }
+
 /* ---- rows ---- */
 
 PRISM_INLINE void gate_row(float *gate, const float *up, size_t n, __m512 (*f)(__m512, __m512))
@@ -78,6 +80,7 @@ void prism_swiglu_f32_avx512(float *gate, const float *up, size_t n) { gate_row(
 void prism_geglu_f32_avx512(float *gate, const float *up, size_t n) { gate_row(gate, up, n, gelu_times); }
 void prism_geglu_erf_f32_avx512(float *gate, const float *up, size_t n) { gate_row(gate, up, n, gelu_erf_times); }
 void prism_swiglu_clamped_f32_avx512(float *gate, const float *up, size_t n) { gate_row(gate, up, n, swiglu_clamped); }
+void prism_sigmoid_gate_f32_avx512(float *gate, const float *up, size_t n) { gate_row(gate, up, n, sigmoid_gate); }
 
 void prism_gelu_f32_avx512(float *x, size_t n) { act_row(x, n, gelu); }
 void prism_gelu_erf_f32_avx512(float *x, size_t n) { act_row(x, n, gelu_erf); }

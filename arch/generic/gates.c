@@ -48,6 +48,8 @@ static float swiglu_clamped(float g, float u)
     return times_logistic(g, -1.702f * g) * (u + 1);
 }
 
+static float sigmoid_gate(float g, float u) { return times_logistic(u, -finite_or_nan(g)); }
+
 /* ---- rows ---- */
 
 void prism_swiglu_f32_generic(float *gate, const float *up, size_t n)
@@ -72,6 +74,12 @@ void prism_swiglu_clamped_f32_generic(float *gate, const float *up, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         gate[i] = swiglu_clamped(gate[i], up[i]);
+}
+
+void prism_sigmoid_gate_f32_generic(float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        gate[i] = sigmoid_gate(gate[i], up[i]);
 }
 
 void prism_gelu_f32_generic(float *x, size_t n)

@@ -57,6 +57,8 @@ static inline float32x4_t swiglu_clamped(float32x4_t g, float32x4_t u)
     return vmulq_f32(times_logistic(g, vmulq_n_f32(g, -1.702f)), vaddq_f32(u, vdupq_n_f32(1)));
 }
 
+static inline float32x4_t sigmoid_gate(float32x4_t g, float32x4_t u) { return times_logistic(u, vnegq_f32(finite_or_nan(g))); }
+
 /* ---- rows ---- */
 
 static inline void gate_row(float *gate, const float *up, size_t n, float32x4_t (*f)(float32x4_t, float32x4_t))
@@ -90,6 +92,7 @@ void prism_swiglu_f32_neon(float *gate, const float *up, size_t n) { gate_row(ga
 void prism_geglu_f32_neon(float *gate, const float *up, size_t n) { gate_row(gate, up, n, gelu_times); }
 void prism_geglu_erf_f32_neon(float *gate, const float *up, size_t n) { gate_row(gate, up, n, gelu_erf_times); }
 void prism_swiglu_clamped_f32_neon(float *gate, const float *up, size_t n) { gate_row(gate, up, n, swiglu_clamped); }
+void prism_sigmoid_gate_f32_neon(float *gate, const float *up, size_t n) { gate_row(gate, up, n, sigmoid_gate); }
 
 void prism_gelu_f32_neon(float *x, size_t n) { act_row(x, n, gelu); }
 void prism_gelu_erf_f32_neon(float *x, size_t n) { act_row(x, n, gelu_erf); }

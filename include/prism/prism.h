@@ -276,7 +276,8 @@ struct prism_plan {
     const char *selector;                 /* "dense" or the selector in use */
     uint32_t block;                       /* tokens per attention block */
     const char *attention_type;           /* what attention multiplies: "f32" or "i16" */
-    uint64_t kv_bytes, activation_bytes, panel_bytes, attention_bytes, logits_bytes;
+    uint64_t kv_bytes;                    /* keys and values, and the states of layers that have such in their place */
+    uint64_t activation_bytes, panel_bytes, attention_bytes, logits_bytes;
     uint64_t total_bytes;                 /* the sum of these */
 };
 
@@ -346,7 +347,8 @@ struct prism_prefill_params {
 
     /* For prism_prefill_to. */
     enum prism_reuse reuse;
-    size_t cut, cut_every;         /* with a selector: where calls end: at so many of the n tokens, and at multiples of so many. 0: nowhere */
+    size_t cut, cut_every;         /* with a selector: where calls end: at so many of the n tokens, and at multiples of so many. 0: nowhere. With
+                                    * layers that have a state, `cut` keeps that state */
 };
 
 /* Append n >= 1 tokens to the context, at whatever length it has (continuation). tokens: ids in [0, n_vocab). params may be NULL. The result
@@ -382,6 +384,8 @@ PRISM_API enum prism_status prism_prefill(prism_context *ctx, const int32_t *tok
  *   at least 17 tokens follow). What is not kept is then prefilled by two calls instead of one, with one progress; the first ends with what
  *   is kept for the next question, whose answer has the bits that it has when it is the only one, or after prism_session_load. Where it is
  *   not known what will be common, cut_every (a multiple of the block; 4096) makes an end at each of its multiples.
+ *   Models whose layers have a state in place of keys (qwen35): a prefix is kept where there is a state, see prism_truncate; `cut` makes one, without
+ *   another call, at the last multiple of the block and of 64 with 16 tokens between it and the cut: at least 17 are prefilled after it.
  *   Models with rope_scaling "longrope": a prefix rotated for another length than n has is not kept, nor with a selector one that ends at or
  *   before the length of the first set of rotations when n is beyond it.
  *
@@ -405,7 +409,10 @@ PRISM_API const int32_t *prism_tokens(const prism_context *ctx);
 
 /* Forget all tokens from position n on. With n == prism_length nothing changes: the logits stay. Layers that see a window keep its tokens and at
  * least 1024 more, not all: so many can be taken back, or all (n == 0); where less is left than the next token sees, PRISM_E_UNSUPPORTED says from
- * which position on there are keys and values, and nothing changes.
+ * which position on there are keys and values, and nothing changes. Layers with a state in place of keys (qwen35) cannot be cut back: the context
+ * keeps two states beside that of its length, of where calls ended or left a mark (the last multiple of the block and of 64 with 17 tokens behind it,
+ * or `cut` of prism_prefill_to), those that save most; to another length than these and 0 it is PRISM_E_UNSUPPORTED. A call that fails may
+ * have cost one of the two.
  * Errors: PRISM_E_ARG (n > prism_length), PRISM_E_UNSUPPORTED. */
 PRISM_API enum prism_status prism_truncate(prism_context *ctx, size_t n, struct prism_error *err);
 

@@ -188,11 +188,15 @@ enum prism_status prism_truncate(prism_context *c, size_t n, struct prism_error 
     if (!prism_kv_can_cut(c, n))
         return prism_fail(err, PRISM_E_UNSUPPORTED, "truncate: to %zu of %zu tokens: layers with a window keep those from %zu on", n, c->length,
                           c->kept_from);
+    if (!prism_delta_can_cut(c, n))
+        return prism_fail(err, PRISM_E_UNSUPPORTED, "truncate: to %zu of %zu tokens: layers with a state in place of keys have kept that of 0 and of %zu", n,
+                          c->length, prism_delta_kept(c, c->length - 1, 1));
     if (n == 0)
         c->kept_from = 0;
     c->length = n;
     c->logits_valid = false;
     c->whole = min_size(c->whole, n);
+    prism_delta_truncate(c);
     prism_selection_truncate(c);
     return PRISM_OK;
 }

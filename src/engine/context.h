@@ -9,6 +9,7 @@
 #include "src/attention/select.h"
 #include "src/attention/sketch.h"
 #include "src/base/arena.h"
+#include "src/engine/delta.h"
 #include "src/engine/kv.h"
 #include "src/kernels.h"
 #include "src/model/model.h"
@@ -99,6 +100,7 @@ struct prism_context {
     uint8_t *base;
     uint64_t bytes, fixed_bytes;    /* fixed: at its beginning, what every call uses whole */
     struct prism_kv_cache k_cache, v_cache;
+    struct prism_delta delta;
     float *x;                       /* [n_ctx][n_embd] residual stream of the call */
     float *q;                       /* [n_ctx][n_head * head_dim of the layer] queries, then attention output, then [n_ctx][n_embd] what experts read */
     struct prism_rope_table rope[PRISM_MAX_ROPES];
@@ -194,6 +196,7 @@ static inline const struct prism_attn_spec *prism_heads(const struct prism_conte
 struct prism_widths {
     size_t n_head, q, kv; /* q, kv: values of a token's queries, of its keys */
     size_t ff, expert, embd; /* embd: of an embedding for the layer alone */
+    size_t gates, inner;     /* of all heads: where attention has gates, where a delta net is in its place */
     bool post_norm, experts, sums; /* a norm follows half a layer; there are experts; one follows what they add */
 };
 struct prism_widths prism_widths(const struct prism_model *m);

@@ -68,7 +68,7 @@ static bool add_embd(struct embd_call *e)
            prism_products(c, &(struct prism_rows){ .x = e->x, .ldx = n_embd }, e->n, n_embd, &gate, 1) &&
            prism_context_run(c, PRISM_PHASE_OTHER, div_up(e->n, MIX_ROWS), 0, mix_job, e) &&
            prism_products(c, &(struct prism_rows){ .x = c->y + s->width, .ldx = c->y_width }, e->n, s->width, &out, 1) &&
-           prism_add_half(c, &s->post_norm, 1, e->x, e->n, e->pos, PRISM_FAULT_EMBD);
+           prism_add_normalised(c, &s->post_norm, 1, e->x, e->n, e->pos, PRISM_FAULT_EMBD);
 }
 
 static void scale_job(void *arg, size_t job, uint32_t thread)

@@ -345,7 +345,7 @@ static bool run_waiting(struct expert_call *l)
         struct prism_ffn_rows rows = { .ffn = &f->dense, .source = &source, .n = n, .x = x, .made = c->half };
         struct join_job j = { l, row, n };
         if ((f->dense.width && !prism_run_ffn(c, &rows)) || !prism_context_run(c, PRISM_PHASE_OTHER, div_up(n, JOIN_ROWS), 0, join_job, &j) ||
-            !prism_add_half(c, &l->layer->ffn_post_norm, l->layer->residual_scale, x, n, pos, PRISM_FAULT_FFN))
+            !prism_add_normalised(c, &l->layer->ffn_post_norm, l->layer->residual_scale, x, n, pos, PRISM_FAULT_FFN))
             return false;
     }
     return true;

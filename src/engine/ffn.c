@@ -1,6 +1,8 @@
 /* ffn.c - the second half of a layer, and the output projection before it (layer.h). */
 #include "src/engine/layer.h"
 
+#include <string.h>
+
 #include "src/base/size.h"
 
 /* ---- what a half adds to the residual stream ---- */
@@ -35,17 +37,17 @@ static void post_norm_job(void *arg, size_t job, uint32_t thread)
     }
 }
 
-bool prism_add_half(struct prism_context *c, const struct prism_norm *norm, float factor, float *x, size_t n, size_t pos, enum prism_fault fault)
+bool prism_add_normalised(struct prism_context *c, const struct prism_norm *norm, float factor, float *x, size_t n, size_t pos, enum prism_fault fault)
 {
     struct post_norm_job j = { c, norm, x, n, pos, factor, fault };
     return prism_context_run(c, PRISM_PHASE_OTHER, div_up(n, POST_ROWS), 0, post_norm_job, &j);
 }
 
 /* Without a norm the products have added to x themselves. */
-static bool add_normalised(struct prism_context *c, const struct prism_norm *norm, float factor, float *x, size_t n, size_t pos,
+static bool add_what_waits(struct prism_context *c, const struct prism_norm *norm, float factor, float *x, size_t n, size_t pos,
                            enum prism_fault fault)
 {
-    return norm->kind == PRISM_NORM_NONE || prism_add_half(c, norm, factor, x, n, pos, fault);
+    return norm->kind == PRISM_NORM_NONE || prism_add_normalised(c, norm, factor, x, n, pos, fault);
 }
 
 /* A product that ends a half: added to x as it comes, or left in `made` for the norm. A bias that need not wait for its factor is there before. */
@@ -85,17 +87,52 @@ bool prism_run_ffn(struct prism_context *c, const struct prism_ffn_rows *f)
     return prism_products(c, &activated, f->n, ffn->width, &down, 1);
 }
 
+bool prism_add_half(struct prism_context *c, const struct prism_layer *l, const struct prism_half *half, size_t row, size_t n, size_t pos)
+{
+    float *x = c->x + row * c->model->n_embd;
+    struct prism_ffn_rows into = { .n = n, .x = x, .factor = l->residual_scale, .made = l->attn_post_norm.kind ? c->half : NULL };
+    struct prism_product o = last_product(c, half->m, prism_coarse(c, half->m), half->bias, &into);
+
+    return prism_products(c, half->rows, n, half->m->k, &o, 1) &&
+           add_what_waits(c, &l->attn_post_norm, l->residual_scale, x, n, pos, PRISM_FAULT_ATTENTION);
+}
+
+struct gated {
+    size_t first, width; /* rows of the call from there on, values of a row */
+};
+
+/* Output of attention times sigmoid(gate). */
+static void gated_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
+{
+    const struct gated *g = arg;
+
+    memcpy(out, c->y + row * g->width, n_rows * g->width * sizeof *out);
+    c->kernels->gate[PRISM_GATE_SIGMOID](out, c->q + (g->first + row) * g->width, n_rows * g->width);
+}
+
+/* Gates of n rows from row `row` of the call on, into c->y: x still is what entered the layer. */
+static bool make_gates(struct prism_context *c, const struct prism_layer *l, size_t pos, size_t row, size_t n)
+{
+    struct prism_norm_rows source = { c->x + row * c->model->n_embd, &l->attn_norm, pos + row, PRISM_FAULT_INPUT };
+    struct prism_product p[PRISM_MAX_QUERY_PRODUCTS];
+    size_t n_products = prism_query_products(c, &l->attn, PRISM_GATES, c->y, p);
+
+    return prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, c->model->n_embd, p, n_products);
+}
+
 /* Rows [row, row + n) of the call. */
 static bool output_projection(struct prism_context *c, const struct prism_layer *l, size_t pos, size_t row, size_t n)
 {
     const struct prism_attn_spec *a = &l->attn;
-    size_t q_width = (size_t)a->n_head * a->head_dim;
-    float *x = c->x + row * c->model->n_embd;
-    struct prism_ffn_rows into = { .n = n, .x = x, .factor = l->residual_scale, .made = l->attn_post_norm.kind ? c->half : NULL };
-    struct prism_product o = last_product(c, &a->o, prism_coarse(c, &a->o), a->o_bias, &into);
+    struct prism_rows rows = { .x = c->q + row * a->o.k, .ldx = a->o.k };
+    struct gated gated = { row, a->o.k };
 
-    return prism_products(c, &(struct prism_rows){ .x = c->q + row * q_width, .ldx = q_width }, n, q_width, &o, 1) &&
-           add_normalised(c, &l->attn_post_norm, l->residual_scale, x, n, pos + row, PRISM_FAULT_ATTENTION);
+    if (a->gated) {
+        if (!make_gates(c, l, pos, row, n))
+            return false;
+        rows = (struct prism_rows){ .fn = gated_rows, .arg = &gated };
+    }
+    return prism_add_half(c, l, &(struct prism_half){ &a->o, a->o_bias, &rows }, row, n, pos + row);
 }
 
 static bool dense_ffn(struct prism_context *c, const struct prism_layer *l, size_t pos, size_t row, size_t n)
@@ -105,13 +142,13 @@ static bool dense_ffn(struct prism_context *c, const struct prism_layer *l, size
     struct prism_ffn_rows f = { .ffn = &l->ffn.dense, .source = &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, .n = n, .x = x,
                                 .factor = l->residual_scale, .made = l->ffn_post_norm.kind ? c->half : NULL };
 
-    return prism_run_ffn(c, &f) && add_normalised(c, &l->ffn_post_norm, l->residual_scale, x, n, pos + row, PRISM_FAULT_FFN);
+    return prism_run_ffn(c, &f) && add_what_waits(c, &l->ffn_post_norm, l->residual_scale, x, n, pos + row, PRISM_FAULT_FFN);
 }
 
 bool prism_layer_halves(struct prism_context *c, size_t index, size_t pos, size_t first, size_t end, enum prism_halves halves)
 {
     const struct prism_layer *l = &c->model->layers[index];
-    bool attention = halves != PRISM_FFN, experts = halves != PRISM_ATTENTION && l->ffn.experts.n > 0;
+    bool attention = halves != PRISM_FFN && !prism_is_delta(l), experts = halves != PRISM_ATTENTION && l->ffn.experts.n > 0;
     bool dense = halves != PRISM_ATTENTION && !experts;
 
     for (size_t row = first, n; (attention || dense) && row < end; row += n) {

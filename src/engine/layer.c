@@ -3,12 +3,15 @@
 #include "src/engine/layer.h"
 
 #include "src/attention/attention.h"
+#include "src/engine/delta.h"
 
 bool prism_layer_run(struct prism_context *c, size_t index, struct prism_span span, size_t first_needed)
 {
     bool parallel = c->model->layers[index].parallel;
 
     c->running_layer = index;
+    if (prism_is_delta(&c->model->layers[index]))
+        return prism_layer_delta(c, index, span, first_needed) && prism_layer_halves(c, index, span.pos, first_needed, span.n, PRISM_FFN);
     prism_kv_enter(c, index, span.pos, span.n);
     if (!prism_layer_qkv(c, index, span))
         return false;
@@ -36,10 +39,13 @@ double prism_layers_work(const struct prism_context *c, size_t n_layers, struct 
         const struct prism_layer *l = &m->layers[i];
         const struct prism_experts *e = &l->ffn.experts;
         double all = (double)span.n, out = i + 1 == n_layers ? (double)(span.n - first_needed) : all;
+        work += out * (ffn_work(m, &l->ffn.dense) + 2 * (double)m->n_embd * e->n + e->n_used * ffn_work(m, &e->each));
+        if (prism_is_delta(l)) {
+            work += prism_delta_work(c, l, all, out);
+            continue;
+        }
         work += 2 * all * (double)m->n_embd * (double)(l->attn.q.rows + l->attn.k.rows + l->attn.v.rows);
-        work += out * (2 * (double)l->attn.o.k * (double)m->n_embd + ffn_work(m, &l->ffn.dense));
-        work += out * (2 * (double)m->n_embd * e->n + e->n_used * ffn_work(m, &e->each));
-        work += out * 6 * (double)m->n_embd * (double)l->embd.width;
+        work += out * (2 * (double)l->attn.o.k * (double)m->n_embd + 6 * (double)m->n_embd * (double)l->embd.width);
         work += 4 * prism_keys_seen(l->attn.window, l->attn.chunked, (double)(span.pos + span.n) - out, out) * (double)l->attn.head_dim * (double)l->attn.n_head;
     }
     return work;

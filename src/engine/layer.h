@@ -29,6 +29,23 @@ bool prism_layer_attend(struct prism_context *c, size_t index, struct prism_span
 enum prism_halves { PRISM_BOTH_HALVES, PRISM_ATTENTION, PRISM_FFN };
 bool prism_layer_halves(struct prism_context *c, size_t index, size_t pos, size_t first, size_t end, enum prism_halves halves);
 
+/* The product that ends the first half of a layer: rows of m.k activations, m and its bias or NULL. */
+struct prism_half {
+    const struct prism_matrix *m;
+    const float *bias;
+    const struct prism_rows *rows;
+};
+
+/* Adds it to n rows of x from row `row` of the call on, the first at absolute position pos, normalised where the layer has such a norm. ffn.c */
+bool prism_add_half(struct prism_context *c, const struct prism_layer *l, const struct prism_half *half, size_t row, size_t n, size_t pos);
+
+/* The products of a layer's queries, or of the gates of its heads: one, or one for each head where both lie in one matrix. y: row stride of all heads.
+ * Returns how many. qkv.c */
+enum prism_query_part { PRISM_QUERIES, PRISM_GATES };
+enum { PRISM_MAX_QUERY_PRODUCTS = PRISM_MAX_GATED_HEADS };
+size_t prism_query_products(const struct prism_context *c, const struct prism_attn_spec *a, enum prism_query_part part, float *y,
+                            struct prism_product *p);
+
 /* x += what the chosen experts make of the rows [first, end) of x, normalised, and the shared expert if there is one. Uses c->q. experts.c */
 bool prism_layer_experts(struct prism_context *c, size_t index, size_t pos, size_t first, size_t end);
 
@@ -45,7 +62,7 @@ bool prism_layer_end(struct prism_context *c, size_t index, size_t pos, size_t f
 void prism_embed(const struct prism_context *c, int32_t token, float *out);
 
 /* x += factor * norm(c->half), n rows of which row 0 stands at pos; a row that is not tame is noted as `fault`. ffn.c */
-bool prism_add_half(struct prism_context *c, const struct prism_norm *norm, float factor, float *x, size_t n, size_t pos, enum prism_fault fault);
+bool prism_add_normalised(struct prism_context *c, const struct prism_norm *norm, float factor, float *x, size_t n, size_t pos, enum prism_fault fault);
 
 /* What experts take of memory. */
 void prism_experts_layout(struct prism_context *c, struct prism_arena *a);

@@ -53,6 +53,8 @@ struct prism_widths prism_widths(const struct prism_model *m)
         w.ff = max_size(w.ff, l->ffn.dense.width);
         w.expert = max_size(w.expert, l->ffn.experts.each.width);
         w.embd = max_size(w.embd, l->embd.width);
+        w.gates = max_size(w.gates, l->attn.gated ? (size_t)l->attn.n_head * l->attn.head_dim : 0);
+        w.inner = max_size(w.inner, (size_t)l->delta.n_value * l->delta.d);
         w.post_norm |= l->attn_post_norm.kind || l->ffn_post_norm.kind || l->embd.width || prism_experts_wait(l);
         w.experts |= l->ffn.experts.n > 0;
         w.sums |= prism_experts_wait(l);
@@ -104,7 +106,8 @@ static void layout_fixed(struct prism_context *c, struct prism_arena *a)
     const struct prism_model *m = c->model;
     struct prism_plan *p = &c->plan;
     struct prism_widths w = prism_widths(m);
-    size_t pairs = prism_experts_rows(c, p->n_ctx), slab = p->slab_tokens, k_max = max_size(max_size(m->n_embd, w.q), max_size(w.ff, w.embd));
+    size_t pairs = prism_experts_rows(c, p->n_ctx), slab = p->slab_tokens;
+    size_t k_max = max_size(max_size(max_size(m->n_embd, w.q), max_size(w.ff, w.embd)), w.inner);
     struct kind_limits limits = kind_limits(c, slab, PRISM_FEW_TOKENS, k_max, m->n_embd, w.ff);
     struct kind_limits expert = kind_limits(c, pairs, prism_experts_rows(c, PRISM_FEW_TOKENS), max_size(m->n_embd, w.expert), m->n_embd, w.expert);
     uint64_t mark = a->used;
@@ -113,7 +116,8 @@ static void layout_fixed(struct prism_context *c, struct prism_arena *a)
     account(a, mark, &p->panel_bytes);
 
     mark = a->used;
-    c->y_width = max_size(2 * max_size(w.kv, w.embd), w.ff);
+    c->y_width = max_size(max_size(2 * max_size(w.kv, w.embd), w.ff), w.gates);
+    prism_delta_layout(c, a);
     c->a_panels = prism_arena_take(a, max_size(limits.a_bytes, expert.a_bytes), 1);
     c->y = prism_arena_take(a, max_size(max_size(slab * c->y_width, pairs * w.expert) * sizeof(float),
                                         max_size(limits.next_bytes, expert.next_bytes)), 1);
@@ -132,7 +136,7 @@ static void layout_fixed(struct prism_context *c, struct prism_arena *a)
     mark = a->used;
     c->thread_used = max_size(max_size(tile_bytes(c), prism_selection_scratch(c)),
                               max_size(PRISM_PACK_ROWS * max_size(k_max, w.expert) * sizeof(float), prism_gated_bytes()));
-    c->thread_used = max_size(c->thread_used, prism_experts_scratch(c));
+    c->thread_used = max_size(max_size(c->thread_used, prism_experts_scratch(c)), prism_delta_scratch(c));
     c->thread_scratch = prism_arena_take_each(a, p->n_threads, c->thread_used, &c->thread_bytes);
     account(a, mark, &p->attention_bytes);
 }
@@ -146,6 +150,7 @@ static void layout_growing(struct prism_context *c, struct prism_arena *a)
     uint64_t n_ctx = p->n_ctx, mark = a->used;
 
     prism_kv_layout(c, a);
+    prism_delta_layout_states(c, a);
     account(a, mark, &p->kv_bytes);
 
     mark = a->used;

@@ -203,6 +203,7 @@ static void commit(const struct call *call, size_t length, bool all_rows)
 
     c->cached_freq = call->n_again && call->n_layers < c->model->n_layer ? NULL : call->freq;
     c->length = length;
+    prism_delta_commit(c, length);
     c->kept_from = prism_kv_kept_from(c, call->span.pos ? c->kept_from : 0, length);
     c->logits_valid = call->n_logits > 0;
     if (c->logits_valid) {
@@ -240,6 +241,7 @@ enum prism_status prism_prefill(prism_context *c, const int32_t *tokens, size_t 
     c->length = call.span.pos;
     prism_context_advise(c, call.span.pos, call.span.n);
     prism_selection_begin(c, call.span.n);
+    prism_delta_begin(c, call.span);
     prism_team_begin(c->team);
     bool done = run(&call);
     prism_team_end(c->team);

@@ -123,6 +123,17 @@ size_t prism_slab_rows(const struct prism_context *c, size_t left)
     return left > slab && left - slab <= PRISM_FEW_TOKENS ? slab - 2 * PRISM_FEW_TOKENS : min_size(slab, left);
 }
 
+size_t prism_query_products(const struct prism_context *c, const struct prism_attn_spec *a, enum prism_query_part part, float *y,
+                            struct prism_product *p)
+{
+    size_t d = a->head_dim, n = a->gated ? a->n_head : 1, rows = a->gated ? d : a->q.rows;
+
+    for (size_t h = 0; h < n; h++)
+        p[h] = (struct prism_product){ .m = prism_matrix_rows(&a->q, (2 * h + part) * d, rows), .kind = prism_coarse(c, &a->q),
+                                       .bias = a->q_bias ? a->q_bias + (2 * h + part) * d : NULL, .y = y + h * d, .ldy = a->n_head * d };
+    return n;
+}
+
 bool prism_layer_qkv(struct prism_context *c, size_t index, struct prism_span span)
 {
     const struct prism_layer *l = &c->model->layers[index];
@@ -132,12 +143,12 @@ bool prism_layer_qkv(struct prism_context *c, size_t index, struct prism_span sp
     for (size_t row = 0, n; row < span.n; row += n) {
         n = prism_slab_rows(c, span.n - row);
         struct prism_norm_rows source = { c->x + row * n_embd, &l->attn_norm, span.pos + row, PRISM_FAULT_INPUT };
-        struct prism_product p[3] = {
-            { .m = a->q, .kind = prism_coarse(c, &a->q), .bias = a->q_bias, .y = c->q + row * q_width, .ldy = q_width },
-            { .m = a->k, .kind = prism_fine(c, &a->k), .bias = a->k_bias, .y = c->y, .ldy = c->y_width },
-            { .m = a->v, .kind = prism_fine(c, &a->v), .bias = a->v_bias, .y = c->y + kv_width, .ldy = c->y_width },
-        };
-        size_t n_products = !prism_has_kv(c->model, index) ? 1 : a->v.data ? 3 : 2;
+        struct prism_product p[PRISM_MAX_QUERY_PRODUCTS + 2];
+        size_t n_products = prism_query_products(c, a, PRISM_QUERIES, c->q + row * q_width, p);
+        if (prism_has_kv(c->model, index))
+            p[n_products++] = (struct prism_product){ .m = a->k, .kind = prism_fine(c, &a->k), .bias = a->k_bias, .y = c->y, .ldy = c->y_width };
+        if (prism_has_kv(c->model, index) && a->v.data)
+            p[n_products++] = (struct prism_product){ .m = a->v, .kind = prism_fine(c, &a->v), .bias = a->v_bias, .y = c->y + kv_width, .ldy = c->y_width };
         size_t pos = span.pos + row, grain = c->selection.selector ? c->plan.block : ROPE_ROWS;
         struct rope_job r = { c, a, prism_kv_view(c, index, span.n), index, n, pos, row, grain, c->q + row * q_width, c->y };
         if (!prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, n_embd, p, n_products) ||

@@ -10,7 +10,7 @@ _Static_assert(PRISM_FEW_TOKENS < 32, "the smallest block");
 void prism_reuse_note(struct prism_context *c, struct prism_span span, bool whole, bool all_rows)
 {
     size_t block = c->plan.block, end = span.pos + span.n, first = span.pos / block;
-    bool all_there = c->whole >= span.pos, on_grid = span.pos % block == 0 && (span.pos == 0 || c->cuts[first]);
+    bool all_there = c->whole >= span.pos, on_grid = span.pos % prism_delta_grid(c) == 0 && (span.pos == 0 || c->cuts[first]);
     bool exact = whole && all_there && on_grid;
 
     memset(c->cuts + first + 1, 0, end / block - first);
@@ -46,15 +46,16 @@ static bool other_rotations(const struct prism_context *c, size_t keep, size_t n
 /* How many of the first tokens in the cache stay; n: all, and the logits too. */
 static size_t choose(const struct prism_context *c, const int32_t *tokens, size_t n, enum prism_reuse reuse)
 {
-    size_t common = min_size(common_prefix(c, tokens, n), c->whole), block = c->plan.block, keep = min_size(common, n - 1);
+    size_t common = min_size(common_prefix(c, tokens, n), c->whole), block = c->plan.block, grid = prism_delta_grid(c), keep = min_size(common, n - 1);
 
     if (common == n && c->length == n && c->logits_valid && (reuse == PRISM_REUSE_ALL || c->logits_exact))
         return n;
     if (reuse == PRISM_REUSE_EXACT) {
-        keep = min_size(common, n > PRISM_FEW_TOKENS ? n - PRISM_FEW_TOKENS - 1 : 0) / block;
-        while (keep > 0 && !c->cuts[keep])
-            keep--;
-        keep *= block;
+        keep = prism_delta_kept(c, min_size(common, n > PRISM_FEW_TOKENS ? n - PRISM_FEW_TOKENS - 1 : 0), grid) / grid * grid;
+        while (keep > 0 && !c->cuts[keep / block])
+            keep = prism_delta_kept(c, keep - grid, grid);
+    } else {
+        keep = prism_delta_kept(c, keep, 1);
     }
     return other_rotations(c, keep, n, reuse) || (keep < c->length && !prism_kv_can_cut(c, keep)) ? 0 : keep;
 }
@@ -64,7 +65,7 @@ static size_t choose(const struct prism_context *c, const int32_t *tokens, size_
 static size_t call_end(const struct prism_context *c, size_t at, size_t n, const struct prism_prefill_params *p)
 {
     const struct prism_model *m = c->model;
-    size_t block = c->plan.block, most = n > PRISM_FEW_TOKENS ? (n - PRISM_FEW_TOKENS - 1) / block * block : 0, end = n;
+    size_t block = prism_delta_grid(c), most = n > PRISM_FEW_TOKENS ? (n - PRISM_FEW_TOKENS - 1) / block * block : 0, end = n;
     size_t first = m->ropes[0].freq_short && n > m->rope_orig_ctx ? max_size(at, m->rope_orig_ctx) : at; /* ends lie behind it */
 
     if (!c->selection.selector || n < c->selection.min_tokens)
@@ -112,10 +113,12 @@ static enum prism_status prefill_rest(struct prism_context *c, const int32_t *to
         end = call_end(c, at, n, params);
         series.now = (uint64_t)prism_call_work(c, at, end - at) + 1;
         series.last = end == n;
+        c->delta.wanted = params->cut;
         s = prism_prefill(c, tokens + at, end - at, params, err);
         series.before += series.now;
     }
     c->series = NULL;
+    c->delta.wanted = 0;
     return s;
 }
 

@@ -8,8 +8,12 @@
 
 /* ---- memory ---- */
 
-/* A layer with a window is sparse already. */
-static bool may_select(const struct prism_context *c, size_t layer) { return prism_heads(c, layer)->n_head > 0 && prism_heads(c, layer)->window == 0; }
+/* A layer with a window is sparse already, one with a state has no keys. */
+static bool may_select(const struct prism_context *c, size_t layer)
+{
+    const struct prism_attn_spec *a = prism_heads(c, layer);
+    return !prism_is_delta(&c->model->layers[layer]) && a->n_head > 0 && a->window == 0;
+}
 
 size_t prism_selection_head_dim(const struct prism_context *c)
 {

@@ -2,10 +2,11 @@
 #include "src/engine/state.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "src/base/size.h"
 
-enum { FEW_PIECES = 4, LAYER_PIECES = 4, SKETCH_PIECES = 8 };
+enum { FEW_PIECES = 4 + PRISM_DELTA_STATES, LAYER_PIECES = 4, SKETCH_PIECES = 8 };
 
 struct prism_state_facts prism_state_facts(const struct prism_context *c)
 {
@@ -16,6 +17,7 @@ struct prism_state_facts prism_state_facts(const struct prism_context *c)
         f.rotations = c->cached_freq == c->model->ropes[0].freq_short ? PRISM_ROTATIONS_SHORT : PRISM_ROTATIONS_LONG;
     for (uint32_t l = 0; c->selection.sketch && l < c->model->n_layer; l++)
         f.sketched |= c->selection.sketch[l].rank && c->selection.sketch[l].rank[0] != 0;
+    memcpy(f.states, c->delta.end, sizeof f.states);
     return f;
 }
 
@@ -49,6 +51,13 @@ static void add_cache(const struct prism_context *c, size_t layer, size_t length
 
     add(list, n, (struct prism_state_piece){ "keys", kv.k, heads, rows * kv.k_row, kv.k_head_bytes });
     add(list, n, (struct prism_state_piece){ "values", kv.v, heads, rows * kv.v_row, kv.v_head_bytes });
+}
+
+static void add_states(const struct prism_context *c, const struct prism_state_facts *f, size_t which, struct prism_state_piece *list, size_t *n)
+{
+    size_t bytes = c->delta.shape && f->states[which] ? prism_delta_floats(c->delta.shape) * sizeof(float) : 0;
+
+    add(list, n, (struct prism_state_piece){ "states", (uint8_t *)c->delta.state[which], c->delta.n_layers, bytes, bytes });
 }
 
 static void add_selection(const struct prism_context *c, const struct prism_state_facts *f, struct prism_state_piece *list, size_t *n)
@@ -85,6 +94,8 @@ struct prism_state_piece *prism_state_list(const struct prism_context *c, const 
         add(list, n, (struct prism_state_piece){ "logits", (uint8_t *)c->logits, 1, c->model->n_vocab * sizeof(float), 0 });
     for (size_t l = 0; l < n_layer; l++)
         add_cache(c, l, f->length, list, n);
+    for (size_t i = 0; i < PRISM_DELTA_STATES; i++)
+        add_states(c, f, i, list, n);
     if (c->selection.selector)
         add_selection(c, f, list, n);
     return list;
@@ -96,5 +107,6 @@ void prism_state_adopt(struct prism_context *c, const struct prism_state_facts *
 
     c->length = f->length, c->whole = f->whole, c->kept_from = f->kept_from;
     c->logits_valid = f->logits, c->logits_exact = f->logits_exact;
+    memcpy(c->delta.end, f->states, sizeof f->states);
     c->cached_freq = f->rotations == PRISM_ROTATIONS_SHORT ? m->ropes[0].freq_short : f->rotations == PRISM_ROTATIONS_LONG ? m->ropes[0].freq : NULL;
 }

@@ -12,6 +12,7 @@ enum prism_rotations { PRISM_ROTATIONS_NONE, PRISM_ROTATIONS_LONG, PRISM_ROTATIO
 struct prism_state_facts {
     uint64_t length, whole, kept_from;              /* tokens; kept_from: as in struct prism_context */
     uint32_t logits, logits_exact, rotations, sketched; /* 0 or 1, but for rotations. sketched: some layer has a basis */
+    uint64_t states[PRISM_DELTA_STATES];            /* tokens that each state of delta nets has seen; 0: it is free */
 };
 struct prism_state_facts prism_state_facts(const struct prism_context *c);
 

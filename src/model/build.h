@@ -48,6 +48,7 @@ struct prism_builder {
     uint32_t window_head_dim;         /* their head size, where it is another */
     uint32_t n_shared_kv;             /* layers at the end that read the keys and values of earlier ones */
     struct prism_matrix embd_proj;    /* of the layers' own embeddings, one below the other */
+    bool recurrent[PRISM_MAX_LAYERS]; /* the layers that have a state in place of attention */
 };
 
 /* ---- keys: "ARCHITECTURE.suffix" ---- */
@@ -62,6 +63,9 @@ void prism_key_per_layer(struct prism_builder *b, const char *suffix, enum need 
 
 /* The same into each[layer]; in architectures whose layers vary they need not be equal. */
 void prism_key_each_layer(struct prism_builder *b, const char *suffix, enum need need, uint32_t lo, uint32_t hi, uint32_t *each);
+
+/* An array of one boolean per layer; false: the key is no array. */
+bool prism_key_layers(struct prism_builder *b, const char *suffix, bool *out);
 
 /* A number above lo and below hi. It is computed with as a float, so a float is what is checked: 1e-50 is 0. */
 void prism_key_between(struct prism_builder *b, const char *suffix, enum need need, double lo, double hi, double *out);

@@ -81,6 +81,25 @@ void prism_key_each_layer(struct prism_builder *b, const char *suffix, enum need
     read_layers(b, suffix, need, lo, hi, each, !b->m->arch->layers_vary);
 }
 
+bool prism_key_layers(struct prism_builder *b, const char *suffix, bool *out)
+{
+    const uint32_t n_layer = b->m->n_layer;
+    const struct prism_gguf_kv *kv = prism_gguf_find(b->g, prism_key_of(b, suffix));
+
+    if (!kv || kv->type != PRISM_GV_ARR)
+        return false;
+    if (kv->n != n_layer && !b->status)
+        b->status = prism_fail(b->err, PRISM_E_FORMAT, "%s: key %s: expected %u elements, one per layer, found %llu", b->shown, b->key, n_layer,
+                               (unsigned long long)kv->n);
+    for (uint32_t i = 0; !b->status && i < n_layer; i++) {
+        double value = NAN;
+        if (!prism_gguf_number(kv, i, &value) || (value != 0 && value != 1))
+            b->status = prism_fail(b->err, PRISM_E_FORMAT, "%s: key %s: element %u: expected true or false", b->shown, b->key, i);
+        out[i] = value == 1;
+    }
+    return true;
+}
+
 void prism_key_between(struct prism_builder *b, const char *suffix, enum need need, double lo, double hi, double *out)
 {
     prism_key_of(b, suffix);
@@ -197,24 +216,12 @@ static void read_attention(struct prism_builder *b)
 
 static void read_pattern(struct prism_builder *b, uint32_t pattern_default)
 {
-    struct prism_model *m = b->m;
-    const struct prism_gguf_kv *kv = prism_gguf_find(b->g, prism_key_of(b, "attention.sliding_window_pattern"));
     uint32_t every = pattern_default;
 
-    if (kv && kv->type == PRISM_GV_ARR) {
-        if (kv->n != m->n_layer)
-            b->status = prism_fail(b->err, PRISM_E_FORMAT, "%s: key %s: expected %u elements, one per layer, found %llu", b->shown, b->key, m->n_layer,
-                                   (unsigned long long)kv->n);
-        for (uint32_t i = 0; !b->status && i < m->n_layer; i++) {
-            double value = NAN;
-            if (!prism_gguf_number(kv, i, &value) || (value != 0 && value != 1))
-                b->status = prism_fail(b->err, PRISM_E_FORMAT, "%s: key %s: element %u: expected true or false", b->shown, b->key, i);
-            b->in_window[i] = value == 1;
-        }
+    if (prism_key_layers(b, "attention.sliding_window_pattern", b->in_window))
         return;
-    }
     prism_key_u32(b, "attention.sliding_window_pattern", OPTIONAL, 0, UINT32_MAX, &every);
-    for (uint32_t i = 0; i < m->n_layer; i++)
+    for (uint32_t i = 0; i < b->m->n_layer; i++)
         b->in_window[i] = every == 0 || i % every < every - 1;
 }
 

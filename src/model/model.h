@@ -59,8 +59,26 @@ struct prism_attn_spec {
     struct prism_norm v_norm;       /* of each head of values */
     bool norm_rotated;              /* after the rotation; else before it */
     struct prism_matrix q, k, v, o; /* q, k, v may be slices of a fused attn_qkv. v without data: values are what k makes, before its norm */
+    bool gated;                     /* q holds for each head the rows of its queries, then those of its gate: sigmoid(gate . x) multiplies the head's output */
     const float *q_bias, *k_bias, *v_bias, *o_bias; /* or NULL */
 };
+
+#define PRISM_MAX_GATED_HEADS 64
+
+/* Gated delta net (Yang et al. 2024, arXiv 2412.06464): a state in place of keys and values. Each token's queries, keys and values pass through a
+ * convolution over the last n_conv tokens and silu; queries and keys are divided by their lengths. A value head with the state S [d][d] and the
+ * key head of its number modulo n_key: S *= exp(g), S += k (beta (v - S^T k))^T, o = S^T q / sqrt(d), where beta = sigmoid(beta . x) and g =
+ * softplus(alpha . x + alpha_bias) * decay. out takes norm(o) * silu(gate . x). */
+struct prism_delta_spec {
+    uint32_t n_key, n_value, d;     /* heads, a multiple of n_key of values, and their size. n_value 0: the layer has attention */
+    uint32_t n_conv;
+    float eps;                      /* in the lengths of queries and keys */
+    struct prism_matrix qkv, gate, beta, alpha, out;
+    const float *conv;              /* [(2 n_key + n_value) d][n_conv], the last for the token itself */
+    const float *alpha_bias, *decay; /* [n_value]; decay <= 0 */
+    struct prism_norm norm;         /* of each value head, weights [d] */
+};
+enum { PRISM_MAX_CONV = 8 };
 
 /* down . act(gate . x, up . x), or without a gate down . act(up . x): of a layer, or of all its experts, whose rows follow each other. */
 struct prism_ffn {
@@ -113,12 +131,15 @@ struct prism_layer_embd {
 struct prism_layer {
     struct prism_norm attn_norm, attn_post_norm, ffn_norm, ffn_post_norm; /* of what enters each half, and of what it adds */
     struct prism_attn_spec attn;
+    struct prism_delta_spec delta;  /* with n_value > 0: in place of attention, of which only the sizes are there */
     struct prism_ffn_spec ffn;
     struct prism_layer_embd embd;
     float residual_scale;           /* of what each half adds */
     float out_scale;                /* of all that leaves the layer */
     bool parallel;                  /* both halves read what enters the layer; else the FFN reads what attention has added to as well */
 };
+
+static inline bool prism_is_delta(const struct prism_layer *l) { return l->delta.n_value > 0; }
 
 /* One table of rotations. */
 struct prism_rope {
@@ -172,7 +193,8 @@ struct prism_model {
 /* Whether the cache holds keys and values that this layer makes: not where it reads those of another one, or has no attention (no heads). */
 static inline bool prism_has_kv(const struct prism_model *m, size_t layer)
 {
-    return m->layers[layer].attn.n_head_kv > 0 && m->layers[layer].attn.kv_layer == layer;
+    const struct prism_layer *l = &m->layers[layer];
+    return !prism_is_delta(l) && l->attn.n_head_kv > 0 && l->attn.kv_layer == layer;
 }
 
 /* The frequencies of ropes[0] when n tokens will be in the cache. */

@@ -26,7 +26,7 @@ static void bind_qkv(struct prism_builder *b, struct prism_attn_spec *a, unsigne
 {
     bool biased = flags & PRISM_QKV_BIAS;
     enum need keys = has_own_kv(b, a) ? REQUIRED : OPTIONAL;
-    size_t n_embd = b->m->n_embd, nq = (size_t)a->n_head * a->head_dim, nkv = (size_t)a->n_head_kv * a->head_dim;
+    size_t n_embd = b->m->n_embd, nq = (size_t)a->n_head * a->head_dim * (a->gated ? 2 : 1), nkv = (size_t)a->n_head_kv * a->head_dim;
 
     if (prism_tensor_is_there(b, "attn_qkv.weight")) {
         struct prism_matrix qkv = { 0 };

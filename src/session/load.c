@@ -73,6 +73,20 @@ static enum prism_status read_header(struct reader *r, uint64_t file_bytes, stru
     return PRISM_OK;
 }
 
+/* Whether the states are of the first tokens, and of no model but one that has such, which needs that of all tokens. */
+static bool states_agree(const struct prism_context *c, const struct prism_state_facts *f)
+{
+    bool all = false, any = false;
+
+    for (size_t i = 0; i < PRISM_DELTA_STATES; i++) {
+        if (f->states[i] > f->length)
+            return false;
+        all |= f->states[i] == f->length;
+        any |= f->states[i] != 0;
+    }
+    return c->delta.shape ? all || f->rotations == PRISM_ROTATIONS_NONE : !any;
+}
+
 static enum prism_status open_file(struct reader *r, struct prism_error *err)
 {
     struct stat st;
@@ -120,7 +134,8 @@ static enum prism_status check_context(const struct reader *r, const struct pris
     if (r->h.facts.length > c->plan.n_ctx)
         return prism_fail(err, PRISM_E_LENGTH, "session %s: %llu tokens, the context holds %u", r->path,
                           (unsigned long long)r->h.facts.length, c->plan.n_ctx);
-    if ((r->h.facts.sketched && !c->selection.sketch) || (r->h.facts.rotations == PRISM_ROTATIONS_SHORT && !c->model->ropes[0].freq_short))
+    if ((r->h.facts.sketched && !c->selection.sketch) || (r->h.facts.rotations == PRISM_ROTATIONS_SHORT && !c->model->ropes[0].freq_short) ||
+        !states_agree(c, &r->h.facts))
         return prism_fail(err, PRISM_E_FORMAT, "session %s: header: contradicts itself", r->path);
     return PRISM_OK;
 }

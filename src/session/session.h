@@ -1,7 +1,7 @@
 /* session.h - session files: what a context holds of its tokens, on disk. Private to src/session.
  *
  *     header        4096 bytes, struct session_header and zeros
- *     rows          those of prism_state_list, one behind the other, without gaps: tokens, cuts, logits, keys, values, what the selector keeps
+ *     rows          those of prism_state_list, one behind the other, without gaps: tokens, cuts, logits, keys, values, states, what the selector keeps
  *     hashes        one for each row: XXH3, 64 bits, seed: its number
  *
  * Little-endian. Every byte lies under a hash: rows under theirs, hashes under one in the header, the header under its last field. Hashes
@@ -27,7 +27,7 @@ struct session_header {
     uint64_t n_rows;
     uint64_t hash_of_hashes;
     char settings[SESSION_SETTINGS];      /* lines "name value", terminated: what changes numbers */
-    uint8_t zeros[SESSION_HEADER - SESSION_SETTINGS - 104];
+    uint8_t zeros[SESSION_HEADER - SESSION_SETTINGS - 136];
     uint64_t hash;                        /* of all before it */
 };
 _Static_assert(sizeof(struct session_header) == SESSION_HEADER, "no gaps");

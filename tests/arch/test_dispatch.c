@@ -28,6 +28,7 @@ static void check_table(const struct prism_kernels *k, int level)
         kt_true(k->act[a] != NULL, "an activation is missing");
     kt_true(k->linear_f32 && k->gemv && k->rms_norm && k->layer_norm && k->rope && k->rope_table, "a kernel is missing");
     kt_true(k->add && k->add_scaled && k->scale, "a sum is missing");
+    kt_true(k->matmul && k->decay, "what delta nets need is missing");
     kt_true(k->f32_to_f16 && k->f32_to_bf16 && k->f16_to_f32 && k->bf16_to_f32 && k->f32_to_q8_0, "a conversion is missing");
     kt_true(k->attention_f32 && k->attention_auto && k->attn_row && k->attn_row_auto, "an attention kernel is missing");
 }

@@ -48,6 +48,8 @@ static struct exact swiglu_clamped(double gate, double up)
     return (struct exact){ g / (1 + exp(-z)) * (u + 1), 3 + fabs(z) / (1 + exp(z)) };
 }
 
+static struct exact sigmoid_gate(double g, double u) { return (struct exact){ u / (1 + exp(-g)), 3 }; }
+
 static const struct act { enum prism_act id; const char *name; struct exact (*f)(double x); } acts[] = {
     { PRISM_ACT_GELU, "gelu", gelu }, { PRISM_ACT_GELU_ERF, "gelu_erf", gelu_erf }, { PRISM_ACT_RELU2, "relu2", relu2 }, { PRISM_ACT_SILU, "silu", silu },
 };
@@ -57,6 +59,7 @@ static const struct gate { enum prism_gate id; const char *name; struct exact (*
     { PRISM_GATE_GEGLU, "geglu", geglu },
     { PRISM_GATE_GEGLU_ERF, "geglu_erf", geglu_erf },
     { PRISM_GATE_SWIGLU_CLAMPED, "swiglu_clamped", swiglu_clamped },
+    { PRISM_GATE_SIGMOID, "sigmoid_gate", sigmoid_gate },
 };
 
 /* up: 1 for an activation. 2^-120: what may become 0. */

@@ -30,8 +30,9 @@ struct family {
     const char *shape, *arch, *type;
     uint64_t parameters; /* of the whole model, as its card counts them */
     uint32_t n_layer, n_vocab;
+    uint32_t n_made, n_alike; /* layers of the file, 0: one; tensors of theirs that are those of others */
     struct key_row keys[20]; /* end with NULL */
-    struct tensor_row tensors[24];
+    struct tensor_row tensors[28];
 };
 
 #define VOCAB 289 /* tokens of the small vocabulary, in place of the model's */
@@ -117,7 +118,32 @@ static const struct family phi3 = {
                  { "blk.0.ffn_up.weight", "Q4_K", { 3072, 16384 } }, { "blk.0.ffn_down.weight", "Q6_K", { 8192, 3072 } } },
 };
 
-/* Parameters of the whole model from those of a file with one layer and VOCAB tokens. */
+static const struct family qwen35 = {
+    .shape = "qwen3.5-4b", .arch = "qwen35", .type = "Q4_K_M", .parameters = 4205751296, .n_layer = 32, .n_vocab = 248320, .n_made = 4, .n_alike = 2 * 14,
+    .keys = { { "block_count", 4 }, { "context_length", 262144 }, { "embedding_length", 2560 }, { "feed_forward_length", 9216 },
+              { "attention.head_count", 16 }, { "attention.head_count_kv", 4 }, { "attention.key_length", 256 },
+              { "attention.value_length", 256 }, { "rope.dimension_count", 64 }, { "vocab_size", VOCAB }, { "full_attention_interval", 4 },
+              { "ssm.conv_kernel", 4 }, { "ssm.state_size", 128 }, { "ssm.group_count", 16 }, { "ssm.time_step_rank", 32 },
+              { "ssm.inner_size", 4096 } },
+    .tensors = { { "token_embd.weight", "Q6_K", { 2560, VOCAB } }, { "output_norm.weight", "F32", { 2560 } },
+                 { "blk.0.attn_norm.weight", "F32", { 2560 } }, { "blk.0.post_attention_norm.weight", "F32", { 2560 } },
+                 { "blk.0.attn_qkv.weight", "Q5_K", { 2560, 8192 } }, { "blk.0.attn_gate.weight", "Q4_K", { 2560, 4096 } },
+                 { "blk.0.ssm_alpha.weight", "Q4_K", { 2560, 32 } }, { "blk.0.ssm_beta.weight", "Q4_K", { 2560, 32 } },
+                 { "blk.0.ssm_conv1d.weight", "F32", { 4, 8192 } }, { "blk.0.ssm_a", "F32", { 32 } }, { "blk.0.ssm_dt.bias", "F32", { 32 } },
+                 { "blk.0.ssm_norm.weight", "F32", { 128 } }, { "blk.0.ssm_out.weight", "Q4_K", { 4096, 2560 } },
+                 { "blk.0.ffn_gate.weight", "Q4_K", { 2560, 9216 } }, { "blk.0.ffn_up.weight", "Q4_K", { 2560, 9216 } },
+                 { "blk.0.ffn_down.weight", "Q4_K", { 9216, 2560 } },
+                 { "blk.3.attn_norm.weight", "F32", { 2560 } }, { "blk.3.post_attention_norm.weight", "F32", { 2560 } },
+                 { "blk.3.attn_q.weight", "Q4_K", { 2560, 8192 } }, { "blk.3.attn_k.weight", "Q4_K", { 2560, 1024 } },
+                 { "blk.3.attn_v.weight", "Q6_K", { 2560, 1024 } }, { "blk.3.attn_output.weight", "Q4_K", { 4096, 2560 } },
+                 { "blk.3.attn_q_norm.weight", "F32", { 256 } }, { "blk.3.attn_k_norm.weight", "F32", { 256 } },
+                 { "blk.3.ffn_gate.weight", "Q4_K", { 2560, 9216 } }, { "blk.3.ffn_up.weight", "Q4_K", { 2560, 9216 } },
+                 { "blk.3.ffn_down.weight", "Q6_K", { 9216, 2560 } } },
+};
+
+static uint32_t layers_made(const struct family *f) { return f->n_made ? f->n_made : 1; }
+
+/* Parameters of the whole model from those of a file with some of its layers and VOCAB tokens. */
 static uint64_t whole_parameters(const struct prism_gguf *g, const struct family *f)
 {
     uint64_t n = 0;
@@ -125,8 +151,8 @@ static uint64_t whole_parameters(const struct prism_gguf *g, const struct family
     for (uint64_t i = 0; i < g->n_tensors; i++) {
         const struct prism_gguf_tensor *t = &g->tensors[i];
         uint64_t here = t->ne[0] * t->ne[1] * t->ne[2];
-        if (!strncmp(t->name, "blk.0.", 6))
-            n += here * f->n_layer;
+        if (!strncmp(t->name, "blk.", 4))
+            n += here * (f->n_layer / layers_made(f));
         else if (t->n_dims == 2)
             n += here / VOCAB * f->n_vocab;
         else if (strncmp(t->name, "rope_factors_", 13) != 0)
@@ -135,17 +161,18 @@ static uint64_t whole_parameters(const struct prism_gguf *g, const struct family
     return n;
 }
 
-/* Makes the file of one layer and compares it with the lists; the caller closes it. */
+/* Makes the file of one layer, or of a few, and compares it with the lists; the caller closes it. */
 static struct prism_gguf *check_family(const struct family *f)
 {
     struct tiny_model m = tiny_llama();
-    char vocab[512], key[96];
+    char vocab[512], key[96], layers[16];
     uint64_t n_tensors = 0, n_keys = 0;
 
     m.vocab = "gpt2";
     assert_int_equal(tiny_n_vocab(m.vocab), VOCAB);
     snprintf(vocab, sizeof vocab, "%s", tiny_write(&m, "vocab.gguf"));
-    const char *path = MAKE("family.gguf", "--shape", f->shape, "--layers", "1", "--type", f->type, "--vocab", vocab, "--keep-vocab");
+    snprintf(layers, sizeof layers, "%u", layers_made(f));
+    const char *path = MAKE("family.gguf", "--shape", f->shape, "--layers", layers, "--type", f->type, "--vocab", vocab, "--keep-vocab");
     struct prism_gguf *g = open_made(path);
     unlink(path); /* the reader holds the file */
 
@@ -159,7 +186,7 @@ static struct prism_gguf *check_family(const struct family *f)
     assert_int_equal(n_keys, 0);
     for (const struct tensor_row *t = f->tensors; t->name; t++, n_tensors++)
         has_experts(g, t->name, t->type, t->ne[0], t->ne[1], t->ne[2]);
-    assert_int_equal(g->n_tensors, n_tensors);
+    assert_int_equal(g->n_tensors, n_tensors + f->n_alike);
     assert_true(whole_parameters(g, f) == f->parameters);
     return g;
 }
@@ -255,13 +282,30 @@ static void factors_of_phi3(void **state)
     prism_gguf_close(g);
 }
 
+static void states_of_qwen35(void **state)
+{
+    struct prism_gguf *g = check_family(&qwen35);
+    const struct prism_gguf_kv *sections = prism_gguf_find(g, "qwen35.rope.dimension_sections");
+    const float *decay = floats(g, "blk.0.ssm_a");
+
+    (void)state;
+    has_f32(g, "qwen35", "rope.freq_base", 1e7f);
+    has_f32(g, "qwen35", "attention.layer_norm_rms_epsilon", 1e-6f);
+    assert_true(sections && sections->n == 4);
+    for (int i = 0; i < 32; i++)
+        assert_true(decay[i] < -0.02f && decay[i] > -8); /* -exp of a normal value of deviation 1/2 around -1 */
+    assert_true(decay[0] != decay[1]);
+    is_random(g, "blk.0.ssm_conv1d.weight", 4 * 8192, 0.5, 0.034);
+    prism_gguf_close(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(experts_of_qwen3moe),
         cmocka_unit_test(biases_sinks_and_experts_of_gpt_oss),
         cmocka_unit_test(norms_and_window_of_gemma3),
-        cmocka_unit_test(factors_of_phi3),
+        cmocka_unit_test(factors_of_phi3), cmocka_unit_test(states_of_qwen35),
     };
     return cmocka_run_group_tests_name("cli/make_families", tests, NULL, NULL);
 }

@@ -32,6 +32,7 @@ static const struct {
     { "hunyuan-dense", false, 0 }, { "hunyuan-moe", true, 0 }, { "command-r", false, 0 }, { "cohere2", false, 0 }, { "starcoder2", false, 0 },
     { "phimoe", true, 64 },    { "llama4", true, 0 },     { CHUNKED, true, 0 },
     { "nemotron", false, 0 },  { "stablelm", false, 0 },  { "stablelm-parallel", false, 0 }, { "falcon", false, 0 }, { "falcon-two-norms", false, 0 },
+    { "qwen35", false, 0 },    { "qwen35moe", true, 0 },
 };
 enum { COUNT_FILES = sizeof files / sizeof *files };
 

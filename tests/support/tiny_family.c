@@ -40,6 +40,20 @@ static void sections(struct gb *g, const struct tiny_model *m)
         experts(g, m);
 }
 
+static void delta(struct gb *g, const struct tiny_model *m)
+{
+    gb_u32(g, tiny_key(m->arch, "full_attention_interval"), 2);
+    gb_u32(g, tiny_key(m->arch, "ssm.conv_kernel"), TINY_CONV);
+    gb_u32(g, tiny_key(m->arch, "ssm.state_size"), TINY_STATE);
+    gb_u32(g, tiny_key(m->arch, "ssm.group_count"), TINY_N_KEY);
+    gb_u32(g, tiny_key(m->arch, "ssm.time_step_rank"), TINY_N_VALUE);
+    gb_u32(g, tiny_key(m->arch, "ssm.inner_size"), TINY_N_VALUE * TINY_STATE);
+    gb_u32(g, tiny_key(m->arch, "rope.dimension_count"), m->head_dim / 4);
+    gb_array(g, tiny_key(m->arch, "rope.dimension_sections"), PRISM_GV_U32, 4, (uint32_t[]){ 2, 1, 1, 0 }, 16);
+    if (m->n_expert)
+        shared(g, m);
+}
+
 static void yarn(struct gb *g, const struct tiny_model *m)
 {
     gb_str(g, tiny_key(m->arch, "rope.scaling.type"), "yarn");
@@ -92,6 +106,8 @@ static const struct family {
     { .arch = "qwen3moe", .parts = TINY_QK_NORM, .has_experts = true, .keys = experts },
     { .arch = "qwen3vl", .parts = TINY_QK_NORM, .keys = sections },
     { .arch = "qwen3vlmoe", .parts = TINY_QK_NORM, .has_experts = true, .keys = sections },
+    { .arch = "qwen35", .parts = TINY_DELTA | TINY_QK_NORM | TINY_NORM_BEFORE_FFN, .keys = delta },
+    { .arch = "qwen35moe", .parts = TINY_DELTA | TINY_QK_NORM | TINY_NORM_BEFORE_FFN | TINY_SHARED | TINY_SHARED_GATE, .has_experts = true, .keys = delta },
     { .arch = "mistral3", .keys = mistral3 },
     { .arch = "smollm3" },
     { .arch = "gemma2", .parts = TINY_POST_NORMS, .has_window = true, .keys = window },

@@ -223,6 +223,23 @@ static void add_hparams(struct gb *g, const struct tiny_model *m)
     tiny_add_family_keys(g, m);
 }
 
+static void add_delta(struct gb *g, const struct tiny_model *m, int i, uint64_t *state)
+{
+    uint32_t inner = TINY_N_VALUE * TINY_STATE, channels = inner + 2 * TINY_N_KEY * TINY_STATE;
+
+    add_vector(g, i, "attn_norm.weight", m->n_embd, 1, state);
+    add_matrix(g, i, "attn_qkv.weight", m->type, m->n_embd, channels, state);
+    add_matrix(g, i, "attn_gate.weight", m->type, m->n_embd, inner, state);
+    add_matrix(g, i, "ssm_beta.weight", m->type, m->n_embd, TINY_N_VALUE, state);
+    add_matrix(g, i, "ssm_alpha.weight", m->type, m->n_embd, TINY_N_VALUE, state);
+    add_table(g, i, "ssm_conv1d.weight", TINY_CONV, channels, 0.3f, state);
+    add_vector(g, i, "ssm_dt.bias", TINY_N_VALUE, -1, state);
+    add_vector(g, i, "ssm_a", TINY_N_VALUE, -0.3f, state);
+    add_vector(g, i, "ssm_norm.weight", TINY_STATE, 1, state);
+    add_matrix(g, i, "ssm_out.weight", m->type, inner, m->n_embd, state);
+    add_vector(g, i, "post_attention_norm.weight", m->n_embd, 1, state);
+}
+
 static void add_attention(struct gb *g, const struct tiny_model *m, int i, unsigned parts, uint64_t *state)
 {
     uint32_t nq = m->n_head * m->head_dim, nkv = m->n_head_kv * m->head_dim;
@@ -232,7 +249,7 @@ static void add_attention(struct gb *g, const struct tiny_model *m, int i, unsig
     if (m->fused_qkv) {
         add_matrix(g, i, "attn_qkv.weight", m->type, m->n_embd, nq + 2 * nkv, state);
     } else {
-        add_matrix(g, i, "attn_q.weight", m->type, m->n_embd, nq, state);
+        add_matrix(g, i, "attn_q.weight", m->type, m->n_embd, parts & TINY_DELTA ? 2 * nq : nq, state);
         add_matrix(g, i, "attn_k.weight", m->type, m->n_embd, nkv, state);
         add_matrix(g, i, "attn_v.weight", m->type, m->n_embd, nkv, state);
     }
@@ -312,7 +329,10 @@ struct gb *tiny_build(const struct tiny_model *m)
     if (m->biases && m->untied)
         add_vector(g, -1, "output.bias", n_vocab, 0, &state);
     for (uint32_t i = 0; i < m->n_layer; i++) {
-        add_attention(g, m, (int)i, tiny_parts(m->arch), &state);
+        if (tiny_parts(m->arch) & TINY_DELTA && i % 2 == 0)
+            add_delta(g, m, (int)i, &state);
+        else
+            add_attention(g, m, (int)i, tiny_parts(m->arch), &state);
         (m->n_expert ? add_experts : add_ffn)(g, m, (int)i, tiny_parts(m->arch), &state);
     }
     return g;

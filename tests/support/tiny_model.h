@@ -53,7 +53,9 @@ enum tiny_part {
     TINY_POST_NORMS = 16,      /* post_attention_norm and post_ffw_norm behind the halves */
     TINY_NORM_BEFORE_FFN = 32, /* the FFN's norm is called post_attention_norm */
     TINY_SHARED = 64, TINY_SHARED_GATE = 128, TINY_EXPERT_BIAS = 256, TINY_FUSED_FFN = 512,
+    TINY_DELTA = 1024,         /* a delta net in every other layer, beginning with the first; gates of heads in the others */
 };
+enum { TINY_N_KEY = 2, TINY_N_VALUE = 4, TINY_STATE = 16, TINY_CONV = 4 }; /* of delta nets */
 bool tiny_has_family(const char *arch);
 unsigned tiny_parts(const char *arch); /* or-ed */
 

@@ -52,7 +52,7 @@ static const struct cli cli = {
     .rows = option_rows,
 };
 
-static const struct bench_row *const all_rows[] = { bench_linear_rows, bench_vector_rows, bench_attention_rows };
+static const struct bench_row *const all_rows[] = { bench_linear_rows, bench_vector_rows, bench_attention_rows, bench_delta_rows };
 
 struct bench {
     const struct options *opt;

@@ -43,7 +43,7 @@ struct bench_row {
     size_t m, n, k;                /* rows, columns, depth; attention: head size, keys per block, keys; 0: not a size of this row */
 };
 
-extern const struct bench_row bench_linear_rows[], bench_vector_rows[], bench_attention_rows[]; /* each ends with an empty row */
+extern const struct bench_row bench_linear_rows[], bench_vector_rows[], bench_attention_rows[], bench_delta_rows[]; /* each ends with an empty row */
 
 /* Operands in the memory of a job, 64-byte aligned; filled with values near a normal distribution of variance 1, the same every time. */
 void *bench_take(struct bench_job *j, size_t bytes);

@@ -101,6 +101,12 @@ static const char *make_row(const void *user, size_t i, uint64_t row, void *y, f
         shape_rope_divisors(m->shape, t->role, x);
         memcpy(y, x, n * sizeof *x);
         break;
+    case SHAPE_DECAY:
+        random_row(m->kernels, PRISM_F32, y, x, n, 0.5f, random_seed((uint64_t)m->opt->seed, hash_name(t->name)));
+        for (size_t j = 0; j < n; j++)
+            x[j] = -expf(x[j] - 1);
+        memcpy(y, x, n * sizeof *x);
+        break;
     case SHAPE_BIAS:
     case SHAPE_SINKS:
     case SHAPE_ROUTER:

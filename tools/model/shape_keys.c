@@ -48,6 +48,12 @@ void shape_add_keys(struct gguf_writer *w, const struct shape *s, uint32_t n_lay
         { "expert_count", s->n_expert, true },
         { "expert_used_count", s->n_expert_used, true },
         { "expert_feed_forward_length", s->n_ff_exp, true },
+        { "full_attention_interval", s->n_value_state ? 4 : 0, true },
+        { "ssm.conv_kernel", s->n_value_state ? SHAPE_N_CONV : 0, true },
+        { "ssm.state_size", s->d_state, true },
+        { "ssm.group_count", s->n_key_state, true },
+        { "ssm.time_step_rank", s->n_value_state, true },
+        { "ssm.inner_size", s->n_value_state * s->d_state, true },
     };
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
@@ -56,4 +62,8 @@ void shape_add_keys(struct gguf_writer *w, const struct shape *s, uint32_t n_lay
     gguf_add_f32(w, key_of(s, "rope.freq_base"), s->rope_base);
     gguf_add_f32(w, key_of(s, "attention.layer_norm_rms_epsilon"), s->rms_eps);
     add_scaling(w, s);
+    if (s->n_value_state) { /* positions of text are the same in all sections, so any three that add up would do */
+        const int32_t sections[4] = { 11, 11, 10, 0 };
+        gguf_add_array(w, key_of(s, "rope.dimension_sections"), PRISM_GV_I32, 4, sections, sizeof sections);
+    }
 }

@@ -20,6 +20,9 @@ const struct shape shapes[] = {
       .n_layer = 36, .n_embd = 2560, .n_ff = 9728, .n_head = 32, .n_head_kv = 8 },
     { .name = "qwen3-8b", .title = "Qwen3 8B", QWEN3,
       .n_layer = 36, .n_embd = 4096, .n_ff = 12288, .n_head = 32, .n_head_kv = 8 },
+    { .name = "qwen3.5-4b", .title = "Qwen3.5 4B", .arch = "qwen35", .head_dim = 256, .n_vocab = 248320, .n_ctx = 262144, .rope_base = 1e7f,
+      .rms_eps = 1e-6f, .qk_norm = true, .tied = true, .n_rot = 64, .n_key_state = 16, .n_value_state = 32, .d_state = 128,
+      .n_layer = 32, .n_embd = 2560, .n_ff = 9216, .n_head = 16, .n_head_kv = 4 },
     { .name = "llama-3.2-1b", .title = "Llama 3.2 1B", LLAMA3, .tied = true, .rope_scaling = SHAPE_LLAMA3, .rope_factor = 32,
       .n_layer = 16, .n_embd = 2048, .n_ff = 8192, .n_head = 32, .n_head_kv = 8, .head_dim = 64 },
     { .name = "llama-3.2-3b", .title = "Llama 3.2 3B", LLAMA3, .tied = true, .rope_scaling = SHAPE_LLAMA3, .rope_factor = 32,
@@ -70,16 +73,16 @@ struct list {
 static struct shape_tensor *add3(struct list *l, int layer, const char *name, enum shape_role role, uint64_t ne0, uint64_t ne1, uint64_t ne2)
 {
     struct shape_tensor *t = l->out ? &l->out[l->n] : &l->spare;
-    const char *suffix = role == SHAPE_BIAS ? "bias" : "weight";
+    const char *suffix = role == SHAPE_DECAY ? "" : role == SHAPE_BIAS ? ".bias" : ".weight";
 
     *t = (struct shape_tensor){ .role = role, .n_dims = 1 + (ne1 > 0) + (ne2 > 0), .ne = { ne0, ne1 ? ne1 : 1, ne2 ? ne2 : 1 },
                                 .layer = layer < 0 ? 0 : (uint32_t)layer };
     l->n++;
     l->parameters += role == SHAPE_ROPE || role == SHAPE_ROPE_LONG ? 0 : t->ne[0] * t->ne[1] * t->ne[2];
     if (layer < 0)
-        snprintf(t->name, sizeof t->name, "%s.%s", name, suffix);
+        snprintf(t->name, sizeof t->name, "%s%s", name, suffix);
     else
-        snprintf(t->name, sizeof t->name, "blk.%d.%s.%s", layer, name, suffix);
+        snprintf(t->name, sizeof t->name, "blk.%d.%s%s", layer, name, suffix);
     return t;
 }
 
@@ -131,7 +134,10 @@ static void add_attention(struct list *l, const struct shape *s, int i)
     project(l, s, i, "attn_output", nq, s->n_embd);
     if (s->qk_norm)
         add(l, i, "attn_q_norm", SHAPE_NORM, s->head_dim, 0);
-    if (s->fused) {
+    if (s->n_value_state) {
+        project(l, s, i, "attn_q", s->n_embd, 2 * nq); /* and gates */
+        project(l, s, i, "attn_v", s->n_embd, nkv)->is_value = true;
+    } else if (s->fused) {
         project(l, s, i, "attn_qkv", s->n_embd, nq + 2 * nkv)->is_qkv = true;
     } else {
         project(l, s, i, "attn_q", s->n_embd, nq);
@@ -141,16 +147,34 @@ static void add_attention(struct list *l, const struct shape *s, int i)
         add(l, i, "attn_sinks", SHAPE_SINKS, s->n_head, 0);
 }
 
+static void add_delta(struct list *l, const struct shape *s, int i)
+{
+    uint64_t inner = (uint64_t)s->n_value_state * s->d_state, channels = inner + 2 * (uint64_t)s->n_key_state * s->d_state;
+
+    add(l, i, "attn_gate", SHAPE_MATRIX, s->n_embd, inner);
+    add(l, i, "attn_qkv", SHAPE_MATRIX, s->n_embd, channels)->is_qkv = true;
+    add(l, i, "ssm_a", SHAPE_DECAY, s->n_value_state, 0);
+    add(l, i, "ssm_alpha", SHAPE_MATRIX, s->n_embd, s->n_value_state);
+    add(l, i, "ssm_beta", SHAPE_MATRIX, s->n_embd, s->n_value_state);
+    add(l, i, "ssm_conv1d", SHAPE_ROUTER, SHAPE_N_CONV, channels);
+    add(l, i, "ssm_dt", SHAPE_BIAS, s->n_value_state, 0);
+    add(l, i, "ssm_norm", SHAPE_NORM, s->d_state, 0);
+    add(l, i, "ssm_out", SHAPE_MATRIX, inner, s->n_embd);
+}
+
 static void add_layer(struct list *l, const struct shape *s, int i)
 {
     add(l, i, "attn_norm", SHAPE_NORM, s->n_embd, 0);
     add_ffn(l, s, i);
-    add(l, i, s->oss ? "post_attention_norm" : "ffn_norm", SHAPE_NORM, s->n_embd, 0); /* both: in front of the feed-forward half */
+    add(l, i, s->oss || s->n_value_state ? "post_attention_norm" : "ffn_norm", SHAPE_NORM, s->n_embd, 0); /* both: in front of the feed-forward half */
     if (s->post_norms) {
         add(l, i, "post_attention_norm", SHAPE_NORM, s->n_embd, 0);
         add(l, i, "post_ffw_norm", SHAPE_NORM, s->n_embd, 0);
     }
-    add_attention(l, s, i);
+    if (s->n_value_state && (i + 1) % 4)
+        add_delta(l, s, i);
+    else
+        add_attention(l, s, i);
 }
 
 static void add_rope(struct list *l, const struct shape *s)

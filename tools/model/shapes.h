@@ -30,8 +30,10 @@ struct shape {
     bool tied;                /* no output.weight: token_embd.weight serves */
     bool post_norms;          /* what a layer's two halves add is normalised first */
     bool fused;               /* attn_qkv, and ffn_up whose first half is the gate */
+    uint32_t n_key_state, n_value_state, d_state; /* heads of a gated delta net in three of four layers, and their size; 0: none */
     bool oss;                 /* biases, attention sinks, and experts in MXFP4 whatever the type of the rest */
 };
+enum { SHAPE_N_CONV = 4 };    /* taps of a delta net's convolution */
 extern const struct shape shapes[];
 extern const size_t n_shapes;
 
@@ -43,6 +45,7 @@ enum shape_role {
     SHAPE_ROPE_LONG, /* the same, beyond rope_orig_ctx */
     SHAPE_BIAS,      /* random and small */
     SHAPE_SINKS,     /* random logits */
+    SHAPE_DECAY,     /* negative numbers of the size of 1 */
     SHAPE_ROUTER,    /* a matrix that stays F32 */
     SHAPE_MATRIX,    /* ne[1] rows of ne[0] weights */
     SHAPE_EXPERTS    /* ne[2] such matrices */

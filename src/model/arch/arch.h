@@ -7,6 +7,7 @@
 extern const struct prism_arch prism_arch_llama, prism_arch_mistral3, prism_arch_smollm3, prism_arch_llama4;
 extern const struct prism_arch prism_arch_qwen2, prism_arch_qwen2moe, prism_arch_qwen3, prism_arch_qwen3moe, prism_arch_qwen3vl,
                                prism_arch_qwen3vlmoe;
+extern const struct prism_arch prism_arch_qwen35, prism_arch_qwen35moe;
 extern const struct prism_arch prism_arch_command_r, prism_arch_cohere2;
 extern const struct prism_arch prism_arch_starcoder2, prism_arch_nemotron, prism_arch_stablelm, prism_arch_falcon;
 extern const struct prism_arch prism_arch_olmo2, prism_arch_olmoe, prism_arch_exaone4, prism_arch_hunyuan_dense, prism_arch_hunyuan_moe;

@@ -317,7 +317,7 @@ struct prism_sketch_scan {
 };
 
 /* Blocks v, v - 1, ... v - n + 1, each with all tiles. x[v] = the logits of the first coordinates; where they + reach * k_rest[v] are not below
- * the floor for some row of a tile, or where `whole`, those of all coordinates, and the tile's block is finished. Both join the softmax.
+ * the floor for one of four rows (0..3, 4..7, ... of a tile), or where `whole`, those of all coordinates for these rows. Both join the softmax.
  * Row i of tile t sees keys j <= seen + 16 t + i. */
 typedef void prism_sketch_scan_fn(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole);
 

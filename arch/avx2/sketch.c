@@ -7,6 +7,7 @@
 
 #include "arch/avx2/avx2.h"
 #include "arch/avx2/sketch_best.h"
+#include "arch/generic/sketch_scan.h"
 
 enum { WORDS = PRISM_MAX_HEAD_DIM / 4 };
 
@@ -15,10 +16,10 @@ struct row_words {
     int16_t even[WORDS][2], odd[WORDS][2];
 };
 
-static void widen(struct row_words *w, const int8_t *bytes, size_t n, size_t row)
+static void widen(struct row_words *w, const int8_t *bytes, size_t n)
 {
     for (size_t c = 0; c < n / 4; c++) {
-        const int8_t *q = bytes + (c * PRISM_SKETCH_ROWS + row) * 4;
+        const int8_t *q = bytes + c * PRISM_SKETCH_ROWS * 4;
         w->even[c][0] = q[0], w->even[c][1] = q[2];
         w->odd[c][0] = q[1], w->odd[c][1] = q[3];
     }
@@ -32,7 +33,7 @@ PRISM_INLINE __m256i pair(const int16_t *words)
 }
 
 /* best[r] = the largest sum so far of lane and row, for keys [first, first + 16); row i sees keys j <= seen + i. */
-PRISM_INLINE void add_keys(__m256i best[ROWS], const struct row_words *w, const uint8_t *keys, size_t block, size_t n, size_t row, size_t first, size_t seen)
+PRISM_INLINE void add_keys(__m256i best[ROWS], const struct row_words *w, const uint8_t *keys, size_t block, size_t n, size_t first, size_t seen)
 {
     const __m256i low = _mm256_set1_epi16(0xff);
     __m256i sum[ROWS][2];
@@ -50,28 +51,25 @@ PRISM_INLINE void add_keys(__m256i best[ROWS], const struct row_words *w, const 
             }
         }
     }
-    keep_largest(best, sum, row, first, seen);
+    keep_largest(best, sum, first, seen);
 }
 
-static void best_products(int32_t *best, const struct prism_sketch_tile *tile, const struct prism_sketch_scan *s, const uint8_t *keys, size_t n,
-                          size_t seen)
+static void best_products(int32_t best[PRISM_SKETCH_ROWS], const struct sketch_part part[SKETCH_PARTS], size_t block, size_t n)
 {
     struct row_words w[ROWS];
 
-    assert(n % 16 == 0 && n > 0 && n <= PRISM_MAX_HEAD_DIM && s->block % 32 == 0);
-    for (size_t row = 0; row < PRISM_SKETCH_ROWS; row += ROWS) {
+    assert(n % 16 == 0 && n > 0 && n <= PRISM_MAX_HEAD_DIM && block % 32 == 0);
+    for (size_t p = 0; p < SKETCH_PARTS; p++) {
         __m256i most[ROWS];
         for (size_t r = 0; r < ROWS; r++) {
-            widen(&w[r], tile->q, n, row + r);
+            widen(&w[r], part[p].q + r * 4, n);
             most[r] = _mm256_set1_epi32(INT32_MIN);
         }
-        for (size_t first = 0; first < s->block; first += 2 * LANES)
-            add_keys(most, w, keys, s->block, n, row, first, seen);
-        store_largest(best + row, most);
+        for (size_t first = 0; first < block; first += 2 * LANES)
+            add_keys(most, w, part[p].keys, block, n, first, part[p].seen);
+        store_largest(best + p * ROWS, most);
     }
 }
-
-#include "arch/generic/sketch_scan.h"
 
 void prism_sketch_pack_avx2(const struct prism_sketch_rows *r) { pack(r); }
 void prism_sketch_scan_avx2(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole) { scan(s, v, n, seen, whole); }

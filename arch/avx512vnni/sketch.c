@@ -8,16 +8,20 @@
 #include "arch/avx512/simd.h"
 #include "arch/avx512vnni/avx512vnni.h"
 
+#if !defined(PRISM_SIMDE)
+#define SKETCH_OPEN_PARTS open_parts_by_mask
+static inline unsigned open_parts_by_mask(__m512i mask)
+{
+    unsigned m = 0xffffu & ~(unsigned)_mm512_movepi32_mask(mask);
+    m |= m >> 1, m |= m >> 2; /* bits 0, 4, 8, 12: of four */
+    return (m & 1) | (m >> 3 & 2) | (m >> 6 & 4) | (m >> 9 & 8);
+}
+#endif
+#include "arch/generic/sketch_scan.h"
+
 enum { ROWS = 4, LANES = 16 };
 
 #define FORCE_INLINE static inline __attribute__((always_inline))
-
-/* A tile and a block of keys, n coordinates of each; row i sees keys j <= seen + i. */
-struct block {
-    const int8_t *q;
-    const uint8_t *keys;
-    size_t n, block, seen;
-};
 
 FORCE_INLINE __m512i four(const int8_t *q)
 {
@@ -26,13 +30,12 @@ FORCE_INLINE __m512i four(const int8_t *q)
     return _mm512_set1_epi32(v);
 }
 
-/* Rows [row, row + 4) and the 16 n keys from `first` on: best[r] = its lane's largest sum so far. */
-FORCE_INLINE void add_rows(const struct block *t, size_t row, size_t first, size_t n, bool causal, __m512i *best)
+/* The 16 n keys of the block from `first` on: best[r] = its lane's largest sum of n_coords coordinates so far. */
+FORCE_INLINE void add_rows(const struct sketch_part *p, size_t block, size_t n_coords, size_t first, size_t n, bool causal, __m512i *best)
 {
     __m512i sum[ROWS][4];
-    const uint8_t *keys = t->keys + first * 4;
-    const int8_t *q = t->q + row * 4, *end = q + t->n * LANES;
-    const size_t block = t->block;
+    const uint8_t *keys = p->keys + first * 4;
+    const int8_t *q = p->q, *end = q + n_coords * LANES;
 
     for (size_t r = 0; r < ROWS; r++)
         for (size_t v = 0; v < n; v++)
@@ -55,7 +58,7 @@ FORCE_INLINE void add_rows(const struct block *t, size_t row, size_t first, size
         for (size_t v = 0; v < n; v++) {
             if (causal) {
                 __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-                int seen = (int)(t->seen + row + r) - (int)(first + v * LANES);
+                int seen = (int)(p->seen + r) - (int)(first + v * LANES);
                 best[r] = _mm512_mask_max_epi32(best[r], _mm512_cmple_epi32_mask(lane, _mm512_set1_epi32(seen)), best[r], sum[r][v]);
             } else {
                 best[r] = _mm512_max_epi32(best[r], sum[r][v]);
@@ -76,32 +79,26 @@ FORCE_INLINE __m512i across(__m512i *x)
     return x[0];
 }
 
-FORCE_INLINE __m512i all(const struct block *t, size_t n, bool causal)
+FORCE_INLINE void add_block(const struct sketch_part *p, size_t block, size_t n_coords, size_t n, bool causal, __m512i *best)
 {
-    __m512i best[LANES];
-
-    for (size_t row = 0; row < LANES; row += ROWS) {
-        for (size_t r = 0; r < ROWS; r++)
-            best[row + r] = _mm512_set1_epi32(INT32_MIN);
-        for (size_t first = 0; first < t->block; first += n * LANES)
-            add_rows(t, row, first, n, causal, best + row);
-    }
-    return across(best);
+    for (size_t r = 0; r < ROWS; r++)
+        best[r] = _mm512_set1_epi32(INT32_MIN);
+    for (size_t first = 0; first < block; first += n * LANES)
+        add_rows(p, block, n_coords, first, n, causal, best);
 }
 
-FORCE_INLINE void best_products(int32_t *best, const struct prism_sketch_tile *tile, const struct prism_sketch_scan *s, const uint8_t *keys, size_t n,
-                                size_t seen)
+FORCE_INLINE void best_products(int32_t best[PRISM_SKETCH_ROWS], const struct sketch_part part[SKETCH_PARTS], size_t block, size_t n)
 {
-    const struct block t = { .q = tile->q, .keys = keys, .n = n, .block = s->block, .seen = seen };
+    __m512i all[LANES];
 
-    assert(n % 16 == 0 && n > 0 && s->block % 32 == 0);
-    _mm512_storeu_si512(best, s->block % 64 || seen < s->block ? all(&t, 2, true) : all(&t, 4, false));
+    assert(n % 16 == 0 && n > 0 && block % 32 == 0);
+    for (size_t p = 0; p < SKETCH_PARTS; p++)
+        if (block % 64 || part[p].seen < block)
+            add_block(&part[p], block, n, 2, true, all + p * ROWS);
+        else
+            add_block(&part[p], block, n, 4, false, all + p * ROWS);
+    _mm512_storeu_si512(best, across(all));
 }
-
-#if !defined(PRISM_SIMDE)
-#define SKETCH_ALL_LANES(mask) (_mm512_movepi32_mask((__m512i)(mask)) == 0xffff)
-#endif
-#include "arch/generic/sketch_scan.h"
 
 void prism_sketch_pack_avx512vnni(const struct prism_sketch_rows *r) { pack(r); }
 void prism_sketch_scan_avx512vnni(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole) { scan(s, v, n, seen, whole); }

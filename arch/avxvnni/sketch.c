@@ -7,6 +7,7 @@
 #include "arch/avx2/sketch_best.h"
 #include "arch/avxvnni/avxvnni.h"
 #include "arch/avxvnni/simd.h"
+#include "arch/generic/sketch_scan.h"
 
 PRISM_INLINE __m256i four(const int8_t *q)
 {
@@ -16,7 +17,7 @@ PRISM_INLINE __m256i four(const int8_t *q)
 }
 
 /* best[r] = the largest sum so far of lane and row, for keys [first, first + 16); row i sees keys j <= seen + i. */
-PRISM_INLINE void add_keys(__m256i best[ROWS], const int8_t *q, const uint8_t *keys, size_t block, size_t n, size_t row, size_t first, size_t seen)
+PRISM_INLINE void add_keys(__m256i best[ROWS], const int8_t *q, const uint8_t *keys, size_t block, size_t n, size_t first, size_t seen)
 {
     __m256i sum[ROWS][2];
 
@@ -26,29 +27,26 @@ PRISM_INLINE void add_keys(__m256i best[ROWS], const int8_t *q, const uint8_t *k
         const uint8_t *at = keys + (c * block + first) * 4;
         const __m256i k0 = _mm256_loadu_si256((const __m256i *)(const void *)at), k1 = _mm256_loadu_si256((const __m256i *)(const void *)(at + 32));
         for (size_t r = 0; r < ROWS; r++) {
-            const __m256i x = four(q + (c * PRISM_SKETCH_ROWS + row + r) * 4);
+            const __m256i x = four(q + (c * PRISM_SKETCH_ROWS + r) * 4);
             sum[r][0] = _mm256_dpbusd_avx_epi32(sum[r][0], k0, x);
             sum[r][1] = _mm256_dpbusd_avx_epi32(sum[r][1], k1, x);
         }
     }
-    keep_largest(best, sum, row, first, seen);
+    keep_largest(best, sum, first, seen);
 }
 
-static void best_products(int32_t *best, const struct prism_sketch_tile *tile, const struct prism_sketch_scan *s, const uint8_t *keys, size_t n,
-                          size_t seen)
+static void best_products(int32_t best[PRISM_SKETCH_ROWS], const struct sketch_part part[SKETCH_PARTS], size_t block, size_t n)
 {
-    assert(n % 16 == 0 && n > 0 && s->block % 32 == 0);
-    for (size_t row = 0; row < PRISM_SKETCH_ROWS; row += ROWS) {
+    assert(n % 16 == 0 && n > 0 && block % 32 == 0);
+    for (size_t p = 0; p < SKETCH_PARTS; p++) {
         __m256i most[ROWS];
         for (size_t r = 0; r < ROWS; r++)
             most[r] = _mm256_set1_epi32(INT32_MIN);
-        for (size_t first = 0; first < s->block; first += 2 * LANES)
-            add_keys(most, tile->q, keys, s->block, n, row, first, seen);
-        store_largest(best + row, most);
+        for (size_t first = 0; first < block; first += 2 * LANES)
+            add_keys(most, part[p].q, part[p].keys, block, n, first, part[p].seen);
+        store_largest(best + p * ROWS, most);
     }
 }
-
-#include "arch/generic/sketch_scan.h"
 
 void prism_sketch_pack_avxvnni(const struct prism_sketch_rows *r) { pack(r); }
 void prism_sketch_scan_avxvnni(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole) { scan(s, v, n, seen, whole); }

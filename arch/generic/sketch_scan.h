@@ -1,7 +1,6 @@
-/* sketch_scan.h - the body of sketch_scan, sketch_needed and sketch_pack, for each level (struct prism_sketch_scan). The level's file has defined before
- *     best_products(int32_t *best, const struct prism_sketch_tile *, const struct prism_sketch_scan *, const uint8_t *keys, size_t n, size_t seen)
- * which makes the products of a tile with a block after n coordinates. Floats are vectors of 16 that the compiler maps to the level's
- * registers: one order of operations, so the same bits everywhere. */
+/* sketch_scan.h - the body of sketch_scan, sketch_needed and sketch_pack, for each level (struct prism_sketch_scan). The level's file defines
+ * best_products. Floats are vectors of 16 that the compiler maps to the level's registers: one order of operations, so the same bits
+ * everywhere. */
 #ifndef PRISM_GENERIC_SKETCH_SCAN_H
 #define PRISM_GENERIC_SKETCH_SCAN_H
 
@@ -15,6 +14,17 @@
 
 typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
+
+/* Four rows of a tile and a block of keys; row i of the four sees keys j <= seen + i. */
+enum { SKETCH_PART = 4, SKETCH_PARTS = PRISM_SKETCH_ROWS / SKETCH_PART };
+struct sketch_part {
+    const int8_t *q;     /* [n / 4][4 of 16][4] */
+    const uint8_t *keys; /* [n / 4][block][4] */
+    size_t seen;
+};
+
+/* best[4 p + i] = the product of row i of part p with its block after n coordinates, a multiple of 16. */
+static void best_products(int32_t best[PRISM_SKETCH_ROWS], const struct sketch_part part[SKETCH_PARTS], size_t block, size_t n);
 
 SKETCH_INLINE floats load(const float *p)
 {
@@ -30,14 +40,19 @@ SKETCH_INLINE floats all_of(float x) { return x - (floats){ 0 }; }
 /* Lanes of mask are 0 or -1. */
 SKETCH_INLINE floats pick(ints mask, floats a, floats b) { return (floats)((mask & (ints)a) | (~mask & (ints)b)); }
 
-#ifndef SKETCH_ALL_LANES
-#define SKETCH_ALL_LANES all_lanes
+/* Bit p: not all four lanes of part p are -1. */
+#ifndef SKETCH_OPEN_PARTS
+#define SKETCH_OPEN_PARTS open_parts
 #endif
-SKETCH_INLINE bool all_lanes(ints mask)
+SKETCH_INLINE unsigned open_parts(ints mask)
 {
-    int64_t part[8];
-    memcpy(part, &mask, sizeof part);
-    return (part[0] & part[1] & part[2] & part[3] & part[4] & part[5] & part[6] & part[7]) == -1;
+    int64_t two[2 * SKETCH_PARTS];
+    unsigned open = 0;
+
+    memcpy(two, &mask, sizeof two);
+    for (size_t p = 0; p < SKETCH_PARTS; p++)
+        open |= (unsigned)((two[2 * p] & two[2 * p + 1]) != -1) << p;
+    return open;
 }
 
 /* 2^-|x|, 2e-7 relative; 2^-100 from there on. */
@@ -76,44 +91,99 @@ SKETCH_INLINE void count(struct prism_sketch_tile *t, const float *x, size_t ste
     store(t->floor, most + log2_of(load(t->sum)) + log_t);
 }
 
-/* Whether a row's logit is not below its floor. */
-SKETCH_INLINE bool any_reaches(const struct prism_sketch_tile *t, floats x) { return !SKETCH_ALL_LANES(x < load(t->floor)); }
+/* Bit p: the logit of a row of part p is not below its floor. */
+SKETCH_INLINE unsigned reaching(const struct prism_sketch_tile *t, floats x) { return SKETCH_OPEN_PARTS(x < load(t->floor)); }
 
-SKETCH_INLINE floats logits(const struct prism_sketch_scan *s, const struct prism_sketch_tile *t, size_t v, size_t n, size_t seen)
+/* Blocks v, v - 1, ... v - n + 1, n <= BATCH, with all tiles. */
+enum { BATCH = 8, MAX_TILES = 256 / PRISM_SKETCH_ROWS };
+struct batch {
+    const struct prism_sketch_scan *s;
+    size_t v, seen;
+    float *x; /* of block v */
+};
+
+/* Rows [row, row + 4) of a tile and block v - i. */
+struct place {
+    uint8_t i, tile, row;
+};
+
+SKETCH_INLINE struct sketch_part part_at(const struct batch *b, struct place at)
 {
+    const struct prism_sketch_scan *s = b->s;
+    return (struct sketch_part){ s->tiles[at.tile].q + at.row * 4, s->keys + (b->v - at.i) * s->block_bytes,
+                                 b->seen + at.tile * PRISM_SKETCH_ROWS + at.row };
+}
+
+SKETCH_INLINE float *logits_at(const struct batch *b, struct place at)
+{
+    return b->x - (at.i * b->s->n_tiles - at.tile) * PRISM_SKETCH_ROWS + at.row;
+}
+
+/* A tile's logits of a block after the first coordinates. */
+SKETCH_INLINE floats first_logits(const struct batch *b, size_t i, size_t tile)
+{
+    const struct prism_sketch_tile *t = &b->s->tiles[tile];
+    struct sketch_part part[SKETCH_PARTS];
     int32_t best[PRISM_SKETCH_ROWS];
     ints product, bias;
 
-    best_products(best, t, s, s->keys + v * s->block_bytes, n, seen);
+    for (size_t p = 0; p < SKETCH_PARTS; p++)
+        part[p] = part_at(b, (struct place){ (uint8_t)i, (uint8_t)tile, (uint8_t)(p * SKETCH_PART) });
+    best_products(best, part, b->s->block, b->s->first);
     memcpy(&product, best, sizeof product);
-    memcpy(&bias, n == s->rank ? t->bias : t->bias_first, sizeof bias);
-    return __builtin_convertvector(product - bias, floats) * (load(t->scale) * s->k_scale[v]);
+    memcpy(&bias, t->bias_first, sizeof bias);
+    return __builtin_convertvector(product - bias, floats) * (load(t->scale) * b->s->k_scale[b->v - i]);
 }
 
-/* Blocks v, v - 1, ... v - n + 1, n <= BATCH, with all tiles: the first coordinates of all, then the others of those that are not dropped. */
-enum { BATCH = 8 };
+/* The logits of all coordinates at up to four places. */
+SKETCH_INLINE void finish(const struct batch *b, const struct place *at, size_t n)
+{
+    typedef float four __attribute__((vector_size(16)));
+    typedef int32_t four_ints __attribute__((vector_size(16)));
+    struct sketch_part part[SKETCH_PARTS];
+    int32_t best[PRISM_SKETCH_ROWS];
+
+    for (size_t p = 0; p < SKETCH_PARTS; p++)
+        part[p] = part_at(b, at[p < n ? p : n - 1]);
+    best_products(best, part, b->s->block, b->s->rank);
+    for (size_t p = 0; p < n; p++) {
+        const struct prism_sketch_tile *t = &b->s->tiles[at[p].tile];
+        four scale, x;
+        four_ints product, bias;
+        memcpy(&product, best + p * SKETCH_PART, sizeof product);
+        memcpy(&bias, t->bias + at[p].row, sizeof bias);
+        memcpy(&scale, t->scale + at[p].row, sizeof scale);
+        x = __builtin_convertvector(product - bias, four) * (scale * b->s->k_scale[b->v - at[p].i]);
+        memcpy(logits_at(b, at[p]), &x, sizeof x);
+    }
+}
+
+/* The first coordinates of all, then all of those of four rows that are not dropped. */
 SKETCH_INLINE void scan_batch(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole)
 {
-    const size_t n_tiles = s->n_tiles, step = n_tiles * PRISM_SKETCH_ROWS;
-    float *x = s->x + v * step;
-    uint8_t open[BATCH * (256 / PRISM_SKETCH_ROWS)];
+    const size_t n_tiles = s->n_tiles;
+    const struct batch b = { s, v, seen, s->x + v * n_tiles * PRISM_SKETCH_ROWS };
+    struct place open[BATCH * MAX_TILES * SKETCH_PARTS];
+    size_t n_open = 0;
 
     for (size_t i = 0; i < n; i++)
         for (size_t t = 0; t < n_tiles; t++) {
             const struct prism_sketch_tile *tile = &s->tiles[t];
-            open[i * n_tiles + t] = true;
+            unsigned parts = (1u << SKETCH_PARTS) - 1;
             if (!whole && s->first < s->rank) {
-                floats y = logits(s, tile, v - i, s->first, seen + t * PRISM_SKETCH_ROWS);
-                store(x - i * step + t * PRISM_SKETCH_ROWS, y);
-                open[i * n_tiles + t] = any_reaches(tile, y + load(tile->reach) * s->k_rest[v - i]);
+                floats x = first_logits(&b, i, t);
+                store(logits_at(&b, (struct place){ (uint8_t)i, (uint8_t)t, 0 }), x);
+                parts = reaching(tile, x + load(tile->reach) * s->k_rest[v - i]);
+            }
+            for (size_t p = 0; p < SKETCH_PARTS; p++) { /* no branch: which are open cannot be foreseen */
+                open[n_open] = (struct place){ (uint8_t)i, (uint8_t)t, (uint8_t)(p * SKETCH_PART) };
+                n_open += parts >> p & 1;
             }
         }
-    for (size_t i = 0; i < n; i++)
-        for (size_t t = 0; t < n_tiles; t++)
-            if (open[i * n_tiles + t])
-                store(x - i * step + t * PRISM_SKETCH_ROWS, logits(s, &s->tiles[t], v - i, s->rank, seen + t * PRISM_SKETCH_ROWS));
+    for (size_t at = 0; at < n_open; at += SKETCH_PARTS)
+        finish(&b, open + at, n_open - at < SKETCH_PARTS ? n_open - at : SKETCH_PARTS);
     for (size_t t = 0; t < n_tiles; t++)
-        count(&s->tiles[t], x + t * PRISM_SKETCH_ROWS, step, n, s->log_t);
+        count(&s->tiles[t], b.x + t * PRISM_SKETCH_ROWS, n_tiles * PRISM_SKETCH_ROWS, n, s->log_t);
 }
 
 SKETCH_INLINE void scan(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole)
@@ -151,8 +221,8 @@ SKETCH_INLINE void needed(const struct prism_sketch_scan *s, size_t n, uint64_t 
         const float *x = s->x + v * n_tiles * PRISM_SKETCH_ROWS;
         bool unknown = isnan(s->k_scale[v]), one = unknown, some = false;
         for (size_t i = 0; i < n_tiles && !one; i++) {
-            one = any_reaches(&s->tiles[i], load(x + i * PRISM_SKETCH_ROWS));
-            some |= any_reaches(&s->tiles[i], load(x + i * PRISM_SKETCH_ROWS) - mean);
+            one = reaching(&s->tiles[i], load(x + i * PRISM_SKETCH_ROWS));
+            some |= reaching(&s->tiles[i], load(x + i * PRISM_SKETCH_ROWS) - mean) != 0;
         }
         if (!one && !(some && total_share(s, x) >= least))
             continue;

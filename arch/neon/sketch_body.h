@@ -7,6 +7,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "arch/generic/sketch_scan.h"
+
 enum { SKETCH_AT_ONCE = 4, SKETCH_LANES = 4 };
 
 static inline int8x16_t sketch_four(const int8_t *q)
@@ -16,40 +18,37 @@ static inline int8x16_t sketch_four(const int8_t *q)
     return vreinterpretq_s8_s32(vdupq_n_s32(v));
 }
 
-static void best_products(int32_t *best, const struct prism_sketch_tile *tile, const struct prism_sketch_scan *s, const uint8_t *keys, size_t n,
-                          size_t seen)
+static void best_products(int32_t best[PRISM_SKETCH_ROWS], const struct sketch_part part[SKETCH_PARTS], size_t block, size_t n)
 {
     static const int32_t lanes[SKETCH_LANES] = { 0, 1, 2, 3 };
     const int32x4_t lane = vld1q_s32(lanes), none = vdupq_n_s32(INT32_MIN);
 
-    assert(n % 16 == 0 && n > 0 && s->block % 32 == 0);
-    for (size_t row = 0; row < PRISM_SKETCH_ROWS; row += SKETCH_AT_ONCE) {
+    assert(n % 16 == 0 && n > 0 && block % 32 == 0);
+    for (size_t p = 0; p < SKETCH_PARTS; p++) {
         int32x4_t most[SKETCH_AT_ONCE] = { none, none, none, none };
-        for (size_t first = 0; first < s->block; first += 4 * SKETCH_LANES) {
+        for (size_t first = 0; first < block; first += 4 * SKETCH_LANES) {
             int32x4_t sum[SKETCH_AT_ONCE][4];
             for (size_t r = 0; r < SKETCH_AT_ONCE; r++)
                 for (size_t v = 0; v < 4; v++)
                     sum[r][v] = vdupq_n_s32(0);
             for (size_t c = 0; c < n / 4; c++) {
-                const uint8_t *at = keys + (c * s->block + first) * 4;
+                const uint8_t *at = part[p].keys + (c * block + first) * 4;
                 const uint8x16_t k[4] = { vld1q_u8(at), vld1q_u8(at + 16), vld1q_u8(at + 32), vld1q_u8(at + 48) };
                 for (size_t r = 0; r < SKETCH_AT_ONCE; r++) {
-                    const int8x16_t q = sketch_four(tile->q + (c * PRISM_SKETCH_ROWS + row + r) * 4);
+                    const int8x16_t q = sketch_four(part[p].q + (c * PRISM_SKETCH_ROWS + r) * 4);
                     for (size_t v = 0; v < 4; v++)
                         sum[r][v] = dot_four(sum[r][v], k[v], q);
                 }
             }
             for (size_t r = 0; r < SKETCH_AT_ONCE; r++)
                 for (size_t v = 0; v < 4; v++) { /* a key that is not seen does not count */
-                    int32x4_t last = vdupq_n_s32((int32_t)(seen + row + r) - (int32_t)(first + v * SKETCH_LANES));
+                    int32x4_t last = vdupq_n_s32((int32_t)(part[p].seen + r) - (int32_t)(first + v * SKETCH_LANES));
                     most[r] = vmaxq_s32(most[r], vbslq_s32(vcgtq_s32(lane, last), none, sum[r][v]));
                 }
         }
         for (size_t r = 0; r < SKETCH_AT_ONCE; r++)
-            best[row + r] = vmaxvq_s32(most[r]);
+            best[p * SKETCH_AT_ONCE + r] = vmaxvq_s32(most[r]);
     }
 }
-
-#include "arch/generic/sketch_scan.h"
 
 #endif

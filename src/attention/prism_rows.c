@@ -9,14 +9,16 @@
  * PRISM_ROWS_UNTIL: a row that looks for one thing needs the same few blocks at every length, one that reads broadly needs more of them, each
  * with less of its mass.
  *
- * Most blocks are far below t, which shows early. 16 rows at a time meet the diagonal block, block 0, then blocks backwards from the
- * diagonal. After PRISM_SKETCH_FIRST coordinates a block is dropped when no row's logit, raised by what its other coordinates would
- * add with PRISM_SKETCH_SIGMAS deviations, reaches log t below the log-sum of the blocks so far (renewed every eight blocks); its logit of
- * the first coordinates then stands for it in the softmax (struct prism_sketch_scan). The reach is |q'| |k'| / sqrt(n) of the n other coordinates, for the block's longest k': where keys have
- * covariance 1 that is the deviation of q'.k'. */
+ * Most blocks are far below t, which shows early. Rows meet the diagonal block, block 0, then blocks backwards from the diagonal. After
+ * PRISM_SKETCH_FIRST coordinates a block is dropped for four rows when the logit of none of them, raised by what its other coordinates would add
+ * with some deviations, reaches log t below the log-sum of the blocks so far (renewed every eight blocks); its logit of the first
+ * coordinates then stands for it in the softmax (struct prism_sketch_scan). A deviation is |q'| |k'| / sqrt(n) of the n other coordinates, for
+ * the block's longest k': that of q'.k' where keys have covariance 1. How many, query blocks of the first call tell, for which all coordinates of
+ * all blocks are computed (reach.h). */
 #include <math.h>
 #include <string.h>
 
+#include "src/attention/reach.h"
 #include "src/attention/selectors.h"
 #include "src/attention/sketch.h"
 #include "src/base/size.h"
@@ -34,13 +36,18 @@ struct work {
     double *mass;         /* [n_head][n_rows] */
     double t;             /* 0 < t <= 1 */
     uint8_t *failed;      /* [n_head_kv] */
+    uint32_t *counts;     /* [n_head_kv][n_samples][PRISM_REACH_STEPS] */
 };
 
 static size_t n_rows(const struct prism_select_call *c) { return prism_select_blocks(c) - c->q_pos / c->block; }
 
+/* Query blocks of the call that tell how far the first coordinates are from all of them. */
+static size_t n_samples(const struct prism_select_call *c) { return min_size(n_rows(c), 4 + n_rows(c) / 64); }
+
 static size_t shared_bytes(const struct prism_select_call *c)
 {
-    return prism_carved(c->n_head * n_rows(c), sizeof(double)) + prism_carved(c->n_head_kv, 1);
+    return prism_carved(c->n_head * n_rows(c), sizeof(double)) + prism_carved(c->n_head_kv, 1) +
+           prism_carved(c->n_head_kv * n_samples(c) * PRISM_REACH_STEPS, sizeof(uint32_t));
 }
 
 static size_t max_tiles(const struct prism_select_call *c) { return c->block / LANES; }
@@ -48,8 +55,8 @@ static size_t max_tiles(const struct prism_select_call *c) { return c->block / L
 static size_t thread_bytes(const struct prism_select_call *c)
 {
     size_t n = prism_select_blocks(c), b = c->block;
-    return prism_carved(b * n, sizeof(float)) + prism_carved(max_tiles(c), sizeof(struct prism_sketch_tile)) + prism_carved(b * prism_sketch_dim(c->d), 1) +
-           prism_sketch_scratch(c);
+    return 2 * (prism_carved(b * n, sizeof(float)) + prism_carved(max_tiles(c), sizeof(struct prism_sketch_tile))) +
+           prism_carved(b * prism_sketch_dim(c->d), 1) + prism_sketch_scratch(c);
 }
 
 static uint8_t *thread_scratch(const struct work *w, uint32_t thread) { return w->c->scratch + (size_t)thread * w->c->scratch_bytes; }
@@ -74,31 +81,74 @@ static float log_threshold(double t, size_t end)
     return (float)(log2(t) - (times > 1 ? PRISM_ROWS_FALL * log2(times) : 0));
 }
 
-/* One head of one query block: logits of its rows' best keys by block, likely blocks first, then the choice. */
-static void choose(const struct work *w, size_t head, size_t row, uint8_t *scratch)
+/* One head of one query block, before it has met a block of keys. */
+struct query_block {
+    struct prism_sketch_scan scan;
+    size_t u, rows, seen; /* its first row sees keys j <= seen of block u */
+};
+
+static struct query_block begin(const struct work *w, size_t head, size_t row, uint8_t **scratch)
 {
     const struct prism_select_call *c = w->c;
     const struct prism_sketch *s = c->sketch;
     size_t u = c->mask->first + row, b = c->block, kv = head / (c->n_head / c->n_head_kv), dim = prism_sketch_dim(c->d), at = kv * s->max_blocks;
     size_t from = max_size(u * b, c->q_pos), rows = min_size((u + 1) * b, c->kv_len) - from;
-    float *x = prism_carve(&scratch, b * prism_select_blocks(c), sizeof *x), log_t = log_threshold(w->t, (u + 1) * b);
-    struct prism_sketch_tile *tiles = prism_carve(&scratch, max_tiles(c), sizeof *tiles);
-    int8_t *q = prism_carve(&scratch, b * dim, 1);
-    struct prism_sketch_scan scan = { .tiles = tiles, .n_tiles = div_up(rows, LANES), .x = x, .keys = s->keys + at * b * dim, .k_scale = s->k_scale + at,
-                                      .k_rest = s->k_rest + at, .block = b, .block_bytes = b * dim, .rank = s->rank[kv],
-                                      .first = PRISM_SKETCH_FIRST, .log_t = log_t, .log_mean = log_t - log2f(PRISM_ROWS_MEAN) };
+    float *x = prism_carve(scratch, b * prism_select_blocks(c), sizeof *x), log_t = log_threshold(w->t, (u + 1) * b);
+    struct prism_sketch_tile *tiles = prism_carve(scratch, max_tiles(c), sizeof *tiles);
+    int8_t *q = prism_carve(scratch, b * dim, 1);
+
+    prism_sketch_queries(c, head, from - c->q_pos, rows, tiles, q, *scratch);
+    return (struct query_block){ { .tiles = tiles, .n_tiles = div_up(rows, LANES), .x = x, .keys = s->keys + at * b * dim, .k_scale = s->k_scale + at,
+                                   .k_rest = s->k_rest + at, .block = b, .block_bytes = b * dim, .rank = s->rank[kv], .first = PRISM_SKETCH_FIRST,
+                                   .log_t = log_t, .log_mean = log_t - log2f(PRISM_ROWS_MEAN) }, u, rows, from - u * b };
+}
+
+/* Logits of its rows' best keys by block, likely blocks first. */
+static void scan_all(const struct prism_select_call *c, const struct query_block *q, bool whole)
+{
+    c->kernels->sketch_scan(&q->scan, q->u, 1, q->seen, true);
+    if (q->u > 0)
+        c->kernels->sketch_scan(&q->scan, 0, 1, c->block, true);
+    if (q->u > 1)
+        c->kernels->sketch_scan(&q->scan, q->u - 1, q->u - 1, c->block, whole);
+}
+
+static void choose(const struct work *w, size_t head, size_t row, uint8_t *scratch)
+{
+    const struct prism_select_call *c = w->c;
+    struct query_block q = begin(w, head, row, &scratch);
     double mass = 0;
 
-    prism_sketch_queries(c, head, from - c->q_pos, rows, tiles, q, scratch);
-    c->kernels->sketch_scan(&scan, u, 1, from - u * b, true);
-    if (u > 0)
-        c->kernels->sketch_scan(&scan, 0, 1, b, true);
-    if (u > 1)
-        c->kernels->sketch_scan(&scan, u - 1, u - 1, b, false);
-    c->kernels->sketch_needed(&scan, u + 1, prism_mask_row(c->mask, head, row));
-    for (size_t i = 0; i < rows; i++)
-        mass += (double)tiles[i / LANES].mass[i % LANES];
-    w->mass[head * c->mask->n_rows + row] = mass / (double)rows;
+    scan_all(c, &q, false);
+    c->kernels->sketch_needed(&q.scan, q.u + 1, prism_mask_row(c->mask, head, row));
+    for (size_t i = 0; i < q.rows; i++)
+        mass += (double)q.scan.tiles[i / LANES].mass[i % LANES];
+    w->mass[head * c->mask->n_rows + row] = mass / (double)q.rows;
+}
+
+/* A kv head of one of the query blocks that are looked at: all blocks with all coordinates, and with the first ones alone. */
+static void reach_job(void *arg, size_t job, uint32_t thread)
+{
+    const struct work *w = arg;
+    const struct prism_select_call *c = w->c;
+    size_t n = n_samples(c), kv = job / n, row = (2 * (job % n) + 1) * n_rows(c) / (2 * n), group = c->n_head / c->n_head_kv;
+    uint32_t *counts = w->counts + job * PRISM_REACH_STEPS;
+
+    memset(counts, 0, PRISM_REACH_STEPS * sizeof *counts);
+    for (size_t h = 0; h < group; h++) {
+        uint8_t *scratch = thread_scratch(w, thread);
+        struct query_block q = begin(w, kv * group + h, row, &scratch), first = q;
+        first.scan.x = prism_carve(&scratch, c->block * prism_select_blocks(c), sizeof *first.scan.x);
+        first.scan.tiles = prism_carve(&scratch, max_tiles(c), sizeof *first.scan.tiles);
+        for (size_t t = 0; t < q.scan.n_tiles; t++) {
+            first.scan.tiles[t] = q.scan.tiles[t];
+            memcpy(first.scan.tiles[t].bias, q.scan.tiles[t].bias_first, sizeof q.scan.tiles[t].bias);
+        }
+        first.scan.rank = first.scan.first;
+        scan_all(c, &q, true);
+        scan_all(c, &first, true);
+        prism_reach_count(counts, &q.scan, first.scan.x, q.u);
+    }
 }
 
 /* The heads of a group one after the other, so that they find the keys in the cache. Late rows first: they take longest. */
@@ -128,12 +178,14 @@ static bool select_rows(const struct prism_select_call *c)
 
     w.mass = prism_carve(&at, c->n_head * c->mask->n_rows, sizeof *w.mass);
     w.failed = prism_carve(&at, c->n_head_kv, 1);
+    w.counts = prism_carve(&at, c->n_head_kv * n_samples(c) * PRISM_REACH_STEPS, sizeof *w.counts);
     memset(w.failed, 0, c->n_head_kv);
     if (!s->rank[0] || c->q_pos <= *s->made_at) {
         memset(s->rank, 0, c->n_head_kv * sizeof *s->rank);
         *s->n_done = 0, *s->made_at = c->q_pos;
     }
-    if (!s->rank[0] && !c->runner.run(c->runner.self, c->n_head_kv, 0, basis_job, &w))
+    const bool begins = !s->rank[0];
+    if (begins && !c->runner.run(c->runner.self, c->n_head_kv, 0, basis_job, &w))
         return false;
     for (size_t h = 0; h < c->n_head_kv; h++)
         if (w.failed[h]) { /* numbers that are not finite: attention will show them */
@@ -146,6 +198,14 @@ static bool select_rows(const struct prism_select_call *c)
     if (!c->runner.run(c->runner.self, c->n_head_kv * (n - w.from), 0, keys_job, &w))
         return false;
     *s->n_done = c->kv_len / c->block;
+    if (begins) {
+        for (size_t h = 0; h < c->n_head_kv; h++)
+            s->sigmas[h] = 1;
+        if (!c->runner.run(c->runner.self, c->n_head_kv * n_samples(c), 0, reach_job, &w))
+            return false;
+        for (size_t h = 0; h < c->n_head_kv; h++)
+            s->sigmas[h] = prism_reach(w.counts + h * n_samples(c) * PRISM_REACH_STEPS, n_samples(c));
+    }
     double row_work = (double)(c->block * c->d * (c->n_head / c->n_head_kv)) * (double)c->kv_len / 8;
     if (!c->runner.run(c->runner.self, c->n_head_kv * c->mask->n_rows, row_work, row_job, &w))
         return false;

@@ -41,6 +41,7 @@ struct prism_sketch prism_sketch_layout(const struct prism_select_call *c, size_
     s.k_map = prism_arena_take(a, c->n_head_kv, map);
     s.q_map = prism_arena_take(a, c->n_head_kv, map);
     s.rank = prism_arena_take(a, c->n_head_kv, sizeof *s.rank);
+    s.sigmas = prism_arena_take(a, c->n_head_kv, sizeof *s.sigmas);
     s.made_at = prism_arena_take(a, 1, sizeof *s.made_at);
     s.n_done = prism_arena_take(a, 1, sizeof *s.n_done);
     s.keys = prism_arena_take(a, c->n_head_kv * max_blocks, c->block * prism_sketch_dim(c->d));
@@ -105,7 +106,7 @@ void prism_sketch_queries(const struct prism_select_call *c, size_t head, size_t
             t->bias_first[lane] *= 128;
             t->bias[lane] *= 128;
             t->scale[lane] *= PRISM_LOG2_E;
-            t->reach[lane] *= PRISM_SKETCH_SIGMAS * PRISM_LOG2_E;
+            t->reach[lane] *= c->sketch->sigmas[kv_head] * PRISM_LOG2_E;
             t->most[lane] = -0x1p100f;
         }
     }

@@ -17,7 +17,6 @@
 #include "src/base/arena.h"
 
 #define PRISM_SKETCH_ERROR 0.1
-#define PRISM_SKETCH_SIGMAS 3.0f
 #define PRISM_LOG2_E 1.44269504f
 enum { PRISM_SKETCH_STEP = 16, PRISM_SKETCH_SAMPLES = 2048, /* of the prompt, at equal distances */ PRISM_SKETCH_FIRST = 16 /* coordinates that prune */ };
 
@@ -25,6 +24,7 @@ enum { PRISM_SKETCH_STEP = 16, PRISM_SKETCH_SAMPLES = 2048, /* of the prompt, at
 struct prism_sketch {
     uint8_t *k_map, *q_map;  /* [n_head_kv] of prism_sketch_map_bytes: row i makes coordinate i; q_map holds the attention scale */
     uint32_t *rank;          /* [n_head_kv], 0: no basis yet */
+    float *sigmas;           /* [n_head_kv]: deviations that coordinates after the first are given (reach.h); 1 until they were counted */
     size_t *made_at;         /* position of the first token of the call that made the basis: a call from there or before makes it again */
     size_t *n_done;          /* complete blocks that are sketched, in all kv heads */
     uint8_t *keys;           /* [n_head_kv][max_blocks][prism_sketch_dim * block]: the layout of struct prism_sketch_scan */

@@ -37,6 +37,7 @@ static void add_sketch(const struct prism_context *c, size_t layer, size_t lengt
     add(list, n, (struct prism_state_piece){ "sketch: maps of keys", s->k_map, 1, heads * map, 0 });
     add(list, n, (struct prism_state_piece){ "sketch: maps of queries", s->q_map, 1, heads * map, 0 });
     add(list, n, (struct prism_state_piece){ "sketch: ranks", (uint8_t *)s->rank, 1, heads * sizeof *s->rank, 0 });
+    add(list, n, (struct prism_state_piece){ "sketch: deviations", (uint8_t *)s->sigmas, 1, heads * sizeof *s->sigmas, 0 });
     add(list, n, (struct prism_state_piece){ "sketch: where it was made", (uint8_t *)s->made_at, 1, sizeof *s->made_at, 0 });
     add(list, n, (struct prism_state_piece){ "sketch: blocks", (uint8_t *)s->n_done, 1, sizeof *s->n_done, 0 });
     add(list, n, (struct prism_state_piece){ "sketch: keys", s->keys, heads, done * keys, s->max_blocks * keys });

@@ -12,7 +12,7 @@
 
 #include "tests/support/kernel_test.h"
 
-enum { ROWS = PRISM_SKETCH_ROWS, MAX_TILES = 4, BLOCKS = 21 };
+enum { ROWS = PRISM_SKETCH_ROWS, TOGETHER = 4, MAX_TILES = 4, BLOCKS = 21 };
 
 /* ---- scan ---- */
 
@@ -94,18 +94,19 @@ static double log_sum(const struct scene *s, size_t t, size_t i, size_t from, si
     return most + log2(sum);
 }
 
-/* Logits of blocks [from, to) are those of all coordinates or, below the floor for every row of the tile, of the first ones. */
+/* Logits of blocks [from, to) are those of all coordinates or, below the floor for each of four rows, of the first ones. */
 static size_t check_logits(const struct scene *s, size_t from, size_t to, size_t seen, bool whole)
 {
     const struct prism_sketch_scan *c = &s->scan;
     size_t n_dropped = 0;
 
     for (size_t v = from; v < to; v++)
-        for (size_t t = 0; t < c->n_tiles; t++) {
+        for (size_t row = 0; row < c->n_tiles * ROWS; row += TOGETHER) {
+            size_t t = row / ROWS, begin = row % ROWS;
             bool dropped = !whole && c->first < c->rank;
-            for (size_t i = 0; i < ROWS; i++) /* a floor only rises: what is below the last one may have been finished before */
+            for (size_t i = begin; i < begin + TOGETHER; i++) /* a floor only rises: what is below the last one may have been finished before */
                 dropped = dropped && c->x[(v * c->n_tiles + t) * ROWS + i] == logit(s, t, i, v, c->first, seen);
-            for (size_t i = 0; i < ROWS; i++) {
+            for (size_t i = begin; i < begin + TOGETHER; i++) {
                 float x = c->x[(v * c->n_tiles + t) * ROWS + i], head = logit(s, t, i, v, c->first, seen);
                 if (dropped)
                     kt_true(head + s->tiles[t].reach[i] * c->k_rest[v] < s->tiles[t].floor[i], "what is dropped is below the floor");

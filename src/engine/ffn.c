@@ -91,14 +91,19 @@ bool prism_add_half(struct prism_context *c, const struct prism_layer *l, const 
            add_normalised(c, &l->attn_post_norm, l->residual_scale, x, n, pos, PRISM_FAULT_ATTENTION);
 }
 
-/* Output of attention times sigmoid(gate), of rows whose first is row `arg` of the call. */
+/* Rows of a slab, and of all heads together. */
+struct gated_slab {
+    const float *gates, *made; /* [n][width]; made: the output of attention */
+    size_t width;
+};
+
+/* made * sigmoid(gates) */
 static void gated_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
 {
-    const struct prism_attn_spec *a = prism_heads(c);
-    size_t width = (size_t)a->n_head * a->head_dim, first = *(const size_t *)arg;
+    const struct gated_slab *s = arg;
 
-    memcpy(out, c->y + row * width, n_rows * width * sizeof *out);
-    c->kernels->gate[PRISM_GATE_SIGMOID](out, c->q + (first + row) * width, n_rows * width);
+    memcpy(out, s->gates + row * s->width, n_rows * s->width * sizeof *out);
+    c->kernels->gate[PRISM_GATE_SIGMOID](out, s->made + row * s->width, n_rows * s->width);
 }
 
 /* Gates of n rows from row `row` of the call on, into c->y: x still is what entered the layer. */
@@ -116,11 +121,12 @@ static bool output_projection(struct prism_context *c, const struct prism_layer 
 {
     const struct prism_attn_spec *a = &l->attn;
     struct prism_rows rows = { .x = c->q + row * a->o.k, .ldx = a->o.k };
+    struct gated_slab gated = { c->y, c->q + row * a->o.k, a->o.k };
 
     if (a->gated) {
         if (!make_gates(c, l, pos, row, n))
             return false;
-        rows = (struct prism_rows){ .fn = gated_rows, .arg = &row };
+        rows = (struct prism_rows){ .fn = gated_rows, .arg = &gated };
     }
     return prism_add_half(c, l, &(struct prism_half){ &a->o, a->o_bias, &rows }, row, n, pos + row);
 }

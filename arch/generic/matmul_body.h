@@ -5,7 +5,7 @@
  *   vf_load_n, vf_store_n         of the first n of them, 1 <= n < VF_LANES, zeros behind; nothing else is read or written
  *   vf_all(x)                     x in each lane
  *   vf_fma(a, b, c)               a * b + c, rounded once
- *   VF_ROWS, VF_VECTORS           of a tile: at most 6 rows, 4 vectors
+ *   VF_ROWS, VF_VECTORS           of a tile: 6 rows, at most 4 vectors
  *
  * An element is one chain of FMAs in the order of p whichever tile it falls into. A row alone takes up to 8 vectors: its chains are too few for
  * the latency of an FMA otherwise. */
@@ -17,7 +17,7 @@ static inline __attribute__((always_inline)) void matmul_tile(const struct prism
 {
     const float *a = m->a + i * m->a_row, *b = m->b + j;
     float *c = m->c + i * m->ldc + j;
-    vf sum[VF_ROWS > 1 ? VF_ROWS : 1][VF_WIDE];
+    vf sum[VF_ROWS][VF_WIDE];
 
 #pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++)

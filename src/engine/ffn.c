@@ -97,17 +97,19 @@ bool prism_add_half(struct prism_context *c, const struct prism_layer *l, const 
            add_what_waits(c, &l->attn_post_norm, l->residual_scale, x, n, pos, PRISM_FAULT_ATTENTION);
 }
 
-struct gated {
-    size_t first, width; /* rows of the call from there on, values of a row */
+/* Rows of a slab, and of all heads together. */
+struct gated_slab {
+    const float *gates, *made; /* [n][width]; made: the output of attention */
+    size_t width;
 };
 
-/* Output of attention times sigmoid(gate). */
+/* made * sigmoid(gates) */
 static void gated_rows(struct prism_context *c, void *arg, size_t row, size_t n_rows, float *out)
 {
-    const struct gated *g = arg;
+    const struct gated_slab *s = arg;
 
-    memcpy(out, c->y + row * g->width, n_rows * g->width * sizeof *out);
-    c->kernels->gate[PRISM_GATE_SIGMOID](out, c->q + (g->first + row) * g->width, n_rows * g->width);
+    memcpy(out, s->gates + row * s->width, n_rows * s->width * sizeof *out);
+    c->kernels->gate[PRISM_GATE_SIGMOID](out, s->made + row * s->width, n_rows * s->width);
 }
 
 /* Gates of n rows from row `row` of the call on, into c->y: x still is what entered the layer. */
@@ -125,7 +127,7 @@ static bool output_projection(struct prism_context *c, const struct prism_layer 
 {
     const struct prism_attn_spec *a = &l->attn;
     struct prism_rows rows = { .x = c->q + row * a->o.k, .ldx = a->o.k };
-    struct gated gated = { row, a->o.k };
+    struct gated_slab gated = { c->y, c->q + row * a->o.k, a->o.k };
 
     if (a->gated) {
         if (!make_gates(c, l, pos, row, n))

@@ -96,6 +96,9 @@ void prism_key_n_rot(struct prism_builder *b, const char *suffix, uint32_t d, ui
 /* ropes[1], for the layers with a window: the rotation of the others without their scaling. */
 void prism_window_rope(struct prism_builder *b, double base);
 
+/* nextn_predict_layers: so many blocks at the end draft later tokens and are not run. */
+void prism_draft_keys(struct prism_builder *b);
+
 /* Reads a key that changes nothing here. */
 void prism_key_ignore(struct prism_builder *b, const char *suffix);
 

@@ -134,6 +134,14 @@ void prism_key_unsupported(struct prism_builder *b, const char *what)
         b->status = prism_fail(b->err, PRISM_E_UNSUPPORTED, "%s: key %s: %s", b->shown, b->key, what);
 }
 
+void prism_draft_keys(struct prism_builder *b)
+{
+    uint32_t drafts = 0;
+
+    prism_key_u32(b, "nextn_predict_layers", OPTIONAL, 0, b->m->n_layer - 1, &drafts);
+    b->m->n_layer -= drafts;
+}
+
 /* ---- sizes and heads ---- */
 
 static void read_sizes(struct prism_builder *b)

@@ -97,6 +97,8 @@ static const struct hostile_case keys[] = {
     { 0, "no experts", 'R', "key qwen35moe.expert_count: missing", .family = "qwen35moe", .set = NO("qwen35moe.expert_count") },
     { 0, "shared width 0", 'R', "key qwen35moe.expert_shared_feed_forward_length: expected 1..", .family = "qwen35moe",
       .set = U32("qwen35moe.expert_shared_feed_forward_length", 0) },
+    { 0, "drafts of glm4", 'W', "tensors of layers >= 1 unused", .family = "glm4", .set = U32("glm4.nextn_predict_layers", 1) },
+    { 0, "glm4 all drafts", 'R', "key glm4.nextn_predict_layers: expected 0..1, found 2", .family = "glm4", .set = U32("glm4.nextn_predict_layers", 2) },
     { 0, "drafts", 'W', "tensors of layers >= 1 unused", .family = "qwen35", .set = U32("qwen35.nextn_predict_layers", 1) },
 };
 

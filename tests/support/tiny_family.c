@@ -114,6 +114,7 @@ static const struct family {
     { .arch = "gemma3", .parts = TINY_POST_NORMS | TINY_QK_NORM, .has_window = true, .keys = window },
     { .arch = "gpt-oss", .parts = TINY_QKV_BIAS | TINY_O_BIAS | TINY_SINKS | TINY_NORM_BEFORE_FFN | TINY_EXPERT_BIAS, .has_experts = true, .has_window = true,
       .keys = gpt_oss },
+    { .arch = "glm4", .parts = TINY_POST_NORMS | TINY_FUSED_FFN },
     { .arch = "granite", .keys = multipliers },
     { .arch = "granitemoe", .parts = TINY_SHARED, .has_experts = true, .keys = multipliers },
     { .arch = "phi3", .parts = TINY_FUSED_FFN, .fused_qkv = true, .keys = partial },

@@ -13,15 +13,13 @@ static void glm4_layer(struct prism_builder *b, struct prism_layer *l, uint32_t 
     prism_part_norm(b, &l->ffn_post_norm, "post_ffw_norm");
 }
 
-const struct prism_arch prism_arch_glm4 = { .name = "glm4", .rope_interleaved = true, .layer = glm4_layer };
+const struct prism_arch prism_arch_glm4 = { .name = "glm4", .rope_interleaved = true, .keys = prism_draft_keys, .layer = glm4_layer };
 
-/* The last blocks are drafts of later tokens: not run. */
 static void glm4moe_keys(struct prism_builder *b)
 {
-    uint32_t drafts = 0, shared = 1;
+    uint32_t shared = 1;
 
-    prism_key_u32(b, "nextn_predict_layers", OPTIONAL, 0, b->m->n_layer - 1, &drafts);
-    b->m->n_layer -= drafts;
+    prism_draft_keys(b);
     prism_expert_keys(b, REQUIRED, 0);
     b->common.ffn.experts.gating = PRISM_GATING_SIGMOID;
     prism_expert_weight_keys(b);

@@ -44,14 +44,11 @@ static void read_delta(struct prism_builder *b)
     d->eps = b->m->hp.rms_eps;
 }
 
-/* The last blocks draft later tokens: not run. For text all sections of the rotation have the same position. */
+/* For text all sections of the rotation have the same position. */
 static void qwen35_keys(struct prism_builder *b)
 {
-    uint32_t drafts = 0;
-
-    read_pattern(b);
-    prism_key_u32(b, "nextn_predict_layers", OPTIONAL, 0, b->m->n_layer - 1, &drafts);
-    b->m->n_layer -= drafts;
+    read_pattern(b); /* of all blocks */
+    prism_draft_keys(b);
     prism_key_ignore(b, "rope.dimension_sections");
     read_delta(b);
     b->common.attn.gated = true;

@@ -68,13 +68,12 @@ PRISM_INLINE void scales_iq4_xs(struct block_scales *s, const uint8_t *b)
     scale_8(s->d, vec_half(b), _mm_loadl_epi64((const __m128i *)q));
 }
 
-/* prism_half_of_e4m3, four at a time. */
-PRISM_INLINE void scales_nvfp4(struct block_scales *s, const uint8_t *b)
+/* prism_half_of_e4m3 of the low eight bytes. */
+PRISM_INLINE __m256 halves_of_e4m3(__m128i bytes)
 {
-    const __m128i x = _mm_cvtepu8_epi32(_mm_cvtsi32_si128((int)prism_load_u32(b)));
-    const __m128 value = _mm_castsi128_ps(_mm_slli_epi32(_mm_and_si128(x, _mm_set1_epi32(127)), 20));
-    const __m128 nan = _mm_castsi128_ps(_mm_cmpeq_epi32(x, _mm_set1_epi32(127)));
-    _mm_storeu_ps(s->d, _mm_andnot_ps(nan, _mm_mul_ps(value, _mm_set1_ps(0x1p119f))));
+    const __m256i x = _mm256_cvtepu8_epi32(bytes), max = _mm256_set1_epi32(127);
+    const __m256 value = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_and_si256(x, max), 20));
+    return _mm256_andnot_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(x, max)), _mm256_mul_ps(value, _mm256_set1_ps(0x1p119f)));
 }
 
 PRISM_INLINE void block_scales(struct block_scales *s, const uint8_t *b, enum prism_type type)
@@ -95,7 +94,7 @@ PRISM_INLINE void block_scales(struct block_scales *s, const uint8_t *b, enum pr
     case PRISM_IQ3_S: scales_iq3_s(s, b); break;
     case PRISM_IQ1_S: scales_iq1_s(s, b); break;
     case PRISM_IQ1_M: scales_iq1_m(s, b); break;
-    case PRISM_NVFP4: scales_nvfp4(s, b); break;
+    case PRISM_NVFP4: _mm256_storeu_ps(s->d, halves_of_e4m3(_mm_cvtsi32_si128((int)prism_load_u32(b)))); break;
     case PRISM_MXFP4: s->d[0] = prism_bits_f32(b[0] < 2 ? 0x00200000u << b[0] : (uint32_t)(b[0] - 1) << 23); break;
     case PRISM_Q4_1:
     case PRISM_Q5_1: s->m[0] = vec_half(b + 2); /* fall through */

@@ -145,12 +145,18 @@ PRISM_INLINE __m256i bytes_iq2_s(const uint8_t *b, int j)
                                 i[3] | (high << 2 & 0x300)), b + 34 + 4 * j);
 }
 
+/* Two rows of four, put together in a word: faster than insertions or a gather. */
+PRISM_INLINE long long two_rows(const uint32_t *book, unsigned i0, unsigned i1)
+{
+    return (long long)((uint64_t)book[i1] << 32 | book[i0]);
+}
+
 PRISM_INLINE __m256i bytes_iq3_xxs(const uint8_t *b, const struct block_scales *s, int j)
 {
     const uint8_t *i = b + 2 + 8 * j;
     const uint32_t *book = prism_iq3_xxs_book;
-    return with_signs(_mm256_setr_epi32((int)book[i[0]], (int)book[i[1]], (int)book[i[2]], (int)book[i[3]], (int)book[i[4]], (int)book[i[5]],
-                                        (int)book[i[6]], (int)book[i[7]]), s->signs + 4 * j);
+    return with_signs(_mm256_setr_epi64x(two_rows(book, i[0], i[1]), two_rows(book, i[2], i[3]), two_rows(book, i[4], i[5]),
+                                         two_rows(book, i[6], i[7])), s->signs + 4 * j);
 }
 
 /* The ninth bits of the eight numbers are those of a byte. */
@@ -159,9 +165,10 @@ PRISM_INLINE __m256i bytes_iq3_s(const uint8_t *b, int j)
     const uint8_t *i = b + 2 + 8 * j;
     const uint32_t *book = prism_iq3_s_book;
     const unsigned h = b[66 + j];
-    return with_signs(_mm256_setr_epi32((int)book[i[0] | (h << 8 & 256)], (int)book[i[1] | (h << 7 & 256)], (int)book[i[2] | (h << 6 & 256)],
-                                        (int)book[i[3] | (h << 5 & 256)], (int)book[i[4] | (h << 4 & 256)], (int)book[i[5] | (h << 3 & 256)],
-                                        (int)book[i[6] | (h << 2 & 256)], (int)book[i[7] | (h << 1 & 256)]), b + 74 + 4 * j);
+    return with_signs(_mm256_setr_epi64x(two_rows(book, i[0] | (h << 8 & 256), i[1] | (h << 7 & 256)),
+                                         two_rows(book, i[2] | (h << 6 & 256), i[3] | (h << 5 & 256)),
+                                         two_rows(book, i[4] | (h << 4 & 256), i[5] | (h << 3 & 256)),
+                                         two_rows(book, i[6] | (h << 2 & 256), i[7] | (h << 1 & 256))), b + 74 + 4 * j);
 }
 
 PRISM_INLINE __m256i rows_of_iq1(unsigned i0, unsigned i1, unsigned i2, unsigned i3)

@@ -55,14 +55,11 @@ PRISM_INLINE struct scales scales_256(const uint8_t *b, enum prism_type type)
         }
     } else if (type == PRISM_MXFP4) {
         r.d[0] = scales_of_8_mxfp4(b);
-    } else if (l.block == 64) {
-        for (unsigned i = 0; i < 4; i++) {
-            struct block_scales one;
-            block_scales(&one, b + i * l.bytes, type);
-            _mm_storeu_ps(s->d + 4 * i, _mm_loadu_ps(one.d));
-        }
-        r.d[0] = _mm256_loadu_ps(s->d);
-        r.d[1] = _mm256_loadu_ps(s->d + 8);
+    } else if (type == PRISM_NVFP4) {
+        const __m128i bytes = _mm_setr_epi32((int)prism_load_u32(b), (int)prism_load_u32(b + 36), (int)prism_load_u32(b + 72),
+                                             (int)prism_load_u32(b + 108));
+        r.d[0] = halves_of_e4m3(bytes);
+        r.d[1] = halves_of_e4m3(_mm_srli_si128(bytes, 8));
     } else {
         r.d[0] = strided_halves(b, l.bytes);
         if (l.has_min)

@@ -1,5 +1,5 @@
-/* linear_i4.c - linear layers on four-bit weights and signed-byte activations: Q4_0, Q4_1, Q4_K, and types whose values are a step times an
- * unsigned number of four bits, less an offset (IQ3_S and others: spread_of). The numbers are those of the "i8" linear of arch/generic/linear_i8.c: exact integer dot products per group of 32, then
+/* linear_i4.c - linear layers on four-bit weights and signed-byte activations: Q4_0, Q4_1, Q4_K, and types whose values are a step times
+ * an unsigned number of four bits, less an offset (IQ3_S and others: spread_of). The numbers are those of the "i8" linear of arch/generic/linear_i8.c: exact integer dot products per group of 32, then
  *     c += (d_a * d_w) * sum(qa * qw) + (d_a * sum(qa)) * m_w.
  *
  * Weights stay unsigned, 0..15 (Q4_0: q + 8, and 8 * sum(qa) is taken off the integer sum), which makes pmaddubsw applicable:

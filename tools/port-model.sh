@@ -55,6 +55,8 @@ bf16 arch/neon_i8mm_bf16/linear_bf16.c       tile_8x12   bfmmla  -     85 - $mat
 qk   arch/neon_i8mm_bf16/attention_i16.c     scores_8x8  smmla   -     85 - $matrix
 pv   arch/neon_i8mm_bf16/attention_i16.c     values_8x8  usmmla  -     85 - $matrix
 gemv arch/neon_i8mm_bf16/gemv_i16.c          gemv_q8_0   sdot    fmla  -  - $matrix
+gemv arch/neon_i8mm_bf16/gemv_i16.c          gemv_q4_k   sdot    fmla  -  - $matrix
+gemv arch/neon_i8mm_bf16/gemv_i16.c          gemv_q6_k   sdot    fmla  -  - $matrix
 EOF
 }
 

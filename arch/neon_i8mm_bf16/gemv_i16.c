@@ -4,10 +4,10 @@
  * A weight row is walked 256 values at a time: eight blocks of 32, or one. An activation is q = 256 * high + low, high in -127..127
  * and low in -128..127. SDOT multiplies signed bytes of weights with the high bytes, the sums are shifted left by 8, and the low bytes
  * follow in the same sums: |.| <= 8 * 128 * 32639 < 2^25, exact, as are the totals of a group, < 2^27. Those of four groups enter the row's fp32
- * sums together, scaled by both scales: before, an addition of neighbours is a quarter of what their conversions would take. The arithmetic
+ * sums together, scaled by both scales: adding neighbours up first takes three operations where four conversions take eight. The arithmetic of a
  * row does not depend on the number of rows: up to four share the expansion. */
-#include "arch/generic/gemv_i16.h"
 #include "arch/generic/gemv_cols.h"
+#include "arch/generic/gemv_i16.h"
 #include "arch/generic/unpack.h"
 #include "arch/neon_i8mm_bf16/neon_i8mm_bf16.h"
 

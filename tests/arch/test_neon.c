@@ -1,6 +1,6 @@
 /* test_neon.c - what the fp32 attention of the NEON levels promises beyond its contract (arch/neon/attn_body.h): a row is not touched
- * by what lies behind its own position or before its window, not even by NaN or infinity, which 0 * v would let through. And the default
- * attention at the largest integers. */
+ * by what lies behind its own position or before its window, not even by NaN or infinity, which 0 * v would let through. And what the default
+ * attention rounds: the largest integers, and the low bytes. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -111,6 +111,48 @@ static void check_one_coordinate(const struct prism_kernels *kernels, const stru
     kt_release();
 }
 
+/* Row r has two keys whose logits are near 1000 and half a unit apart: the one is the query itself, so that the low bytes of their integers agree
+ * and the products of low bytes are all positive, 2e-4 of a logit; the other one's have nothing to do with them. Roundings put 0.02 of a unit on a
+ * difference of logits, and nothing on the mean of 13. */
+static void check_low_bytes(const struct prism_kernels *kernels, const struct prism_attention *a)
+{
+    enum { PAIRS = Q_POS };
+    struct scene s;
+    float *got = kt_floats(ROWS * D);
+    double want[PAIRS], bias = 0;
+
+    kt_context("%s attention %s, low bytes", kernels->name, a->name);
+    kt_fill(s.q[0], ROWS * D, KT_NORMAL);
+    kt_fill(s.k[0], N_KEYS * D, KT_NORMAL);
+    memset(s.v, 0, sizeof s.v);
+    for (size_t r = 0; r < PAIRS; r++) {
+        float *same = s.k[2 * r], *other = s.k[2 * r + 1];
+        double square = 0, across = 0;
+        for (size_t c = 0; c < D; c++) {
+            same[c] = s.q[r][c];
+            square += (double)same[c] * same[c];
+            across += (double)same[c] * other[c];
+        }
+        for (size_t c = 0; c < D; c++) { /* along the query and half a unit less, and a third of what is across */
+            other[c] = (float)(same[c] * (1 - 0.0005) + (other[c] - across / square * same[c]) / 3);
+            s.q[r][c] = (float)(5000 / square * same[c]);
+        }
+        want[r] = 0;
+        for (size_t c = 0; c < D; c++)
+            want[r] += 0.2f * (double)s.q[r][c] * ((double)same[c] - (double)other[c]);
+        s.v[2 * r][0] = 1;
+        s.v[2 * r + 1][0] = -1;
+    }
+    attend(a, &s, 0, got);
+    for (size_t r = 0; r < PAIRS; r++) {
+        const double difference = 2 * atanh((double)got[r * D]);
+        kt_near(difference, want[r], 0.15, r, 0);
+        bias += (difference - want[r]) / PAIRS;
+    }
+    kt_near(bias, 0, 0.04, 0, 0);
+    kt_release();
+}
+
 static void check_family(const struct prism_kernels *k, const struct prism_attention *a)
 {
     static const size_t windows[] = { 1, 5, 8, 20 };
@@ -126,6 +168,7 @@ static void check_level(const struct prism_kernels *k)
         return;
     check_family(k, k->attention_f32);
     check_one_coordinate(k, k->attention_auto);
+    check_low_bytes(k, k->attention_auto);
 }
 
 static void test_causal(void **state)

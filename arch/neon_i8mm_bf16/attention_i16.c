@@ -168,48 +168,66 @@ static __attribute__((noinline)) float32x2_t largest(const struct step *st, cons
     return vget_low_f32(vpmaxq_f32(m, m));
 }
 
-/* Constants of exp2_bits, which are read where they are needed: a copy of a register would take the place of an operation. */
+/* Constants of the exponential to which something is added, read where they are needed: a copy of a register would take the place of an operation. */
 struct exp2_numbers {
-    float c1[4], c2[4], c3[4], c4[4];
+    float magic[4], c0[4], c1[4], c2[4], c3[4];
 };
 static const struct exp2_numbers exp2_numbers = {
+    { 0x1.8p23f, 0x1.8p23f, 0x1.8p23f, 0x1.8p23f },
     { 1, 1, 1, 1 },
     { 0.693114638f, 0.693114638f, 0.693114638f, 0.693114638f },
     { 0.240200251f, 0.240200251f, 0.240200251f, 0.240200251f },
     { 0.0559772737f, 0.0559772737f, 0.0559772737f, 0.0559772737f },
 };
 
-/* Of s * step + minus_unit <= 13, where minus_unit is read: an integer whose lower 16 bits are 2^that, rounded. As exp2_int of
- * arch/avx2/attention_i16_body.h: x = n + f, 2^f by a polynomial of degree 4 (relative error 4.5e-6, 0.04 of a unit at most; none at 0). */
-static inline uint16x8_t exp2_bits(float32x4_t s, float32x4_t step, const float *minus_unit, const struct exp2_numbers *c)
+/* x = n + f, |f| <= 1/2; the low bits of t are n + 127, the exponent of 2^n. */
+struct exponent {
+    float32x4_t t, f;
+};
+
+/* Of x = s * step + minus_unit <= 13, where minus_unit is read. */
+static inline struct exponent exponent_of(const float *s, float32x4_t step, const float *minus_unit)
 {
-    const float32x4_t magic = vdupq_n_f32(0x1.8p23f);
-    HERE float32x4_t x = vfmaq_f32(vld1q_f32(minus_unit), s, step);
-    x = vmaxq_f32(x, vdupq_n_f32(-20.0f));
-    const float32x4_t t = vaddq_f32(x, magic), f = vsubq_f32(x, vsubq_f32(t, magic));
-    HERE float32x4_t p = vfmaq_f32(vld1q_f32(c->c4), f, vdupq_n_f32(0.00981465727f));
-    HERE p = vfmaq_f32(vld1q_f32(c->c3), p, f);
-    HERE p = vfmaq_f32(vld1q_f32(c->c2), p, f);
-    HERE p = vfmaq_f32(vld1q_f32(c->c1), p, f);
-    const int32x4_t scaled = vaddq_s32(vreinterpretq_s32_f32(p), vshlq_n_s32(vreinterpretq_s32_f32(t), 23));
-    return vreinterpretq_u16_f32(vaddq_f32(vreinterpretq_f32_s32(scaled), magic));
+    const float32x4_t biased = vdupq_n_f32(0x1.8p23f + 127);
+    HERE const float32x4_t x = vmaxq_f32(vfmaq_f32(vld1q_f32(minus_unit), vld1q_f32(s), step), vdupq_n_f32(-20.0f));
+    const float32x4_t t = vaddq_f32(x, biased);
+    return (struct exponent){ t, vsubq_f32(x, vsubq_f32(t, biased)) };
 }
 
-/* Scores of pair r to probabilities; returns their sums, {row r, row r + 1}. */
-static __attribute__((noinline)) uint32x2_t probabilities(const struct step *st, uint8_t *p, const float *s, size_t r, float32x4_t q_step, const float *minus_unit)
+/* An integer whose lower 16 bits are 2^x, rounded. As exp2_int of arch/avx2/attention_i16_body.h: 2^f by a polynomial of degree 4 (relative error
+ * 4.5e-6, 0.04 of a unit at most; none at 0). */
+static inline uint16x8_t exp2_bits(struct exponent x, const struct exp2_numbers *c)
+{
+    HERE float32x4_t p = vfmaq_f32(vld1q_f32(c->c3), x.f, vdupq_n_f32(0.00981465727f));
+    HERE p = vfmaq_f32(vld1q_f32(c->c2), p, x.f);
+    HERE p = vfmaq_f32(vld1q_f32(c->c1), p, x.f);
+    HERE p = vfmaq_f32(vld1q_f32(c->c0), p, x.f);
+    const float32x4_t power = vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(x.t), 23));
+    HERE return vreinterpretq_u16_f32(vfmaq_f32(vld1q_f32(c->magic), p, power));
+}
+
+/* Scores of pair r to probabilities; returns their sums, {row r, row r + 1}. The exponents of a group of keys are found while the powers of the one
+ * before are, because a window of instructions does not hold more than two groups from beginning to end. */
+static __attribute__((noinline)) uint32x2_t probabilities(const struct step *st, uint8_t *p, const float *s, size_t r, float32x4_t q_step,
+                                                          const float *minus_unit)
 {
     static const uint8_t by_rows[16] = { 0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15 };
     const uint8x16_t order = vld1q_u8(by_rows);
     const struct exp2_numbers *numbers = &exp2_numbers;
+    const float *at = s + 64 * st->begin + 16 * r;
     uint32x4_t sum = vdupq_n_u32(0);
 
     __asm__("" : "+r"(numbers), "+r"(minus_unit)); /* not known to be constant */
+    struct exponent x0 = exponent_of(at, q_step, minus_unit), x1 = exponent_of(at + 4, q_step, minus_unit);
+    struct exponent x2 = exponent_of(at + 8, q_step, minus_unit), x3 = exponent_of(at + 12, q_step, minus_unit);
     for (size_t g = st->begin; g < st->end; g++) {
-        const float *at = s + 64 * g + 16 * r;
-        uint16x8_t p0 = vuzp1q_u16(exp2_bits(vld1q_f32(at), q_step, minus_unit, numbers),
-                                   exp2_bits(vld1q_f32(at + 4), q_step, minus_unit, numbers));
-        uint16x8_t p1 = vuzp1q_u16(exp2_bits(vld1q_f32(at + 8), q_step, minus_unit, numbers),
-                                   exp2_bits(vld1q_f32(at + 12), q_step, minus_unit, numbers));
+        at += g + 1 < st->end ? 64 : 0;
+        uint16x8_t p0 = vuzp1q_u16(exp2_bits(x0, numbers), exp2_bits(x1, numbers));
+        x0 = exponent_of(at, q_step, minus_unit);
+        x1 = exponent_of(at + 4, q_step, minus_unit);
+        uint16x8_t p1 = vuzp1q_u16(exp2_bits(x2, numbers), exp2_bits(x3, numbers));
+        x2 = exponent_of(at + 8, q_step, minus_unit);
+        x3 = exponent_of(at + 12, q_step, minus_unit);
         if (PARTLY_SEEN(st, g)) {
             p0 = vandq_u16(p0, vuzp1q_u16(vreinterpretq_u16_u32(sees(st, r, g, 0)), vreinterpretq_u16_u32(sees(st, r, g, 1))));
             p1 = vandq_u16(p1, vuzp1q_u16(vreinterpretq_u16_u32(sees(st, r, g, 2)), vreinterpretq_u16_u32(sees(st, r, g, 3))));

@@ -131,7 +131,8 @@ check-arm: ## cross-build for ARM, run the tests of arch/ on emulated processors
 
 run-arm: run-model $(filter $(BUILD)/tests/arch/%,$(TESTS)) $(BUILD)/prefill $(BUILD)/instructions.so
 	@echo "processor: every feature but SVE"
-	@TEST_TIMEOUT=1200 TEST_RUNNER="$(ARM_RUN) -E PRISM_TEST_LEVEL=neon_i8mm_bf16 -cpu max,sve=off" tests/run-tests.sh $(filter %/test_%,$^)
+	@TEST_TIMEOUT=1200 TEST_RUNNER="$(ARM_RUN) -E PRISM_TEST_LEVEL=neon_i8mm_bf16 -cpu max,sve=off" \
+	    tests/run-tests.sh $(filter $(BUILD)/tests/arch/%,$^)
 	@echo "processor: Cortex-A72, ARMv8.0"
 	@TEST_TIMEOUT=1200 TEST_RUNNER="$(ARM_RUN) -E PRISM_TEST_LEVEL=neon -cpu cortex-a72" \
 	    tests/run-tests.sh $(filter %/test_dispatch %/test_vectors %/test_matmul %/test_gates %/test_half %/test_gemv,$^)

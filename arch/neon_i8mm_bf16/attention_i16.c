@@ -3,21 +3,12 @@
  *
  * A product of integers is four of bytes, of 32 multiply-adds each: high by high over all of the sum, a shift by 8, high by low and low by high, a
  * shift, low by low; twice what FMA does, and exact. Tiles are 8 rows by 8 keys (columns): 16 sums of 2x2 elements, which stay in that order:
- * scores are [keys / 8][4 pairs of rows][4 pairs of keys][2][2], outputs [d / 8][4 pairs of rows][4 pairs of columns][2][2]. Operands are
- * [n / 8] of {high [8][8], low [8][8]} bytes along the sum of n, d for queries and keys, keys for probabilities (unsigned bytes) and values.
+ * scores are [keys / 8][4 pairs of rows][4 pairs of keys][2][2], outputs [d / 8][4 pairs of rows][4 pairs of columns][2][2].
+ * attention_i16.h has the operands; probabilities are like queries, of unsigned bytes, with keys along the sum.
  * Rows are worked on in panels of 8. The masked part of a panel's keys has probability 0. */
-#include <assert.h>
-#include <string.h>
+#include "arch/neon_i8mm_bf16/attention_i16.h"
 
-#include "arch/generic/attention_i16.h"
-#include "arch/generic/attn_keys.h"
-#include "arch/neon_i8mm_bf16/neon_i8mm_bf16.h"
-
-enum { ROWS = 32, PANELS = ROWS / 8, MAX_BLOCK = 256, STEP = 128 }; /* STEP: bytes of 8 of the sum, for 8 rows or columns */
-
-static size_t k_block_bytes(size_t d, size_t block) { return block * d * 2 + block * sizeof(float); }
-
-static size_t v_block_bytes(size_t d, size_t block) { return (block * d * 2 + block / chunk_keys(block) * d * sizeof(float) + 63) / 64 * 64; }
+enum { ROWS = 32, PANELS = ROWS / 8, MAX_BLOCK = 256 };
 
 struct scratch {
     int8_t *q, *p;                               /* [PANELS][d / 8] steps; [block / 8] steps */
@@ -40,93 +31,7 @@ static struct scratch divide(void *memory, size_t d, size_t block)
     return w;
 }
 
-/* ---- packing ---- */
-
-static void load_row(float *x, const void *src, enum prism_kv_format format, size_t row, size_t d)
-{
-    prism_kernels_neon.to_f32[prism_kv_stored(format)](x, (const char *)src + row * prism_kv_row_bytes(format, d), d);
-}
-
-static inline int16x8_t to_integers(const float *x, float32x4_t factor0, float32x4_t factor1)
-{
-    const int32x4_t a = vcvtnq_s32_f32(vmulq_f32(vld1q_f32(x), factor0)), b = vcvtnq_s32_f32(vmulq_f32(vld1q_f32(x + 4), factor1));
-    return vcombine_s16(vmovn_s32(a), vmovn_s32(b));
-}
-
-/* d values of row i of a panel to bytes of norm 32639; returns the step. */
-static float quantize(int8_t *panel, size_t i, const float *x, size_t d)
-{
-    float32x4_t square0 = vdupq_n_f32(0), square1 = square0;
-    float step;
-    for (size_t c = 0; c < d; c += 8) {
-        square0 = vfmaq_f32(square0, vld1q_f32(x + c), vld1q_f32(x + c));
-        square1 = vfmaq_f32(square1, vld1q_f32(x + c + 4), vld1q_f32(x + c + 4));
-    }
-    const float32x4_t factor = vdupq_n_f32(norm_factor(vaddvq_f32(vaddq_f32(square0, square1)), &step) * (32639.0f / NORM));
-    for (size_t c = 0; c < d; c += 8) {
-        const int16x8_t q = to_integers(x + c, factor, factor);
-        vst1_s8(panel + c / 8 * STEP + 8 * i, vrshrn_n_s16(q, 8));
-        vst1_s8(panel + c / 8 * STEP + 64 + 8 * i, vmovn_s16(q));
-    }
-    return step * (NORM / 32639.0f);
-}
-
-static void pack_k(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
-{
-    float x[PRISM_MAX_HEAD_DIM], *step = (float *)(void *)((char *)dst + block * d * 2);
-
-    assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM);
-    if (n < block)
-        memset(dst, 0, k_block_bytes(d, block));
-    for (size_t key = 0; key < n; key++) {
-        load_row(x, src, format, key, d);
-        step[key] = quantize((int8_t *)dst + key / 8 * d * 16, key % 8, x, d);
-    }
-    spread_nan(step, n, block);
-}
-
-/* Steps of four columns of n keys; returns the factors. */
-static float32x4_t column_steps(float *step, const float *x, size_t n)
-{
-    float32x4_t max = vdupq_n_f32(0);
-    for (size_t key = 0; key < n; key++)
-        max = vmaxq_f32(max, vabsq_f32(vld1q_f32(x + key * PRISM_MAX_HEAD_DIM))); /* a NaN stays */
-    const uint32x4_t small = vcltq_f32(max, vdupq_n_f32(LEAST_V)), finite = vcltq_f32(max, vdupq_n_f32(INFINITY));
-    const float32x4_t top = vdupq_n_f32(V_MAX), zero = vdupq_n_f32(0);
-    vst1q_f32(step, vbslq_f32(finite, vbslq_f32(small, zero, vdivq_f32(max, top)), vdupq_n_f32(NAN)));
-    return vbslq_f32(vbicq_u32(finite, small), vdivq_f32(top, max), zero);
-}
-
-static void pack_v(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block)
-{
-    const size_t chunk = chunk_keys(block);
-    float x[CHUNK][PRISM_MAX_HEAD_DIM], *step = (float *)(void *)((char *)dst + block * d * 2);
-    int8_t high[8][8], low[8][8];
-
-    assert((uintptr_t)dst % 64 == 0 && n <= block && d % 8 == 0 && d <= PRISM_MAX_HEAD_DIM);
-    memset(dst, 0, v_block_bytes(d, block));
-    for (size_t first = 0; first < n; first += chunk, step += d) {
-        const size_t keys = n - first < chunk ? n - first : chunk;
-        for (size_t j = 0; j < keys; j++)
-            load_row(x[j], src, format, first + j, d);
-        memset(x[keys], 0, ((keys + 7) / 8 * 8 - keys) * sizeof *x);
-        for (size_t c = 0; c < d; c += 8) {
-            const float32x4_t factor0 = column_steps(step + c, x[0] + c, keys), factor1 = column_steps(step + c + 4, x[0] + c + 4, keys);
-            int8_t *out = (int8_t *)dst + (c * block + first * 8) * 2;
-            for (size_t j = 0; j < keys; j += 8, out += STEP) {
-                for (size_t i = 0; i < 8; i++) {
-                    const int16x8_t q = to_integers(x[j + i] + c, factor0, factor1);
-                    vst1_s8(high[i], vrshrn_n_s16(q, 8));
-                    vst1_s8(low[i], vmovn_s16(q));
-                }
-                for (size_t i = 0; i < 64; i++) {
-                    out[i] = high[i % 8][i / 8];
-                    out[64 + i] = low[i % 8][i / 8];
-                }
-            }
-        }
-    }
-}
+/* ---- queries ---- */
 
 static void pack_q(const struct scratch *w, const struct prism_attn_tile *t)
 {
@@ -137,7 +42,7 @@ static void pack_q(const struct scratch *w, const struct prism_attn_tile *t)
         w->q_step[r] = 0;
         if (r < t->rows) {
             memcpy(x, t->q + r * t->ldq, t->d * sizeof *x);
-            w->q_step[r] = quantize(w->q + r / 8 * t->d * 16, r % 8, x, t->d) * (t->scale * LOG2_E);
+            w->q_step[r] = prism_quantize_i16_neon_i8mm_bf16(w->q + r / 8 * t->d * 16, r % 8, x, t->d) * (t->scale * LOG2_E);
         }
         start_cap(t->softcap * LOG2_E, &w->q_step[r], &w->to_cap[r]);
     }
@@ -263,49 +168,66 @@ static __attribute__((noinline)) float32x2_t largest(const struct step *st, cons
     return vget_low_f32(vpmaxq_f32(m, m));
 }
 
-/* Constants of exp2_bits, which are read where they are needed: a copy of a register would take the place of an operation. */
+/* Constants of the exponential to which something is added, read where they are needed: a copy of a register would take the place of an operation. */
 struct exp2_numbers {
-    float c1[4], c2[4], c3[4], c4[4];
+    float magic[4], c0[4], c1[4], c2[4], c3[4];
 };
 static const struct exp2_numbers exp2_numbers = {
+    { 0x1.8p23f, 0x1.8p23f, 0x1.8p23f, 0x1.8p23f },
     { 1, 1, 1, 1 },
     { 0.693114638f, 0.693114638f, 0.693114638f, 0.693114638f },
     { 0.240200251f, 0.240200251f, 0.240200251f, 0.240200251f },
     { 0.0559772737f, 0.0559772737f, 0.0559772737f, 0.0559772737f },
 };
 
+/* x = n + f, |f| <= 1/2; the low bits of t are n + 127, the exponent of 2^n. */
+struct exponent {
+    float32x4_t t, f;
+};
 
-/* Of s * step + minus_unit <= 13, where minus_unit is read: an integer whose lower 16 bits are 2^that, rounded. As exp2_int of
- * arch/avx2/attention_i16_body.h: x = n + f, 2^f by a polynomial of degree 4 (relative error 4.5e-6, 0.04 of a unit at most; none at 0). */
-static inline uint16x8_t exp2_bits(float32x4_t s, float32x4_t step, const float *minus_unit, const struct exp2_numbers *c)
+/* Of x = s * step + minus_unit <= 13, where minus_unit is read. */
+static inline struct exponent exponent_of(const float *s, float32x4_t step, const float *minus_unit)
 {
-    const float32x4_t magic = vdupq_n_f32(0x1.8p23f);
-    HERE float32x4_t x = vfmaq_f32(vld1q_f32(minus_unit), s, step);
-    x = vmaxq_f32(x, vdupq_n_f32(-20.0f));
-    const float32x4_t t = vaddq_f32(x, magic), f = vsubq_f32(x, vsubq_f32(t, magic));
-    HERE float32x4_t p = vfmaq_f32(vld1q_f32(c->c4), f, vdupq_n_f32(0.00981465727f));
-    HERE p = vfmaq_f32(vld1q_f32(c->c3), p, f);
-    HERE p = vfmaq_f32(vld1q_f32(c->c2), p, f);
-    HERE p = vfmaq_f32(vld1q_f32(c->c1), p, f);
-    const int32x4_t scaled = vaddq_s32(vreinterpretq_s32_f32(p), vshlq_n_s32(vreinterpretq_s32_f32(t), 23));
-    return vreinterpretq_u16_f32(vaddq_f32(vreinterpretq_f32_s32(scaled), magic));
+    const float32x4_t biased = vdupq_n_f32(0x1.8p23f + 127);
+    HERE const float32x4_t x = vmaxq_f32(vfmaq_f32(vld1q_f32(minus_unit), vld1q_f32(s), step), vdupq_n_f32(-20.0f));
+    const float32x4_t t = vaddq_f32(x, biased);
+    return (struct exponent){ t, vsubq_f32(x, vsubq_f32(t, biased)) };
 }
 
-/* Scores of pair r to probabilities; returns their sums, {row r, row r + 1}. */
-static __attribute__((noinline)) uint32x2_t probabilities(const struct step *st, uint8_t *p, const float *s, size_t r, float32x4_t q_step, const float *minus_unit)
+/* An integer whose lower 16 bits are 2^x, rounded. As exp2_int of arch/avx2/attention_i16_body.h: 2^f by a polynomial of degree 4 (relative error
+ * 4.5e-6, 0.04 of a unit at most; none at 0). */
+static inline uint16x8_t exp2_bits(struct exponent x, const struct exp2_numbers *c)
+{
+    HERE float32x4_t p = vfmaq_f32(vld1q_f32(c->c3), x.f, vdupq_n_f32(0.00981465727f));
+    HERE p = vfmaq_f32(vld1q_f32(c->c2), p, x.f);
+    HERE p = vfmaq_f32(vld1q_f32(c->c1), p, x.f);
+    HERE p = vfmaq_f32(vld1q_f32(c->c0), p, x.f);
+    const float32x4_t power = vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(x.t), 23));
+    HERE return vreinterpretq_u16_f32(vfmaq_f32(vld1q_f32(c->magic), p, power));
+}
+
+/* Scores of pair r to probabilities; returns their sums, {row r, row r + 1}. The exponents of a group of keys are found while the powers of the one
+ * before are, because a window of instructions does not hold more than two groups from beginning to end. */
+static __attribute__((noinline)) uint32x2_t probabilities(const struct step *st, uint8_t *p, const float *s, size_t r, float32x4_t q_step,
+                                                          const float *minus_unit)
 {
     static const uint8_t by_rows[16] = { 0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15 };
     const uint8x16_t order = vld1q_u8(by_rows);
     const struct exp2_numbers *numbers = &exp2_numbers;
+    const float *at = s + 64 * st->begin + 16 * r;
     uint32x4_t sum = vdupq_n_u32(0);
 
     __asm__("" : "+r"(numbers), "+r"(minus_unit)); /* not known to be constant */
+    struct exponent x0 = exponent_of(at, q_step, minus_unit), x1 = exponent_of(at + 4, q_step, minus_unit);
+    struct exponent x2 = exponent_of(at + 8, q_step, minus_unit), x3 = exponent_of(at + 12, q_step, minus_unit);
     for (size_t g = st->begin; g < st->end; g++) {
-        const float *at = s + 64 * g + 16 * r;
-        uint16x8_t p0 = vuzp1q_u16(exp2_bits(vld1q_f32(at), q_step, minus_unit, numbers),
-                                   exp2_bits(vld1q_f32(at + 4), q_step, minus_unit, numbers));
-        uint16x8_t p1 = vuzp1q_u16(exp2_bits(vld1q_f32(at + 8), q_step, minus_unit, numbers),
-                                   exp2_bits(vld1q_f32(at + 12), q_step, minus_unit, numbers));
+        at += g + 1 < st->end ? 64 : 0;
+        uint16x8_t p0 = vuzp1q_u16(exp2_bits(x0, numbers), exp2_bits(x1, numbers));
+        x0 = exponent_of(at, q_step, minus_unit);
+        x1 = exponent_of(at + 4, q_step, minus_unit);
+        uint16x8_t p1 = vuzp1q_u16(exp2_bits(x2, numbers), exp2_bits(x3, numbers));
+        x2 = exponent_of(at + 8, q_step, minus_unit);
+        x3 = exponent_of(at + 12, q_step, minus_unit);
         if (PARTLY_SEEN(st, g)) {
             p0 = vandq_u16(p0, vuzp1q_u16(vreinterpretq_u16_u32(sees(st, r, g, 0)), vreinterpretq_u16_u32(sees(st, r, g, 1))));
             p1 = vandq_u16(p1, vuzp1q_u16(vreinterpretq_u16_u32(sees(st, r, g, 2)), vreinterpretq_u16_u32(sees(st, r, g, 3))));
@@ -454,5 +376,5 @@ static void tile(const struct prism_attn_tile *t)
 /* err: as arch/generic/attention_i16.c. */
 const struct prism_attention prism_attention_i16_neon_i8mm_bf16 = {
     .name = "i16", .tile_rows = ROWS, .k_block_bytes = k_block_bytes, .v_block_bytes = v_block_bytes, .tile_scratch = tile_scratch,
-    .pack_k = pack_k, .pack_v = pack_v, .tile = tile, .err = 3e-3f,
+    .pack_k = prism_pack_k_i16_neon_i8mm_bf16, .pack_v = prism_pack_v_i16_neon_i8mm_bf16, .tile = tile, .err = 3e-3f,
 };

@@ -3,8 +3,9 @@
  *
  * A weight row is walked 256 values at a time: eight blocks of 32, or one. An activation is q = 256 * high + low, high in -127..127
  * and low in -128..127. SDOT multiplies signed bytes of weights with the high bytes, the sums are shifted left by 8, and the low bytes
- * follow in the same sums: |.| <= 8 * 128 * 32639 < 2^25, exact. They enter the row's fp32 sums scaled by both scales. The arithmetic
- * of a row does not depend on the number of rows: up to four share the expansion. */
+ * follow in the same sums: |.| <= 8 * 128 * 32639 < 2^25, exact, as are the totals of a group, < 2^27. Those of four groups enter the row's fp32
+ * sums together, scaled by both scales: adding neighbours up first takes three operations where four conversions take eight. The arithmetic of a
+ * row does not depend on the number of rows: up to four share the expansion. */
 #include "arch/generic/gemv_cols.h"
 #include "arch/generic/gemv_i16.h"
 #include "arch/generic/unpack.h"
@@ -25,19 +26,36 @@ static inline __attribute__((always_inline)) size_t bytes_of_256(enum prism_type
 
 /* ---- 256 weights ---- */
 
-/* d of 8 groups of 32 or (Q6_K) 16 groups of 16; m of 8 groups (Q4_K). */
-static inline __attribute__((always_inline)) void scales_256(float *d, float *m, const uint8_t *b, enum prism_type type)
+struct scales {
+    float32x4_t d[4]; /* of 8 groups of 32 in two vectors or (Q6_K) 16 groups of 16 */
+    float32x4_t m[2]; /* Q4_K: of 8 groups */
+};
+
+static inline __attribute__((always_inline)) struct scales scales_256(const uint8_t *b, enum prism_type type)
 {
+    struct scales s;
     if (type == PRISM_Q4_K) {
+        float d[8], m[8];
         prism_q4_k_scales(d, m, b);
+        s.d[0] = vld1q_f32(d), s.d[1] = vld1q_f32(d + 4);
+        s.m[0] = vld1q_f32(m), s.m[1] = vld1q_f32(m + 4);
     } else if (type == PRISM_Q6_K) {
         const float super = prism_half_to_f32(prism_load_u16(b + 208));
-        for (int i = 0; i < 16; i++)
-            d[i] = super * (float)(int8_t)b[192 + i];
-    } else {
-        for (size_t j = 0; j < 8; j++)
-            d[j] = prism_half_to_f32(prism_load_u16(b + j * bytes_of_256(type) / 8));
+        const int8x16_t q = vld1q_s8((const int8_t *)b + 192);
+        const int16x8_t low = vmovl_s8(vget_low_s8(q)), high = vmovl_high_s8(q);
+        s.d[0] = vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), super);
+        s.d[1] = vmulq_n_f32(vcvtq_f32_s32(vmovl_high_s16(low)), super);
+        s.d[2] = vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), super);
+        s.d[3] = vmulq_n_f32(vcvtq_f32_s32(vmovl_high_s16(high)), super);
+    } else { /* the halves at the beginning of 8 blocks */
+        const size_t step = bytes_of_256(type) / 8;
+        uint16x8_t h = vdupq_n_u16(0);
+#define HALF(i) h = vsetq_lane_u16(prism_load_u16(b + (i) * step), h, i);
+        HALF(0) HALF(1) HALF(2) HALF(3) HALF(4) HALF(5) HALF(6) HALF(7)
+        s.d[0] = vcvt_f32_f16(vget_low_f16(vreinterpretq_f16_u16(h)));
+        s.d[1] = vcvt_high_f32_f16(vreinterpretq_f16_u16(h));
     }
+    return s;
 }
 
 static inline __attribute__((always_inline)) uint8x16_t field(const uint8_t *p, int left_shift, uint8_t mask)
@@ -67,44 +85,50 @@ static inline __attribute__((always_inline)) int8x16_t values_16(const uint8_t *
 
 /* ---- dot products ---- */
 
-/* Two sums per row: a single chain of additions would be slower than the multiplications. */
-struct sums {
-    float32x4_t even, odd;
-};
-
-/* 256 values of one weight row with those of `rows` (1, 2 or 4: a constant) rows of activations, x_step apart. */
-static inline __attribute__((always_inline)) void add_256(struct sums *sum, int rows, const struct x_256 *x, size_t x_step,
-                                                          const uint8_t *b, enum prism_type type)
+/* 16 values of weights with 16 of a row, the high bytes on top of 256 of the sum, or the low bytes. */
+static inline __attribute__((always_inline)) int32x4_t dot_16(int8x16_t w, const int8_t *high, const int8_t *low)
 {
-    float d[16], m[8], s[4][16];
+    return vdotq_s32(vshlq_n_s32(vdotq_s32(vdupq_n_s32(0), w, vld1q_s8(high)), 8), w, vld1q_s8(low));
+}
 
-    scales_256(d, m, b, type);
-    for (int r = 0; r < rows; r++) {
-        const struct x_256 *xr = x + (size_t)r * x_step;
-        for (int g = 0; g < (type == PRISM_Q6_K ? 16 : 8); g++)
-            s[r][g] = d[g] * xr->d[type == PRISM_Q6_K ? g / 2 : g];
-        for (int g = 0; g < 8 && type == PRISM_Q4_K; g += 4)
-            sum[r].even = vfmaq_f32(sum[r].even, vld1q_f32(m + g), vld1q_f32(xr->sum + g));
-    }
-#pragma GCC unroll 8
-    for (int j = 0; j < 8; j++) {
-        const int8x16_t w0 = values_16(b, 2 * j, type), w1 = values_16(b, 2 * j + 1, type);
+static inline __attribute__((always_inline)) int32x4_t dot_32(int8x16_t w0, int8x16_t w1, const int8_t *high, const int8_t *low)
+{
+    const int32x4_t both = vdotq_s32(vdotq_s32(vdupq_n_s32(0), w0, vld1q_s8(high)), w1, vld1q_s8(high + 16));
+    return vdotq_s32(vdotq_s32(vshlq_n_s32(both, 8), w0, vld1q_s8(low)), w1, vld1q_s8(low + 16));
+}
+
+/* 256 values of one weight row with those of `rows` (1, 2 or 4: a constant) rows of activations, x_step apart. Four groups are added up to the four
+ * lanes of a vector before they are converted: a conversion takes as long as two products. */
+static inline __attribute__((always_inline)) void add_256(float32x4_t *sum, int rows, const struct x_256 *x, size_t x_step, const uint8_t *b,
+                                                          enum prism_type type)
+{
+    const struct scales scales = scales_256(b, type);
+
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; v++) {
+        if (v >= 2 && type != PRISM_Q6_K)
+            break;
+        int32x4_t t[4][4];
+#pragma GCC unroll 4
+        for (int g = 0; g < 4; g++) {
+            const int j = 4 * v + g;
+            const int8x16_t w0 = values_16(b, type == PRISM_Q6_K ? j : 2 * j, type);
+            const int8x16_t w1 = type == PRISM_Q6_K ? w0 : values_16(b, 2 * j + 1, type);
+#pragma GCC unroll 4
+            for (int r = 0; r < rows; r++) {
+                const struct x_256 *xr = x + (size_t)r * x_step;
+                t[r][g] = type == PRISM_Q6_K ? dot_16(w0, xr->high + 16 * j, xr->low + 16 * j)
+                                             : dot_32(w0, w1, xr->high + 32 * j, xr->low + 32 * j);
+            }
+        }
 #pragma GCC unroll 4
         for (int r = 0; r < rows; r++) {
-            const int8_t *high = x[(size_t)r * x_step].high + 32 * j, *low = x[(size_t)r * x_step].low + 32 * j;
-            const int32x4_t zero = vdupq_n_s32(0);
-            if (type == PRISM_Q6_K) {
-                const int32x4_t high0 = vdotq_s32(zero, w0, vld1q_s8(high)), high1 = vdotq_s32(zero, w1, vld1q_s8(high + 16));
-                const int32x4_t t0 = vdotq_s32(vshlq_n_s32(high0, 8), w0, vld1q_s8(low));
-                const int32x4_t t1 = vdotq_s32(vshlq_n_s32(high1, 8), w1, vld1q_s8(low + 16));
-                sum[r].even = vfmaq_n_f32(sum[r].even, vcvtq_f32_s32(t0), s[r][2 * j]);
-                sum[r].odd = vfmaq_n_f32(sum[r].odd, vcvtq_f32_s32(t1), s[r][2 * j + 1]);
-            } else {
-                const int32x4_t both = vdotq_s32(vdotq_s32(zero, w0, vld1q_s8(high)), w1, vld1q_s8(high + 16));
-                const int32x4_t t = vdotq_s32(vdotq_s32(vshlq_n_s32(both, 8), w0, vld1q_s8(low)), w1, vld1q_s8(low + 16));
-                float32x4_t *to = j % 2 ? &sum[r].odd : &sum[r].even;
-                *to = vfmaq_n_f32(*to, vcvtq_f32_s32(t), s[r][j]);
-            }
+            const struct x_256 *xr = x + (size_t)r * x_step;
+            const float32x4_t total = vcvtq_f32_s32(vpaddq_s32(vpaddq_s32(t[r][0], t[r][1]), vpaddq_s32(t[r][2], t[r][3])));
+            const float32x4_t d = type == PRISM_Q6_K ? vcombine_f32(vdup_n_f32(xr->d[2 * v]), vdup_n_f32(xr->d[2 * v + 1])) : vld1q_f32(xr->d + 4 * v);
+            sum[r] = vfmaq_f32(sum[r], total, vmulq_f32(scales.d[v], d));
+            if (type == PRISM_Q4_K)
+                sum[r] = vfmaq_f32(sum[r], scales.m[v], vld1q_f32(xr->sum + 4 * v));
         }
     }
 }
@@ -115,10 +139,10 @@ static inline __attribute__((always_inline)) void dot_rows(float *y, size_t ldy,
 {
     const struct x_256 *x = (const struct x_256 *)(const void *)packed;
     const size_t x_step = packed_bytes / sizeof *x, bytes = bytes_of_256(type);
-    struct sums sum[4];
+    float32x4_t sum[4];
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++)
-        sum[r].even = sum[r].odd = vdupq_n_f32(0);
+        sum[r] = vdupq_n_f32(0);
     for (; k >= 256; k -= 256, x++, w += bytes)
         add_256(sum, rows, x, x_step, w, type);
     if ((type == PRISM_Q8_0 || type == PRISM_Q4_0) && k > 0) { /* blocks that are missing count as zero: their activations have d = 0 */
@@ -128,7 +152,7 @@ static inline __attribute__((always_inline)) void dot_rows(float *y, size_t ldy,
     }
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++)
-        y[(size_t)r * ldy] = vaddvq_f32(vaddq_f32(sum[r].even, sum[r].odd));
+        y[(size_t)r * ldy] = vaddvq_f32(sum[r]);
 }
 
 #include "arch/generic/gemv_i16_body.h"

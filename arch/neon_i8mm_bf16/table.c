@@ -1,7 +1,7 @@
 /* table.c - the NEON level with int8 and bf16 matrix products: quantised weights go through SMMLA, F16 and BF16 through BFMMLA, attention
  * through SMMLA on int16. Speed is not measured but modelled (tools/port-model.sh): on Neoverse N2 and V1 SMMLA does eight times, BFMMLA four
  * times the multiply-adds of an FMA, an int16 product of four SMMLA twice. Of the peaks the loops reach 67 and 61 % (int8), 100 % (bf16) and
- * 76 and 75 % (attention, softmax included: 1.7 times as fast as fp32). bf16 in place of i8x2 would take two thirds of the cycles and round
+ * 76 % (attention, softmax included: 1.7 times as fast as fp32). bf16 in place of i8x2 would take two thirds of the cycles and round
  * weights and activations to eight bits. */
 #include "arch/generic/generic.h"
 #include "arch/neon_i8mm_bf16/neon_i8mm_bf16.h"

@@ -1,5 +1,6 @@
 /* test_neon.c - what the fp32 attention of the NEON levels promises beyond its contract (arch/neon/attn_body.h): a row is not touched
- * by what lies behind its own position or before its window, not even by NaN or infinity, which 0 * v would let through. */
+ * by what lies behind its own position or before its window, not even by NaN or infinity, which 0 * v would let through. And what the default
+ * attention rounds: the largest integers, and the low bytes. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -81,6 +82,77 @@ static void check_window(const struct prism_kernels *kernels, const struct prism
     }
 }
 
+/* Queries and keys with one coordinate that is not zero: the largest integers that a norm allows. Judge: the softmax in double. */
+static void check_one_coordinate(const struct prism_kernels *kernels, const struct prism_attention *a)
+{
+    struct scene s = { .q = { { 0 } } };
+    float *got = kt_floats(ROWS * D), most = 0;
+
+    kt_context("%s attention %s, one coordinate", kernels->name, a->name);
+    kt_fill(s.v[0], N_KEYS * D, KT_NORMAL);
+    for (size_t i = 0; i < N_KEYS; i++)
+        s.k[i][3] = (float)kt_uniform(-3, 3);
+    for (size_t r = 0; r < ROWS; r++)
+        s.q[r][3] = (float)kt_uniform(-30, 30);
+    for (size_t i = 0; i < N_KEYS; i++)
+        for (size_t c = 0; c < D; c++)
+            most = fmaxf(most, fabsf(s.v[i][c]));
+    attend(a, &s, 0, got);
+    for (size_t r = 0; r < ROWS; r++)
+        for (size_t c = 0; c < D; c++) {
+            double sum = 0, o = 0;
+            for (size_t j = 0; j <= Q_POS + r; j++) {
+                const double p = exp(0.2f * (double)s.q[r][3] * (double)s.k[j][3]);
+                sum += p;
+                o += p * (double)s.v[j][c];
+            }
+            kt_near((double)got[r * D + c], o / sum, (double)(a->err * most), r, c);
+        }
+    kt_release();
+}
+
+/* Row r has two keys whose logits are near 1000 and half a unit apart: the one is the query itself, so that the low bytes of their integers agree
+ * and the products of low bytes are all positive, 2e-4 of a logit; the other one's have nothing to do with them. Roundings put 0.02 of a unit on a
+ * difference of logits, and nothing on the mean of 13. */
+static void check_low_bytes(const struct prism_kernels *kernels, const struct prism_attention *a)
+{
+    enum { PAIRS = Q_POS };
+    struct scene s;
+    float *got = kt_floats(ROWS * D);
+    double want[PAIRS], bias = 0;
+
+    kt_context("%s attention %s, low bytes", kernels->name, a->name);
+    kt_fill(s.q[0], ROWS * D, KT_NORMAL);
+    kt_fill(s.k[0], N_KEYS * D, KT_NORMAL);
+    memset(s.v, 0, sizeof s.v);
+    for (size_t r = 0; r < PAIRS; r++) {
+        float *same = s.k[2 * r], *other = s.k[2 * r + 1];
+        double square = 0, across = 0;
+        for (size_t c = 0; c < D; c++) {
+            same[c] = s.q[r][c];
+            square += (double)same[c] * same[c];
+            across += (double)same[c] * other[c];
+        }
+        for (size_t c = 0; c < D; c++) { /* along the query and half a unit less, and a third of what is across */
+            other[c] = (float)(same[c] * (1 - 0.0005) + (other[c] - across / square * same[c]) / 3);
+            s.q[r][c] = (float)(5000 / square * same[c]);
+        }
+        want[r] = 0;
+        for (size_t c = 0; c < D; c++)
+            want[r] += 0.2f * (double)s.q[r][c] * ((double)same[c] - (double)other[c]);
+        s.v[2 * r][0] = 1;
+        s.v[2 * r + 1][0] = -1;
+    }
+    attend(a, &s, 0, got);
+    for (size_t r = 0; r < PAIRS; r++) {
+        const double difference = 2 * atanh((double)got[r * D]);
+        kt_near(difference, want[r], 0.15, r, 0);
+        bias += (difference - want[r]) / PAIRS;
+    }
+    kt_near(bias, 0, 0.04, 0, 0);
+    kt_release();
+}
+
 static void check_family(const struct prism_kernels *k, const struct prism_attention *a)
 {
     static const size_t windows[] = { 1, 5, 8, 20 };
@@ -95,6 +167,8 @@ static void check_level(const struct prism_kernels *k)
     if (k->level != PRISM_LEVEL_NEON && k->level != PRISM_LEVEL_NEON_I8MM_BF16)
         return;
     check_family(k, k->attention_f32);
+    check_one_coordinate(k, k->attention_auto);
+    check_low_bytes(k, k->attention_auto);
 }
 
 static void test_causal(void **state)

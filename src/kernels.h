@@ -143,6 +143,10 @@ typedef void prism_act_fn(float *x, size_t n);
 enum prism_gate { PRISM_GATE_SWIGLU, PRISM_GATE_GEGLU, PRISM_GATE_GEGLU_ERF, PRISM_GATE_SWIGLU_CLAMPED, PRISM_N_GATES };
 typedef void prism_gate_fn(float *gate, const float *up, size_t n);
 
+/* x[i] = cap * tanh(x[i] / cap), i < n, cap > 0 and finite: off by 4e-7 * cap (PRISM_ATTN_CAP_ERR says of what) plus FLT_EPSILON * |result|. An
+ * infinity becomes NaN, though its limit is the cap. An element's bits do not depend on its place. */
+typedef void prism_softcap_fn(float *x, float cap, size_t n);
+
 /* Every level gives the same bits. */
 typedef void prism_add_fn(float *y, const float *x, size_t n);                 /* y += x */
 typedef void prism_add_scaled_fn(float *y, float a, const float *x, size_t n); /* y += a * x, the product rounded first */
@@ -336,6 +340,7 @@ struct prism_kernels {
     prism_rope_table_fn *rope_table;
     prism_gate_fn *gate[PRISM_N_GATES];
     prism_act_fn *act[PRISM_N_ACTS];
+    prism_softcap_fn *softcap;
     prism_add_fn *add;
     prism_add_scaled_fn *add_scaled;
     prism_scale_fn *scale;

@@ -77,6 +77,7 @@ const struct prism_kernels prism_kernels_avx512bf16 = {
     .add = prism_add_f32_avx512,
     .add_scaled = prism_add_scaled_f32_avx512,
     .scale = prism_scale_f32_avx512,
+    .softcap = prism_softcap_f32_avx512,
     .f32_to_f16 = prism_f32_to_f16_avx512,
     .f32_to_bf16 = prism_f32_to_bf16_avx512,
     .f16_to_f32 = prism_f16_to_f32_avx512,

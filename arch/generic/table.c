@@ -53,6 +53,7 @@ const struct prism_kernels prism_kernels_generic = {
     .add = prism_add_f32_generic,
     .add_scaled = prism_add_scaled_f32_generic,
     .scale = prism_scale_f32_generic,
+    .softcap = prism_softcap_f32_generic,
     .f32_to_f16 = prism_f32_to_f16_generic,
     .f32_to_bf16 = prism_f32_to_bf16_generic,
     .f16_to_f32 = prism_f16_to_f32_generic,

@@ -55,6 +55,7 @@ const struct prism_kernels prism_kernels_neon = {
     .add = prism_add_f32_neon,
     .add_scaled = prism_add_scaled_f32_neon,
     .scale = prism_scale_f32_neon,
+    .softcap = prism_softcap_f32_neon,
     .f32_to_f16 = prism_f32_to_f16_neon,
     .f32_to_bf16 = prism_f32_to_bf16_neon,
     .f16_to_f32 = prism_f16_to_f32_neon,

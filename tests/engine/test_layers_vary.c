@@ -65,6 +65,27 @@ static void test_cap(void **state)
     }
 }
 
+/* However many rows of logits are scaled and capped together, and by however many threads. */
+static void test_capped_rows(void **state)
+{
+    (void)state;
+    struct prism_context_params p = { .n_ctx = 200, .n_threads = 1, .logits_rows = 1 };
+    prism_context *one = make_context(model, &p);
+    float *expected = all_logits(one, tokens, 160, model->n_vocab);
+
+    for (p.n_threads = 1, p.logits_rows = 160; p.n_threads <= 3; p.n_threads++) {
+        prism_context *c = make_context(model, &p);
+        float *found = all_logits(c, tokens, 160, model->n_vocab);
+        for (size_t i = 0; i < 160 * model->n_vocab; i++)
+            assert_true(fabsf(found[i]) <= 12); /* the cap of the file */
+        assert_within(largest_difference_f32(found, expected, 160 * model->n_vocab), 1e-4, "rows together");
+        free(found);
+        prism_context_free(c);
+    }
+    free(expected);
+    prism_context_free(one);
+}
+
 /* What the plan says of the cache: the layers' own rows, as many heads as wide as each has, and the rows that rings share. */
 static void test_plan(void **state)
 {
@@ -283,7 +304,7 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_facts), cmocka_unit_test(test_cap), cmocka_unit_test(test_plan), cmocka_unit_test(test_ring), cmocka_unit_test(test_past_the_ring),
+        cmocka_unit_test(test_facts), cmocka_unit_test(test_cap), cmocka_unit_test(test_capped_rows), cmocka_unit_test(test_plan), cmocka_unit_test(test_ring), cmocka_unit_test(test_past_the_ring),
         cmocka_unit_test(test_whole_ring), cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_selectors), cmocka_unit_test(test_states), cmocka_unit_test(test_sums),
     };

@@ -40,7 +40,8 @@ double prism_layers_work(const struct prism_context *c, size_t n_layers, struct 
         work += out * (2 * (double)l->attn.o.k * (double)m->n_embd + ffn_work(m, &l->ffn.dense));
         work += out * (2 * (double)m->n_embd * e->n + e->n_used * ffn_work(m, &e->each));
         work += out * 6 * (double)m->n_embd * (double)l->embd.width;
-        work += 4 * prism_keys_seen(l->attn.window, l->attn.chunked, (double)(span.pos + span.n) - out, out) * (double)l->attn.head_dim * (double)l->attn.n_head;
+        work += 4 * prism_keys_seen(l->attn.window, l->attn.chunked, (double)(span.pos + span.n) - out, out) * (double)l->attn.head_dim *
+                (double)l->attn.n_head;
     }
     return work;
 }

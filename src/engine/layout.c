@@ -85,7 +85,8 @@ static uint64_t rows_bytes(const struct prism_context *c)
     size_t n_ctx = c->plan.n_ctx;
     uint64_t most = 0;
     for (size_t l = 0; l < c->model->n_layer; l++)
-        most = max_u64(most, prism_attention_rows_bytes(min_size(n_ctx, PRISM_FEW_TOKENS), prism_heads(c, l)->n_head, prism_heads(c, l)->head_dim, n_ctx));
+        most = max_u64(most, prism_attention_rows_bytes(min_size(n_ctx, PRISM_FEW_TOKENS), prism_heads(c, l)->n_head,
+                                                        prism_heads(c, l)->head_dim, n_ctx));
     return most;
 }
 

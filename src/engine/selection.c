@@ -9,7 +9,10 @@
 /* ---- memory ---- */
 
 /* A layer with a window is sparse already. */
-static bool may_select(const struct prism_context *c, size_t layer) { return prism_heads(c, layer)->n_head > 0 && prism_heads(c, layer)->window == 0; }
+static bool may_select(const struct prism_context *c, size_t layer)
+{
+    return prism_heads(c, layer)->n_head > 0 && prism_heads(c, layer)->window == 0;
+}
 
 size_t prism_selection_head_dim(const struct prism_context *c)
 {

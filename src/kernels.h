@@ -162,6 +162,10 @@ typedef void prism_matmul_fn(const struct prism_matmul *m);
  * 1.5 ULP, and what is below 2^-120 may become 0. NaN when `to` or from[i] is not finite. */
 typedef void prism_decay_fn(float *y, double to, const double *from, size_t n);
 
+/* x[i] = cap * tanh(x[i] / cap), i < n, cap > 0 and finite: off by 4e-7 * cap (PRISM_ATTN_CAP_ERR says of what) plus FLT_EPSILON * |result|. An
+ * infinity becomes NaN, though its limit is the cap. An element's bits do not depend on its place. */
+typedef void prism_softcap_fn(float *x, float cap, size_t n);
+
 /* Every level gives the same bits. */
 typedef void prism_add_fn(float *y, const float *x, size_t n);                 /* y += x */
 typedef void prism_add_scaled_fn(float *y, float a, const float *x, size_t n); /* y += a * x, the product rounded first */
@@ -364,6 +368,7 @@ struct prism_kernels {
     prism_act_fn *act[PRISM_N_ACTS];
     prism_matmul_fn *matmul;
     prism_decay_fn *decay;
+    prism_softcap_fn *softcap;
     prism_add_fn *add;
     prism_add_scaled_fn *add_scaled;
     prism_scale_fn *scale;

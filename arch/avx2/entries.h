@@ -36,6 +36,7 @@
         [PRISM_ACT_GELU] = prism_gelu_f32_avx2,            [PRISM_ACT_GELU_ERF] = prism_gelu_erf_f32_avx2,
         [PRISM_ACT_RELU2] = prism_relu2_f32_avx2,          [PRISM_ACT_SILU] = prism_silu_f32_avx2,
     },
+    .softcap = prism_softcap_f32_avx2,
     .matmul = prism_matmul_f32_avx2,
     .decay = prism_decay_avx2,
     .add = prism_add_f32_avx2,

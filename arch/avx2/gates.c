@@ -86,3 +86,17 @@ void prism_gelu_f32_avx2(float *x, size_t n) { act_row(x, n, gelu); }
 void prism_gelu_erf_f32_avx2(float *x, size_t n) { act_row(x, n, gelu_erf); }
 void prism_relu2_f32_avx2(float *x, size_t n) { act_row(x, n, relu2); }
 void prism_silu_f32_avx2(float *x, size_t n) { act_row(x, n, silu); }
+
+PRISM_INLINE __m256 softcap(__m256 x, float cap)
+{
+    return _mm256_mul_ps(_mm256_set1_ps(cap), vec_tanh(_mm256_div_ps(vec_finite_or_nan(x), _mm256_set1_ps(cap))));
+}
+
+void prism_softcap_f32_avx2(float *x, float cap, size_t n)
+{
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(x + i, softcap(_mm256_loadu_ps(x + i), cap));
+    if (i < n)
+        vec_store_n(x + i, softcap(vec_load_n(x + i, n - i), cap), n - i);
+}

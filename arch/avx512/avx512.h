@@ -26,6 +26,7 @@ prism_decay_fn prism_decay_avx512;
 prism_add_fn prism_add_f32_avx512;
 prism_add_scaled_fn prism_add_scaled_f32_avx512;
 prism_scale_fn prism_scale_f32_avx512;
+prism_softcap_fn prism_softcap_f32_avx512;
 prism_to_16_fn prism_f32_to_f16_avx512, prism_f32_to_bf16_avx512;
 prism_from_16_fn prism_f16_to_f32_avx512, prism_bf16_to_f32_avx512;
 

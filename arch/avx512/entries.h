@@ -26,6 +26,7 @@
         [PRISM_ACT_GELU] = prism_gelu_f32_avx512,            [PRISM_ACT_GELU_ERF] = prism_gelu_erf_f32_avx512,
         [PRISM_ACT_RELU2] = prism_relu2_f32_avx512,          [PRISM_ACT_SILU] = prism_silu_f32_avx512,
     },
+    .softcap = prism_softcap_f32_avx512,
     .matmul = prism_matmul_f32_avx512,
     .decay = prism_decay_avx512,
     .add = prism_add_f32_avx512,

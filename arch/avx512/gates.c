@@ -86,3 +86,13 @@ void prism_gelu_f32_avx512(float *x, size_t n) { act_row(x, n, gelu); }
 void prism_gelu_erf_f32_avx512(float *x, size_t n) { act_row(x, n, gelu_erf); }
 void prism_relu2_f32_avx512(float *x, size_t n) { act_row(x, n, relu2); }
 void prism_silu_f32_avx512(float *x, size_t n) { act_row(x, n, silu); }
+
+void prism_softcap_f32_avx512(float *x, float cap, size_t n)
+{
+    const __m512 limit = _mm512_set1_ps(cap);
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 in = vec_mask(n - i);
+        const __m512 v = _mm512_maskz_loadu_ps(in, x + i), number = _mm512_fmadd_ps(v, _mm512_setzero_ps(), v); /* infinity to NaN */
+        _mm512_mask_storeu_ps(x + i, in, _mm512_mul_ps(limit, vec_tanh(_mm512_div_ps(number, limit))));
+    }
+}

@@ -20,6 +20,7 @@
         [PRISM_ACT_GELU] = prism_gelu_f32_generic,            [PRISM_ACT_GELU_ERF] = prism_gelu_erf_f32_generic,
         [PRISM_ACT_RELU2] = prism_relu2_f32_generic,          [PRISM_ACT_SILU] = prism_silu_f32_generic,
     },
+    .softcap = prism_softcap_f32_generic,
     .matmul = prism_matmul_f32_generic,
     .decay = prism_decay_generic,
     .add = prism_add_f32_generic,

@@ -105,3 +105,9 @@ void prism_silu_f32_generic(float *x, size_t n)
     for (size_t i = 0; i < n; i++)
         x[i] = silu(x[i]);
 }
+
+void prism_softcap_f32_generic(float *x, float cap, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = isfinite(x[i]) ? cap * tanhf(x[i] / cap) : NAN;
+}

@@ -21,6 +21,7 @@
         [PRISM_ACT_GELU] = prism_gelu_f32_neon,            [PRISM_ACT_GELU_ERF] = prism_gelu_erf_f32_neon,
         [PRISM_ACT_RELU2] = prism_relu2_f32_neon,          [PRISM_ACT_SILU] = prism_silu_f32_neon,
     },
+    .softcap = prism_softcap_f32_neon,
     .matmul = prism_matmul_f32_neon,
     .decay = prism_decay_neon,
     .add = prism_add_f32_neon,

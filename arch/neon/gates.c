@@ -98,3 +98,21 @@ void prism_gelu_f32_neon(float *x, size_t n) { act_row(x, n, gelu); }
 void prism_gelu_erf_f32_neon(float *x, size_t n) { act_row(x, n, gelu_erf); }
 void prism_relu2_f32_neon(float *x, size_t n) { act_row(x, n, relu2); }
 void prism_silu_f32_neon(float *x, size_t n) { act_row(x, n, silu); }
+
+static inline float32x4_t softcap(float32x4_t x, float cap)
+{
+    return vmulq_n_f32(prism_tanh_neon(vdivq_f32(finite_or_nan(x), vdupq_n_f32(cap))), cap);
+}
+
+void prism_softcap_f32_neon(float *x, float cap, size_t n)
+{
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        vst1q_f32(x + i, softcap(vld1q_f32(x + i), cap));
+    if (i < n) {
+        float y[4] = { 0 };
+        memcpy(y, x + i, (n - i) * sizeof *y);
+        vst1q_f32(y, softcap(vld1q_f32(y), cap));
+        memcpy(x + i, y, (n - i) * sizeof *y);
+    }
+}

@@ -25,6 +25,7 @@ prism_decay_fn prism_decay_neon;
 prism_add_fn prism_add_f32_neon;
 prism_add_scaled_fn prism_add_scaled_f32_neon;
 prism_scale_fn prism_scale_f32_neon;
+prism_softcap_fn prism_softcap_f32_neon;
 prism_to_16_fn prism_f32_to_f16_neon, prism_f32_to_bf16_neon;
 prism_from_16_fn prism_f16_to_f32_neon, prism_bf16_to_f32_neon;
 prism_to_q8_0_fn prism_f32_to_q8_0_neon;

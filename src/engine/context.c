@@ -21,8 +21,8 @@ static enum prism_status set_up_kv(const struct prism_context *c, struct prism_k
         return prism_fail(err, PRISM_E_ARG, "cache type of %s: expected f16, bf16, f32 or q8_0, found %d", what, (int)type);
     for (size_t l = 0; type == PRISM_KV_Q8_0 && l < c->model->n_layer; l++)
         if (prism_heads(c, l)->head_dim % 32)
-            return prism_fail(err, PRISM_E_UNSUPPORTED, "cache type of %s: q8_0 has blocks of 32 values, of which heads of %u are no multiple: use f16",
-                              what, prism_heads(c, l)->head_dim);
+            return prism_fail(err, PRISM_E_UNSUPPORTED, "cache type of %s: q8_0 has blocks of 32 values, of which heads of %u are no multiple: "
+                              "use f16", what, prism_heads(c, l)->head_dim);
     cache->format = formats[type];
     return PRISM_OK;
 }

@@ -102,7 +102,8 @@ struct prism_context {
     struct prism_kv_cache k_cache, v_cache;
     struct prism_delta delta;
     float *x;                       /* [n_ctx][n_embd] residual stream of the call */
-    float *q;                       /* [n_ctx][n_head * head_dim of the layer] queries, then attention output, then [n_ctx][n_embd] what experts read */
+    float *q;                       /* [n_ctx][n_head * head_dim of the layer] queries, then attention output; then [n_ctx][n_embd] what experts
+                                     * read */
     struct prism_rope_table rope[PRISM_MAX_ROPES];
     float *y;                       /* [slab][y_width] outputs of linear layers; those of gated products may be panels instead */
     size_t y_width;

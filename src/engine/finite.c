@@ -124,7 +124,8 @@ enum prism_status prism_fail_fault(const struct prism_context *c, struct prism_e
     case PRISM_FAULT_FFN:
         return prism_fail(err, PRISM_E_NUMERIC, "layer %zu: the FFN's output at position %zu is not finite or beyond fp32 sums", layer, pos);
     case PRISM_FAULT_EMBD:
-        return prism_fail(err, PRISM_E_NUMERIC, "layer %zu: its embedding of the token at position %zu is not finite or beyond fp32 sums", layer, pos);
+        return prism_fail(err, PRISM_E_NUMERIC, "layer %zu: its embedding of the token at position %zu is not finite or beyond fp32 sums", layer,
+                          pos);
     case PRISM_FAULT_LOGITS:
         break;
     }

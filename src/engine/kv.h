@@ -1,5 +1,8 @@
 /* kv.h - where the keys and values of a layer are cached. Private to src/engine.
  *
+ * Heads are as many and as wide as the layer's (struct prism_attn_spec). A layer without kv heads has no rows; one that reads another layer's
+ * (prism_attn_spec.kv_layer) has that one's.
+ *
  * A layer that sees all tokens keeps all: [n_head_kv][n_ctx] rows. One with a window keeps a ring: position p in row p % capacity, where capacity
  * is the window and some more, so that tokens can be taken back (prism_truncate) and the keys of one call of a few tokens never fall on those that
  * its first rows still see. A longer call works in `wide`, rows of all positions that all such layers share in turn: the ring's tokens are

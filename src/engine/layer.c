@@ -46,7 +46,8 @@ double prism_layers_work(const struct prism_context *c, size_t n_layers, struct 
         }
         work += 2 * all * (double)m->n_embd * (double)(l->attn.q.rows + l->attn.k.rows + l->attn.v.rows);
         work += out * (2 * (double)l->attn.o.k * (double)m->n_embd + 6 * (double)m->n_embd * (double)l->embd.width);
-        work += 4 * prism_keys_seen(l->attn.window, l->attn.chunked, (double)(span.pos + span.n) - out, out) * (double)l->attn.head_dim * (double)l->attn.n_head;
+        work += 4 * prism_keys_seen(l->attn.window, l->attn.chunked, (double)(span.pos + span.n) - out, out) * (double)l->attn.head_dim *
+                (double)l->attn.n_head;
     }
     return work;
 }

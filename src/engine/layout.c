@@ -70,7 +70,8 @@ static uint64_t head_bytes(const struct prism_context *c, size_t layer, size_t n
 
 uint32_t prism_heads_at_once(const struct prism_context *c, size_t layer)
 {
-    return (uint32_t)min_u64(prism_heads(c, layer)->n_head_kv, max_u64(1, attention_panel_target / head_bytes(c, layer, c->plan.n_ctx)));
+    const uint32_t all = prism_heads(c, layer)->n_head_kv;
+    return all == 0 ? 0 : (uint32_t)min_u64(all, max_u64(1, attention_panel_target / head_bytes(c, layer, c->plan.n_ctx)));
 }
 
 /* Of what attention packs or makes of a layer for n tokens in the cache, at most. */
@@ -78,7 +79,8 @@ static uint64_t panel_bytes(const struct prism_context *c, size_t n)
 {
     uint64_t most = 0;
     for (size_t l = 0; l < c->model->n_layer; l++)
-        most = max_u64(most, prism_heads_at_once(c, l) * head_bytes(c, l, n));
+        if (prism_heads_at_once(c, l) > 0)
+            most = max_u64(most, prism_heads_at_once(c, l) * head_bytes(c, l, n));
     return most;
 }
 
@@ -87,7 +89,8 @@ static uint64_t rows_bytes(const struct prism_context *c)
     size_t n_ctx = c->plan.n_ctx;
     uint64_t most = 0;
     for (size_t l = 0; l < c->model->n_layer; l++)
-        most = max_u64(most, prism_attention_rows_bytes(min_size(n_ctx, PRISM_FEW_TOKENS), prism_heads(c, l)->n_head, prism_heads(c, l)->head_dim, n_ctx));
+        most = max_u64(most, prism_attention_rows_bytes(min_size(n_ctx, PRISM_FEW_TOKENS), prism_heads(c, l)->n_head,
+                                                        prism_heads(c, l)->head_dim, n_ctx));
     return most;
 }
 

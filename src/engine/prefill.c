@@ -4,10 +4,9 @@
 #include "src/engine/reuse.h"
 #include "src/engine/selection.h"
 
-#include <math.h>
 #include <string.h>
 
-enum { EMBED_ROWS = 64, ROPE_TABLE_ROWS = 64 };
+enum { EMBED_ROWS = 64, ROPE_TABLE_ROWS = 64, SCALE_LOGITS = 8192 };
 
 struct call {
     struct prism_context *c;
@@ -76,14 +75,31 @@ static void deliver_job(void *arg, size_t job, uint32_t thread)
         c->params->logits(c->params->logits_user, d->row + row - d->call->n_again, good, logits);
 }
 
-/* In the order of the models that do both. The cap of an infinity would be finite: it becomes NaN, which check_logits finds. */
-static void scale_logits(const struct prism_model *m, float *logits)
+/* Scale, then cap, in the order of the models that do both. The cap of an infinity is NaN, which check_logits finds. */
+struct scale_job {
+    const struct prism_context *c;
+    float *logits; /* [n], of all rows */
+    size_t n;
+};
+
+static void scale_job(void *arg, size_t job, uint32_t thread)
 {
-    for (size_t i = 0; i < m->n_vocab; i++) {
-        logits[i] *= m->logit_scale;
-        if (m->logit_softcap != 0)
-            logits[i] = isfinite(logits[i]) ? m->logit_softcap * tanhf(logits[i] / m->logit_softcap) : NAN;
-    }
+    const struct scale_job *j = arg;
+    const struct prism_model *m = j->c->model;
+    size_t at = job * SCALE_LOGITS, n = min_size(SCALE_LOGITS, j->n - at);
+
+    (void)thread;
+    if (m->logit_scale != 1)
+        j->c->kernels->scale(j->logits + at, m->logit_scale, n);
+    if (m->logit_softcap != 0)
+        j->c->kernels->softcap(j->logits + at, m->logit_softcap, n);
+}
+
+static bool scale_logits(struct prism_context *c, float *logits, size_t n)
+{
+    struct scale_job j = { c, logits, n };
+    bool plain = c->model->logit_scale == 1 && c->model->logit_softcap == 0;
+    return plain || prism_context_run(c, PRISM_PHASE_OTHER, div_up(n, SCALE_LOGITS), 0, scale_job, &j);
 }
 
 /* The output matrix is never multiplied with int8 activations, whose steps would show undamped in the logits: many rows are multiplied in
@@ -96,12 +112,8 @@ static bool compute_logits(const struct call *call, size_t row, size_t n, float 
     struct prism_norm_rows source = { c->x + row * m->n_embd, &m->output_norm, call->span.pos + row, PRISM_FAULT_INPUT };
     struct prism_product p = { .m = m->output, .kind = c->kernels->linear_f32, .bias = m->output_bias, .y = logits, .ldy = m->n_vocab };
 
-    if (!prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, m->n_embd, &p, 1))
-        return false;
-    if (m->logit_scale != 1 || m->logit_softcap != 0)
-        for (size_t r = 0; r < n; r++)
-            scale_logits(m, logits + r * m->n_vocab);
-    return true;
+    return prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, m->n_embd, &p, 1) &&
+           scale_logits(c, logits, n * m->n_vocab);
 }
 
 static bool run_logits(const struct call *call)

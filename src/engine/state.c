@@ -73,7 +73,8 @@ static void add_selection(const struct prism_context *c, const struct prism_stat
         if (p->k_sum_open)
             add(list, n, (struct prism_state_piece){ "sums of keys", (uint8_t *)p->k_sum, a->n_head_kv, blocks * sum, s->max_blocks * sum });
         if (p->q_energy)
-            add(list, n, (struct prism_state_piece){ "energies of queries", (uint8_t *)p->q_energy, a->n_head, blocks * energy, s->max_blocks * energy });
+            add(list, n, (struct prism_state_piece){ "energies of queries", (uint8_t *)p->q_energy, a->n_head, blocks * energy,
+                                                     s->max_blocks * energy });
     }
     add(list, n, (struct prism_state_piece){ "whole blocks", s->q_full, 1, blocks, 0 });
     for (uint32_t l = 0; f->sketched && l < c->model->n_layer; l++)

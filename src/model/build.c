@@ -47,7 +47,10 @@ static void build_layers(struct prism_builder *b)
         m->layers[i].attn.kv_layer = i;
         m->layers[i].attn.n_head_kv = b->each_n_head_kv[i];
         b->n_ff = b->each_n_ff[i];
-        m->arch->layer(b, &m->layers[i], i);
+        if (m->arch->layer)
+            m->arch->layer(b, &m->layers[i], i);
+        else
+            prism_part_llama(b, &m->layers[i], m->arch->parts);
     }
 }
 

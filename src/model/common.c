@@ -65,8 +65,8 @@ static void read_layers(struct prism_builder *b, const char *suffix, enum need n
         b->status = prism_gguf_get_per_layer(b->g, b->key, need == REQUIRED, lo, hi, b->m->n_layer, each, b->err);
     for (uint32_t i = 1; equal && !b->status && prism_gguf_find(b->g, b->key) && i < b->m->n_layer; i++)
         if (each[i] != each[0])
-            b->status = prism_fail(b->err, PRISM_E_UNSUPPORTED, "%s: key %s: per-layer values are unsupported: expected all equal, found layer 0: %u, "
-                                   "layer %u: %u", b->shown, b->key, each[0], i, each[i]);
+            b->status = prism_fail(b->err, PRISM_E_UNSUPPORTED, "%s: key %s: per-layer values are unsupported: expected all equal, found layer "
+                                   "0: %u, layer %u: %u", b->shown, b->key, each[0], i, each[i]);
 }
 
 void prism_key_per_layer(struct prism_builder *b, const char *suffix, enum need need, uint32_t lo, uint32_t hi, uint32_t *out)

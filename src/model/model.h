@@ -215,7 +215,8 @@ struct prism_arch {
     bool layers_vary;            /* attention.head_count_kv and feed_forward_length may differ from layer to layer */
     void (*keys)(struct prism_builder *b);                              /* what the metadata says of all layers; NULL: nothing more */
     void (*top)(struct prism_builder *b);                               /* tensors outside the layers; NULL: nothing more */
-    void (*layer)(struct prism_builder *b, struct prism_layer *l, uint32_t index); /* one layer's spec and tensors */
+    void (*layer)(struct prism_builder *b, struct prism_layer *l, uint32_t index); /* one layer's spec and tensors; NULL: prism_part_llama with */
+    unsigned parts;                                                                /* these flags */
 };
 extern const struct prism_arch *const prism_archs[];
 extern const size_t prism_n_archs;

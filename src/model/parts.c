@@ -53,7 +53,8 @@ static void bind_qkv(struct prism_builder *b, struct prism_attn_spec *a, unsigne
     a->v_bias = prism_tensor_vector(b, "attn_v.bias", nkv, need);
 }
 
-static void head_norm(struct prism_builder *b, struct prism_norm *norm, const char *name, const struct prism_attn_spec *a, size_t heads, enum need need)
+static void head_norm(struct prism_builder *b, struct prism_norm *norm, const char *name, const struct prism_attn_spec *a, size_t heads,
+                      enum need need)
 {
     bool each = a->norms == PRISM_NORM_EACH;
     size_t n = a->norms == PRISM_NORM_ALL ? heads * a->head_dim : a->head_dim;

@@ -226,7 +226,7 @@ static enum prism_status load(struct prism_vocab *v, const struct prism_gguf *g,
                           (int)(model.n < 64 ? model.n : 64), model.p);
     st = load_tokens(v, g, n_expected, err);
     if (!st)
-        st = v->kind == PRISM_TOKENIZER_BPE ? load_bpe(v, g, err) : v->kind == PRISM_TOKENIZER_RAW_BPE ? load_raw_bpe(v, g, err) : load_spm(v, g, err);
+        st = (v->kind == PRISM_TOKENIZER_BPE ? load_bpe : v->kind == PRISM_TOKENIZER_RAW_BPE ? load_raw_bpe : load_spm)(v, g, err);
     if (!st)
         st = load_ids(v, g, err);
     v->add_bos |= v->kind == PRISM_TOKENIZER_RAW_BPE;

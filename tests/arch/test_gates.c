@@ -138,12 +138,46 @@ static void check_gates(const struct prism_kernels *k)
                 check_gate(k, &gates[g], length(l), (enum values)values);
 }
 
+/* Off by PRISM_ATTN_CAP_ERR of the cap, and a rounding; also values whose quotient overflows. */
+static void check_softcap(const struct prism_kernels *k, float cap, size_t n, enum values values)
+{
+    float *x = kt_floats(n), *parts = kt_floats(n), *old = kt_floats(n);
+
+    kt_context("%s softcap %g n %zu, %s", k->name, (double)cap, n, value_names[values]);
+    fill(old, n, values);
+    for (size_t i = 0; i < n && values == WALK; i++)
+        old[i] *= cap / 3;
+    if (values == HARD)
+        old[n / 2] = n % 2 ? FLT_MAX : -FLT_MAX;
+    memcpy(x, old, n * sizeof *x);
+    memcpy(parts, old, n * sizeof *x);
+    k->softcap(x, cap, n);
+    for (size_t i = 0; i < n; i++) {
+        const double want = (double)cap * tanh((double)old[i] / (double)cap);
+        kt_near((double)x[i], want, (double)PRISM_ATTN_CAP_ERR * (double)cap + FLT_EPSILON * fabs(want), i, 0);
+    }
+    k->softcap(parts, cap, n / 3);
+    k->softcap(parts + n / 3, cap, n - n / 3);
+    kt_same_floats(parts, x, n);
+    kt_release();
+}
+
+static void check_softcaps(const struct prism_kernels *k)
+{
+    static const float caps[] = { 30, 4, 1e-6f, 1e6f };
+    for (size_t c = 0; c < sizeof caps / sizeof *caps; c++)
+        for (size_t l = 0; l < N_LENGTHS; l++)
+            for (int values = 0; values < N_VALUES; values++)
+                check_softcap(k, caps[c], length(l), (enum values)values);
+}
+
+static void test_softcap(void **state) { (void)state, kt_levels(check_softcaps); }
 static void test_acts(void **state) { (void)state, kt_levels(check_acts); }
 static void test_gates(void **state) { (void)state, kt_levels(check_gates); }
 
 int main(void)
 {
     _Static_assert(sizeof acts / sizeof *acts == PRISM_N_ACTS && sizeof gates / sizeof *gates == PRISM_N_GATES, "a function has no row");
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_acts), cmocka_unit_test(test_gates) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_acts), cmocka_unit_test(test_gates), cmocka_unit_test(test_softcap) };
     return cmocka_run_group_tests_name("arch/gates", tests, NULL, NULL);
 }

@@ -81,6 +81,19 @@ static void check_act_at(const struct prism_kernels *k, int act, const float *x,
     check_only(y, clean, N, at);
 }
 
+static void check_softcap_at(const struct prism_kernels *k, const float *x, size_t at, float poison)
+{
+    float *y = kt_floats(N), *clean = kt_floats(N);
+
+    kt_context("%s softcap, %g at %zu", k->name, (double)poison, at);
+    memcpy(clean, x, N * sizeof *y);
+    k->softcap(clean, 30, N);
+    memcpy(y, x, N * sizeof *y);
+    y[at] = poison;
+    k->softcap(y, 30, N);
+    check_only(y, clean, N, at);
+}
+
 static void check_add_at(const struct prism_kernels *k, const float *x, const float *w, const float *clean, size_t at, float poison)
 {
     float *y = kt_floats(N);
@@ -154,6 +167,7 @@ static void check_rows(const struct prism_kernels *k)
             for (int a = 0; a < PRISM_N_ACTS; a++)
                 check_act_at(k, a, x, acted[a], at, kt_poison[n]);
             check_add_at(k, x, w, sum, at, kt_poison[n]);
+            check_softcap_at(k, x, at, kt_poison[n]);
             for (int interleaved = 0; interleaved < 2 && at < N / 2 * 2; interleaved++)
                 check_rope_at(k, x, w, at, kt_poison[n], interleaved);
             kt_release();

@@ -127,7 +127,8 @@ static void check_store(const struct prism_kernels *k)
 static const struct shape {
     size_t d, block, n;
 } shapes[] = {
-    { 32, 32, 32 }, { 64, 64, 64 }, { 64, 64, 37 }, { 96, 32, 31 }, { 96, 128, 1 }, { 128, 128, 100 }, { 160, 64, 50 }, { 256, 256, 201 }, { 512, 64, 50 },
+    { 32, 32, 32 }, { 64, 64, 64 }, { 64, 64, 37 }, { 96, 32, 31 }, { 96, 128, 1 }, { 128, 128, 100 }, { 160, 64, 50 }, { 256, 256, 201 },
+    { 512, 64, 50 },
 };
 
 /* n rows of Q8_0, with blocks that are not finite where `poisoned`, and as floats what they mean. */

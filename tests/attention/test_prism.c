@@ -282,6 +282,7 @@ static const struct shape {
     { 2, 1, 96, 32, { 640, 1280 }, 0, { 24, 72 }, 3 },           /* bands with a gap between them */
     { 2, 1, 256, 64, { 1000 }, 0, { 128, 128 }, 1 },             /* bands that touch */
     { 2, 1, 40, 32, { 999 }, 0, { 10, 2 }, 2 },
+    { 2, 1, 512, 64, { 700 }, 384, { 64, 480 }, 1 },             /* the largest head, most of it unrotated */
 };
 
 struct tally {

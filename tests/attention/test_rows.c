@@ -28,6 +28,7 @@ static const struct shape {
     { 6, 2, 40, 1019, 16, PRISM_KVF_BF16, PRISM_KVF_BF16, "rows on both sides of a span's end", 0, false },
     { 9, 1, 16, 2300, 3, PRISM_KVF_F32, PRISM_KVF_F32, "more heads than a pass takes", 0, false },
     { 7, 7, 80, 3000, 2, PRISM_KVF_F16, PRISM_KVF_F16, "no shared heads", 0, false },
+    { 4, 1, 512, 1030, 9, PRISM_KVF_F16, PRISM_KVF_F16, "the largest head", 0, false },
     { 8, 2, 64, 1500, 5, PRISM_KVF_Q8_0, PRISM_KVF_Q8_0, "blocks of Q8_0", 0, false },
     { 4, 2, 64, 100, 1, PRISM_KVF_F16, PRISM_KVF_F16, "a sink", 0, true },
     { 4, 2, 64, 2100, 4, PRISM_KVF_F32, PRISM_KVF_F32, "a sink of several spans", 0, true },

@@ -207,10 +207,10 @@ static void check_scene(const struct shape *s, const struct prism_kernels *kerne
 
 static struct shape random_shape(bool is_long)
 {
-    static const size_t head_dims[] = { 64, 80, 96, 128, 256 };
+    static const size_t head_dims[] = { 64, 80, 96, 128, 256, 512 };
     size_t kv = 1 + kt_random() % 3, rows = 1 + (is_long ? LONG - kt_random() % 100 : kt_random() % 500);
     struct shape s = {
-        .n_head = kv * (1 + kt_random() % 3), .n_head_kv = kv, .d = is_long ? 64 : head_dims[kt_random() % 5],
+        .n_head = kv * (1 + kt_random() % 3), .n_head_kv = kv, .d = is_long ? 64 : head_dims[kt_random() % 6],
         .block = (size_t)32 << kt_random() % 4, .q_pos = kt_random() % 2 ? 0 : kt_random() % 700, .n_rows = rows,
         .heads_at_once = 1 + kt_random() % kv,
     };

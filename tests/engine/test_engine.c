@@ -83,7 +83,7 @@ static void test_shapes(void **state)
 {
     (void)state;
     static const struct { uint32_t n_head, n_head_kv, head_dim, n_embd, n_ff; } shapes[] = {
-        { 4, 4, 64, 64, 96 }, { 6, 2, 80, 96, 160 }, { 4, 1, 96, 64, 64 }, { 2, 2, 128, 160, 256 }, { 2, 1, 256, 64, 32 }, { 5, 1, 32, 32, 32 },
+        { 4, 4, 64, 64, 96 }, { 6, 2, 80, 96, 160 }, { 4, 1, 96, 64, 64 }, { 2, 2, 128, 160, 256 }, { 2, 1, 256, 64, 32 }, { 2, 1, 512, 64, 32 }, { 5, 1, 32, 32, 32 },
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         struct tiny_model t = tiny_qwen3();

@@ -40,7 +40,8 @@ static void test_facts(void **state)
     const struct prism_layer *l = model->layers;
 
     assert_true(l[WINDOW_SHARED].attn.kv_layer == WINDOW_KV && l[FULL_SHARED].attn.kv_layer == FULL_KV);
-    assert_true(l[WINDOW_KV].attn.head_dim == 16 && l[FULL_KV].attn.head_dim == 24 && l[WINDOW_KV].attn.n_head_kv == 2 && l[FULL_KV].attn.n_head_kv == 1);
+    assert_true(l[WINDOW_KV].attn.head_dim == 16 && l[FULL_KV].attn.head_dim == 24);
+    assert_true(l[WINDOW_KV].attn.n_head_kv == 2 && l[FULL_KV].attn.n_head_kv == 1);
     assert_true(l[0].ffn.dense.width == 24 && l[FULL_SHARED].ffn.dense.width == 48 && l[0].embd.width == 8);
     assert_null(l[1].attn.v.data);
     assert_non_null(l[FULL_KV].attn.v.data);
@@ -63,6 +64,27 @@ static void test_cap(void **state)
         assert_true(m->logit_softcap == (says ? 0 : 30));
         prism_model_free(m);
     }
+}
+
+/* However many rows of logits are scaled and capped together, and by however many threads. */
+static void test_capped_rows(void **state)
+{
+    (void)state;
+    struct prism_context_params p = { .n_ctx = 200, .n_threads = 1, .logits_rows = 1 };
+    prism_context *one = make_context(model, &p);
+    float *expected = all_logits(one, tokens, 160, model->n_vocab);
+
+    for (p.n_threads = 1, p.logits_rows = 160; p.n_threads <= 3; p.n_threads++) {
+        prism_context *c = make_context(model, &p);
+        float *found = all_logits(c, tokens, 160, model->n_vocab);
+        for (size_t i = 0; i < 160 * model->n_vocab; i++)
+            assert_true(fabsf(found[i]) <= 12); /* the cap of the file */
+        assert_within(largest_difference_f32(found, expected, 160 * model->n_vocab), 1e-4, "rows together");
+        free(found);
+        prism_context_free(c);
+    }
+    free(expected);
+    prism_context_free(one);
 }
 
 /* What the plan says of the cache: the layers' own rows, as many heads as wide as each has, and the rows that rings share. */
@@ -202,10 +224,10 @@ static void test_selectors(void **state)
         assert_true(isnan(none[l]));
     for (int i = 0; i < prism_selector_count(); i++) {
         const char *name = prism_selector_name(i);
-        struct prism_attention_params most = { .selector = name, .block = 32, .p_high = 1, .p_low = 1, .dense_tail = PRISM_NO_TAIL, .sink = 1024, .window = 1024,
-            .vertical = 1024, .slash = 1024, .gamma = 1, .min_budget = 1024, .threshold = 1, .row_mass = 1e-7f };
-        struct prism_attention_params less = { .selector = name, .block = 32, .p_high = 0.4f, .p_low = 0.4f, .dense_tail = PRISM_NO_TAIL, .sink = 32, .window = 64,
-            .vertical = 16, .slash = 64, .gamma = 0.4f, .threshold = 0.4f, .row_mass = 0.5f };
+        struct prism_attention_params most = { .selector = name, .block = 32, .p_high = 1, .p_low = 1, .dense_tail = PRISM_NO_TAIL, .sink = 1024,
+            .window = 1024, .vertical = 1024, .slash = 1024, .gamma = 1, .min_budget = 1024, .threshold = 1, .row_mass = 1e-7f };
+        struct prism_attention_params less = { .selector = name, .block = 32, .p_high = 0.4f, .p_low = 0.4f, .dense_tail = PRISM_NO_TAIL, .sink = 32,
+            .window = 64, .vertical = 16, .slash = 64, .gamma = 0.4f, .threshold = 0.4f, .row_mass = 0.5f };
         float *near = selected(&most, all), *far = selected(&less, part);
         for (uint32_t l = 0; l < 6; l++) {
             if (l % 2 == 0)
@@ -248,7 +270,8 @@ static void test_states(void **state)
 static void test_sums(void **state)
 {
     (void)state;
-    struct prism_context_params p = { .n_ctx = 600, .kv_type = PRISM_KV_F32, .compute = PRISM_COMPUTE_F32, .attention = { .selector = "prism", .block = 32 } };
+    struct prism_context_params p = { .n_ctx = 600, .kv_type = PRISM_KV_F32, .compute = PRISM_COMPUTE_F32,
+                                      .attention = { .selector = "prism", .block = 32 } };
     prism_context *c = make_context(model, &p), *fresh = make_context(model, &p);
     struct prism_error err;
 
@@ -257,7 +280,8 @@ static void test_sums(void **state)
     append(fresh, 275);
     for (size_t l = 0; l < 6; l++) {
         const struct prism_pooled *a = &c->selection.pooled[l], *b = &fresh->selection.pooled[l];
-        assert_true((a->k_sum != NULL) == (l % 2 == 1) && (a->k_sum_open != NULL) == (l % 2 == 1 && l < FULL_SHARED) && (a->q_energy != NULL) == (l % 2 == 1));
+        assert_true((a->k_sum != NULL) == (l % 2 == 1) && (a->q_energy != NULL) == (l % 2 == 1));
+        assert_true((a->k_sum_open != NULL) == (l % 2 == 1 && l < FULL_SHARED));
         for (size_t k = 0; a->k_sum_open && k < (275 / 32 + 1) * 24; k++)
             assert_within(fabs((double)(a->k_sum[k] - b->k_sum[k])), 1e-4, "sum of keys");
     }
@@ -283,8 +307,8 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_facts), cmocka_unit_test(test_cap), cmocka_unit_test(test_plan), cmocka_unit_test(test_ring), cmocka_unit_test(test_past_the_ring),
-        cmocka_unit_test(test_whole_ring), cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_facts), cmocka_unit_test(test_cap), cmocka_unit_test(test_capped_rows), cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_ring), cmocka_unit_test(test_past_the_ring), cmocka_unit_test(test_whole_ring), cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_selectors), cmocka_unit_test(test_states), cmocka_unit_test(test_sums),
     };
     return cmocka_run_group_tests_name("layers that vary", tests, set_up, tear_down);

@@ -96,7 +96,8 @@ static void test_converted_files(void **state)
 }
 
 static const char *const running[] = {
-    "llama", "qwen2", "qwen3", "mixtral", "mistral3", "smollm3", "qwen2moe", "qwen3moe", "qwen3vl", "qwen3vlmoe", "gemma2", "gemma3", "gpt-oss",
+    "llama", "qwen2", "qwen3", "mixtral", "mistral3", "smollm3", "qwen2moe", "qwen3moe", "qwen3vl", "qwen3vlmoe", "gemma2", "gemma3", "gemma4",
+    "gemma4-moe", "gpt-oss",
     "gpt-oss-mxfp4", "granite", "granitemoe", "phi3", "gemma", "glm4", "glm4moe", "ernie4_5-moe", "seed_oss", "minicpm", "olmo2", "olmo3",
     "exaone4", "hunyuan-dense", "cohere2", "starcoder2", "nemotron", "stablelm", "falcon", "qwen35", "qwen35moe",
 };

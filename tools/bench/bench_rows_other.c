@@ -37,6 +37,7 @@ static void run_swiglu_clamped(struct bench_job *j) { j->k->gate[PRISM_GATE_SWIG
 static void run_gelu(struct bench_job *j) { j->k->act[PRISM_ACT_GELU](copy_of_y(j), j->row->n); }
 static void run_gelu_erf(struct bench_job *j) { j->k->act[PRISM_ACT_GELU_ERF](copy_of_y(j), j->row->n); }
 static void run_relu2(struct bench_job *j) { j->k->act[PRISM_ACT_RELU2](copy_of_y(j), j->row->n); }
+static void run_softcap(struct bench_job *j) { j->k->softcap(copy_of_y(j), 30, j->row->n); }
 static void run_silu(struct bench_job *j) { j->k->act[PRISM_ACT_SILU](copy_of_y(j), j->row->n); }
 static void run_add(struct bench_job *j) { j->k->add(copy_of_y(j), j->x, j->row->n); }
 static void run_add_scaled(struct bench_job *j) { j->k->add_scaled(copy_of_y(j), 0.5f, j->x, j->row->n); }
@@ -108,6 +109,7 @@ const struct bench_row bench_vector_rows[] = {
     { "gelu_erf", make_8_bytes, run_gelu_erf, BENCH_BY_OTHER, PRISM_F32, 0, 3072, 0 },
     { "relu2", make_8_bytes, run_relu2, BENCH_BY_OTHER, PRISM_F32, 0, 3072, 0 },
     { "silu", make_8_bytes, run_silu, BENCH_BY_OTHER, PRISM_F32, 0, 3072, 0 },
+    { "softcap", make_8_bytes, run_softcap, BENCH_BY_OTHER, PRISM_F32, 0, 3072, 0 },
     { "add", make_12_bytes, run_add, BENCH_BY_OTHER, PRISM_F32, 0, 1024, 0 },
     { "add_scaled", make_12_bytes, run_add_scaled, BENCH_BY_OTHER, PRISM_F32, 0, 1024, 0 },
     { "scale", make_8_bytes, run_scale, BENCH_BY_OTHER, PRISM_F32, 0, 1024, 0 },

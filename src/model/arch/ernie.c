@@ -1,13 +1,7 @@
 /* ernie.c - ernie4_5 (a llama) and ernie4_5-moe: the first layers dense, then experts chosen with a bias, and a shared one. */
 #include "src/model/arch/arch.h"
 
-static void dense_layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)
-{
-    (void)index;
-    prism_part_llama(b, l, 0);
-}
-
-const struct prism_arch prism_arch_ernie4_5 = { .name = "ernie4_5", .rope_interleaved = true, .layer = dense_layer };
+const struct prism_arch prism_arch_ernie4_5 = { .name = "ernie4_5", .rope_interleaved = true };
 
 static void keys(struct prism_builder *b)
 {

@@ -26,13 +26,7 @@ static void layer(struct prism_builder *b, struct prism_layer *l, unsigned flags
 
 static void gemma_keys(struct prism_builder *b) { common_keys(b, 0); }
 
-static void gemma_layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)
-{
-    (void)index;
-    prism_part_llama(b, l, 0);
-}
-
-const struct prism_arch prism_arch_gemma = { .name = "gemma", .keys = gemma_keys, .layer = gemma_layer };
+const struct prism_arch prism_arch_gemma = { .name = "gemma", .keys = gemma_keys };
 
 /* ---- gemma2: caps of the logits, those of attention too ---- */
 

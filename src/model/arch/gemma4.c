@@ -71,7 +71,8 @@ static void top(struct prism_builder *b)
         return;
     prism_tensor_matrix(b, &m->layer_embd, "per_layer_token_embd.weight", all, m->n_vocab, REQUIRED);
     prism_tensor_matrix(b, &b->embd_proj, "per_layer_model_proj.weight", m->n_embd, all, REQUIRED);
-    b->common.embd.norm = (struct prism_norm){ PRISM_NORM_RMS, prism_tensor_vector(b, "per_layer_proj_norm.weight", width, REQUIRED), NULL, m->hp.rms_eps };
+    const float *weight = prism_tensor_vector(b, "per_layer_proj_norm.weight", width, REQUIRED);
+    b->common.embd.norm = (struct prism_norm){ PRISM_NORM_RMS, weight, NULL, m->hp.rms_eps };
     if (!b->status && width % prism_types[m->layer_embd.type].block)
         prism_tensor_unsupported(b, "per_layer_token_embd.weight", "a layer's values are no whole blocks of the type");
 }

@@ -23,14 +23,8 @@ static void granite_keys(struct prism_builder *b)
     b->common.attn.rope = rotated ? 0 : -1;
 }
 
-static void granite_layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)
-{
-    (void)index;
-    prism_part_llama(b, l, 0);
-}
-
 const struct prism_arch prism_arch_granite = {
-    .name = "granite", .rope_interleaved = true, .n_rot_is_head_dim = true, .keys = granite_keys, .layer = granite_layer,
+    .name = "granite", .rope_interleaved = true, .n_rot_is_head_dim = true, .keys = granite_keys,
 };
 
 /* The same multipliers with values of its own where the file has none. */
@@ -44,7 +38,7 @@ static void minicpm_keys(struct prism_builder *b)
     multiply(b, logits, residual, embedding);
 }
 
-const struct prism_arch prism_arch_minicpm = { .name = "minicpm", .rope_interleaved = true, .keys = minicpm_keys, .layer = granite_layer };
+const struct prism_arch prism_arch_minicpm = { .name = "minicpm", .rope_interleaved = true, .keys = minicpm_keys };
 
 static void granitemoe_keys(struct prism_builder *b)
 {
@@ -56,7 +50,8 @@ static void granitemoe_keys(struct prism_builder *b)
 
 static void granitemoe_layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)
 {
-    granite_layer(b, l, index);
+    (void)index;
+    prism_part_llama(b, l, 0);
     if (b->n_ff_shared > 0)
         prism_part_shared(b, &l->ffn.dense, b->n_ff_shared);
 }

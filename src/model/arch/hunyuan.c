@@ -14,13 +14,7 @@ static void dense_keys(struct prism_builder *b)
         b->ropes[0].base *= pow(alpha, d / (d - 2));
 }
 
-static void dense_layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)
-{
-    (void)index;
-    prism_part_llama(b, l, PRISM_QK_NORM);
-}
-
-const struct prism_arch prism_arch_hunyuan_dense = { .name = "hunyuan-dense", .keys = dense_keys, .layer = dense_layer };
+const struct prism_arch prism_arch_hunyuan_dense = { .name = "hunyuan-dense", .keys = dense_keys, .parts = PRISM_QK_NORM };
 
 static void moe_keys(struct prism_builder *b)
 {
@@ -32,7 +26,8 @@ static void moe_keys(struct prism_builder *b)
 
 static void moe_layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)
 {
-    dense_layer(b, l, index);
+    (void)index;
+    prism_part_llama(b, l, PRISM_QK_NORM);
     prism_part_shared(b, &l->ffn.dense, b->n_ff_shared);
 }
 

@@ -8,14 +8,8 @@ static void experts_like_mixtral(struct prism_builder *b)
     b->common.ffn.experts.normalise = true;
 }
 
-static void layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)
-{
-    (void)index;
-    prism_part_llama(b, l, 0);
-}
-
 const struct prism_arch prism_arch_llama = {
-    .name = "llama", .rope_interleaved = true, .n_rot_is_head_dim = true, .keys = experts_like_mixtral, .layer = layer,
+    .name = "llama", .rope_interleaved = true, .n_rot_is_head_dim = true, .keys = experts_like_mixtral,
 };
 
 /* YaRN with its own turning points and magnitude; queries far from the beginning grow (Ministral 3). */
@@ -34,7 +28,7 @@ static void mistral3_keys(struct prism_builder *b)
 }
 
 const struct prism_arch prism_arch_mistral3 = {
-    .name = "mistral3", .rope_interleaved = true, .keys = mistral3_keys, .layer = layer,
+    .name = "mistral3", .rope_interleaved = true, .keys = mistral3_keys,
 };
 
 /* Every fourth layer is not rotated; there is no key for it. */

@@ -28,10 +28,4 @@ static void olmoe_keys(struct prism_builder *b)
     prism_expert_keys(b, REQUIRED, b->n_ff);
 }
 
-static void olmoe_layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)
-{
-    (void)index;
-    prism_part_llama(b, l, PRISM_QK_NORM);
-}
-
-const struct prism_arch prism_arch_olmoe = { .name = "olmoe", .keys = olmoe_keys, .layer = olmoe_layer };
+const struct prism_arch prism_arch_olmoe = { .name = "olmoe", .keys = olmoe_keys, .parts = PRISM_QK_NORM };

@@ -23,11 +23,5 @@ static void phimoe_keys(struct prism_builder *b)
     b->common.ffn.experts.normalise = true;
 }
 
-static void phimoe_layer(struct prism_builder *b, struct prism_layer *l, uint32_t index)
-{
-    (void)index;
-    prism_part_llama(b, l, PRISM_QKV_BIAS);
-}
-
 /* Norms are RMSNorms plus their biases, as in the reference implementation of these files. */
-const struct prism_arch prism_arch_phimoe = { .name = "phimoe", .norm_bias = true, .keys = phimoe_keys, .layer = phimoe_layer };
+const struct prism_arch prism_arch_phimoe = { .name = "phimoe", .norm_bias = true, .keys = phimoe_keys, .parts = PRISM_QKV_BIAS };

@@ -6,7 +6,7 @@
 
 #include "src/base/size.h"
 
-enum { FEW_PIECES = 4 + PRISM_DELTA_STATES, LAYER_PIECES = 4, SKETCH_PIECES = 8 };
+enum { FEW_PIECES = 4 + PRISM_DELTA_STATES, LAYER_PIECES = 4, SKETCH_PIECES = 9 };
 
 struct prism_state_facts prism_state_facts(const struct prism_context *c)
 {

@@ -201,6 +201,8 @@ static void test_continuation(void **state)
     check_continuation(&t);
     t.untied = t.biases = true, t.n_ff = 192; /* few rows add biases by another way */
     check_continuation(&t);
+    t.type = t.output_type = PRISM_NVFP4; /* and multiply by the scale of a matrix */
+    check_continuation(&t);
 }
 
 /* The last row alone (the usual prefill, which skips rows that nobody needs) equals the last row among all. */

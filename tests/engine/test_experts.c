@@ -12,6 +12,7 @@
 #include "tests/support/engine_test.h"
 #include "tests/support/near.h"
 #include "tests/support/reference.h"
+#include "tests/support/tiny_model.h"
 
 enum { N_CTX = 5200, GROUP = 4096 };
 
@@ -77,6 +78,27 @@ static void test_one_expert(void **state)
     prism_model_free(m);
 }
 
+/* In NVFP4 each expert has a scale of its own. In one piece, in pieces, and a token alone. */
+static void test_scales(void **state)
+{
+    (void)state;
+    enum { N = 150 };
+    struct tiny_model t = tiny_family("qwen2moe");
+    int32_t tokens[N];
+
+    t.type = PRISM_NVFP4, t.n_ff_expert = 64, t.n_head = 4, t.n_head_kv = 2;
+    prism_model *m = load_model(tiny_write(&t, "nvfp4-experts.gguf"));
+    make_tokens(tokens, N, m->n_vocab);
+    double *all = test_reference_logits(m, tokens, N);
+    for (size_t piece = 1; piece <= N; piece += N - 1) {
+        float *got = last_logits(m, tokens, N, piece, 2);
+        assert_within(largest_difference(got, all + (N - 1) * (size_t)m->n_vocab, m->n_vocab), 1e-3, "experts with scales, against double");
+        free(got);
+    }
+    free(all);
+    prism_model_free(m);
+}
+
 /* What is planned for the rows of experts: no more than there can be, nor than a group has. */
 static void test_rows(void **state)
 {
@@ -94,6 +116,8 @@ static void test_rows(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_groups), cmocka_unit_test(test_one_expert), cmocka_unit_test(test_rows) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_groups), cmocka_unit_test(test_one_expert), cmocka_unit_test(test_scales), cmocka_unit_test(test_rows),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,7 +97,8 @@ static void experts(struct prism_builder *b, struct prism_ffn_spec *f)
     size_t n_embd = b->m->n_embd;
 
     prism_part_experts(b, e);
-    e->each_scale = prism_tensor_vector(b, "ffn_down_exps.scale", e->n, OPTIONAL);
+    if (!e->each.down.scale) /* of NVFP4 they are a part of its products */
+        e->each_scale = prism_tensor_vector(b, "ffn_down_exps.scale", e->n, OPTIONAL);
     prism_part_norm(b, &e->norm, "pre_ffw_norm_2");
     e->router_norm = e->norm;
     e->router_norm.weight = prism_tensor_scaled(b, "ffn_gate_inp.scale", n_embd, 1 / sqrtf((float)n_embd));

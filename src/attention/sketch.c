@@ -19,7 +19,7 @@ void prism_sketch_load_keys(const struct prism_select_call *c, float *x, size_t 
 static void map_rows(const struct prism_select_call *c, float *y, const float *x, size_t ldx, size_t n, const uint8_t *maps, size_t kv_head,
                      uint8_t *scratch)
 {
-    const struct prism_linear *f = c->kernels->linear_f32;
+    const struct prism_linear *f = prism_sketch_kind(c->kernels, c->d);
     uint8_t *panels = prism_carve(&scratch, div_up(c->block, f->mr), f->a_bytes(c->d));
     size_t r = c->sketch->rank[kv_head], have = min_size(r, c->d);
 
@@ -31,7 +31,17 @@ static void map_rows(const struct prism_select_call *c, float *y, const float *x
         memset(y + i * r + have, 0, (r - have) * sizeof *y);
 }
 
-size_t prism_sketch_map_bytes(const struct prism_kernels *k, size_t d) { return div_up(d, k->linear_f32->nr) * k->linear_f32->w_bytes(d); }
+const struct prism_linear *prism_sketch_kind(const struct prism_kernels *k, size_t d)
+{
+    const struct prism_linear *f = k->linear_auto[PRISM_BF16];
+    return d % f->k_step ? k->linear_f32 : f;
+}
+
+size_t prism_sketch_map_bytes(const struct prism_kernels *k, size_t d)
+{
+    const struct prism_linear *f = prism_sketch_kind(k, d);
+    return div_up(d, f->nr) * f->w_bytes(d);
+}
 
 struct prism_sketch prism_sketch_layout(const struct prism_select_call *c, size_t max_blocks, struct prism_arena *a)
 {
@@ -59,7 +69,7 @@ void prism_sketch_truncate(struct prism_sketch *s, size_t n_head_kv, size_t leng
 
 size_t prism_sketch_scratch(const struct prism_select_call *c)
 {
-    const struct prism_linear *f = c->kernels->linear_f32;
+    const struct prism_linear *f = prism_sketch_kind(c->kernels, c->d);
     size_t rows = prism_carved(c->block * prism_sketch_dim(c->d), sizeof(float));
     return max_size(prism_sketch_basis_scratch(c), 2 * rows + prism_carved(div_up(c->block, f->mr), f->a_bytes(c->d)));
 }

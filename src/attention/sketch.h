@@ -36,6 +36,8 @@ struct prism_sketch {
 /* Coordinates that are stored of a head of size d. */
 static inline size_t prism_sketch_dim(size_t d) { return (d + PRISM_SKETCH_STEP - 1) / PRISM_SKETCH_STEP * PRISM_SKETCH_STEP; }
 
+/* What multiplies by the maps, which are stored as BF16: coordinates become bytes, so that products of 16 bits do. */
+const struct prism_linear *prism_sketch_kind(const struct prism_kernels *k, size_t d);
 size_t prism_sketch_map_bytes(const struct prism_kernels *k, size_t d);
 
 /* The memory of a sketch of the call's model for so many blocks; it begins as zeros. */

@@ -135,14 +135,20 @@ static void solve(float *out, const float *v, const float *lower, size_t n, size
         }
 }
 
+enum { MAX_PANEL = 64 }; /* columns: struct prism_linear */
+
 /* The map as panels of weights, whose rows beyond those that are given are zero. */
 static void put_map(const struct prism_select_call *c, uint8_t *maps, size_t kv_head, const float *rows, size_t n)
 {
-    const struct prism_linear *f = linear(c);
+    const struct prism_linear *f = prism_sketch_kind(c->kernels, c->d);
     size_t bytes = prism_sketch_map_bytes(c->kernels, c->d), panel = f->w_bytes(c->d);
 
-    for (size_t at = 0; at < n; at += f->nr)
-        f->pack_w(maps + kv_head * bytes + at / f->nr * panel, rows + at * c->d, c->d * sizeof *rows, PRISM_F32, min_size(f->nr, n - at), c->d);
+    for (size_t at = 0; at < n; at += f->nr) {
+        uint16_t part[MAX_PANEL * PRISM_MAX_HEAD_DIM];
+        size_t count = min_size(f->nr, n - at);
+        c->kernels->f32_to_bf16(part, rows + at * c->d, count * c->d);
+        f->pack_w(maps + kv_head * bytes + at / f->nr * panel, part, c->d * sizeof *part, PRISM_BF16, count, c->d);
+    }
 }
 
 enum { LWORK_PER = 6 };

@@ -135,16 +135,14 @@ static void solve(float *out, const float *v, const float *lower, size_t n, size
         }
 }
 
-enum { MAX_PANEL = 64 }; /* columns: struct prism_linear */
-
 /* The map as panels of weights, whose rows beyond those that are given are zero. */
-static void put_map(const struct prism_select_call *c, uint8_t *maps, size_t kv_head, const float *rows, size_t n)
+static void put_map(const struct prism_select_call *c, uint8_t *maps, size_t kv_head, const float *rows, size_t n, uint8_t *scratch)
 {
     const struct prism_linear *f = prism_sketch_kind(c->kernels, c->d);
     size_t bytes = prism_sketch_map_bytes(c->kernels, c->d), panel = f->w_bytes(c->d);
+    uint16_t *part = prism_carve(&scratch, f->nr * c->d, sizeof *part);
 
     for (size_t at = 0; at < n; at += f->nr) {
-        uint16_t part[MAX_PANEL * PRISM_MAX_HEAD_DIM];
         size_t count = min_size(f->nr, n - at);
         c->kernels->f32_to_bf16(part, rows + at * c->d, count * c->d);
         f->pack_w(maps + kv_head * bytes + at / f->nr * panel, part, c->d * sizeof *part, PRISM_BF16, count, c->d);
@@ -162,7 +160,8 @@ size_t prism_sketch_basis_scratch(const struct prism_select_call *c)
 {
     size_t n = max_size(most_samples(c), c->d), square = prism_carved(c->d * c->d, sizeof(float));
     return prism_carved(c->d * n, sizeof(float)) + 5 * square + prism_carved(lwork(c->d), sizeof(float)) +
-           prism_carved(liwork(c->d), sizeof(int)) + prism_carved(c->d, sizeof(float)) + product_bytes(c, c->d, max_size(c->d, n));
+           prism_carved(liwork(c->d), sizeof(int)) + prism_carved(c->d, sizeof(float)) +
+           max_size(product_bytes(c, c->d, max_size(c->d, n)), prism_carved(prism_sketch_kind(c->kernels, c->d)->nr * c->d, sizeof(uint16_t)));
 }
 
 bool prism_sketch_basis(const struct prism_select_call *c, size_t kv_head, uint8_t *scratch)
@@ -197,11 +196,11 @@ bool prism_sketch_basis(const struct prism_select_call *c, size_t kv_head, uint8
     size_t n_map = min_size(r, d);
     solve(v, tmp, lower, n_map, d); /* V^T L^-1 */
     memset(v + n_map * d, 0, (d - n_map) * d * sizeof *v);
-    put_map(c, c->sketch->k_map, kv_head, v, n_map);
+    put_map(c, c->sketch->k_map, kv_head, v, n_map, scratch);
     product(c, v, d, tmp, d, n_map, lower, d, d, d, scratch); /* V^T L^T: rows of L */
     for (size_t i = 0; i < n_map * d; i++)
         v[i] *= c->scale;
-    put_map(c, c->sketch->q_map, kv_head, v, n_map);
+    put_map(c, c->sketch->q_map, kv_head, v, n_map, scratch);
     c->sketch->rank[kv_head] = (uint32_t)r;
     return true;
 }

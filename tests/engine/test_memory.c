@@ -279,7 +279,8 @@ static void test_red_zones(void **state)
     assert_zone(c->layer_stats, t.n_layer * sizeof *c->layer_stats, "statistics");
     assert_zone(c->blocks, (N_CTX + 63) / 64 * sizeof(uint32_t), "blocks");
     assert_zone(c->cuts, (N_CTX + 63) / 64 + 1, "cuts");
-    assert_zone(c->selection.k_sum, t.n_layer * t.n_head_kv * c->selection.max_blocks * d * sizeof(float), "sums of keys");
+    for (size_t l = 0; l < t.n_layer; l++)
+        assert_zone(c->selection.pooled[l].k_sum, t.n_head_kv * c->selection.max_blocks * d * sizeof(float), "sums of keys");
     assert_zone(c->selection.q_mean, t.n_head * c->selection.max_blocks * d * sizeof(float), "means of queries");
     for (uint32_t i = 0; i < 3; i++)
         assert_zone(prism_thread_scratch(c, i), c->thread_used, "scratch of a thread");

@@ -132,6 +132,10 @@ for table in tests/mutants/*.tsv; do
         fi
     done <"$table"
 done
+if ! [ -s "$work/lines" ] && ! [ -s "$work/verdicts" ]; then
+    echo "no planted mistake with \"${T:-}\" in table, file or program" >&2
+    exit 1
+fi
 if [ -n "${SHARE:-}" ]; then # all lines have been looked at
     awk -v k="${SHARE%/*}" -v n="${SHARE#*/}" 'NR % n == k % n' "$work/lines" >"$work/some" && mv "$work/some" "$work/lines"
     cut -f 6 "$work/lines" >"$work/programs"

@@ -16,7 +16,7 @@ enum { PRISM_REACH_STEPS = 32, PRISM_REACH_PER_DEVIATION = 4 };
  * first: [blocks][n_tiles][16] logits of the first coordinates. */
 void prism_reach_count(uint32_t *counts, const struct prism_sketch_scan *s, const float *first, size_t u);
 
-/* The deviations that lose one needed block of three thousand, of n counts together: PRISM_REACH_LEAST or more; 3 where few were counted. */
+/* The deviations that lose one needed block of a thousand, of n counts together: PRISM_REACH_LEAST or more; 3 where few were counted. */
 float prism_reach(const uint32_t *counts, size_t n);
 
 #endif

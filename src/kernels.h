@@ -285,7 +285,7 @@ typedef void prism_softmax_q30_fn(uint32_t *p, const float *x, size_t n);
  *
  * A tile is 16 rows of a query head with what they have seen: the softmax of the blocks' logits so far is sum * 2^most over 2^0. The product of
  * row i with a block after n coordinates is the largest, over its keys j, of the sum over c < n of q[c / 4][i][c % 4] * keys[c / 4][j][c % 4]. */
-enum { PRISM_SKETCH_ROWS = 16 };
+enum { PRISM_SKETCH_ROWS = 16, PRISM_SKETCH_TOGETHER = 4 }; /* of a tile; of it, those that finish a block together */
 struct prism_sketch_tile {
     const int8_t *q;                                                /* [rank / 4][16][4] */
     int32_t bias_first[PRISM_SKETCH_ROWS], bias[PRISM_SKETCH_ROWS]; /* subtracted from products of the first coordinates, of all */
@@ -321,7 +321,7 @@ struct prism_sketch_scan {
 };
 
 /* Blocks v, v - 1, ... v - n + 1, each with all tiles. x[v] = the logits of the first coordinates; where they + reach * k_rest[v] are not below
- * the floor for one of four rows (0..3, 4..7, ... of a tile), or where `whole`, those of all coordinates for these rows. Both join the softmax.
+ * the floor for one of PRISM_SKETCH_TOGETHER rows (0..3, 4..7, ... of a tile), or where `whole`, those of all coordinates for these rows. Both join the softmax.
  * Row i of tile t sees keys j <= seen + 16 t + i. */
 typedef void prism_sketch_scan_fn(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole);
 

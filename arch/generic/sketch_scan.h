@@ -16,7 +16,7 @@ typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
 
 /* Four rows of a tile and a block of keys; row i of the four sees keys j <= seen + i. */
-enum { SKETCH_PART = 4, SKETCH_PARTS = PRISM_SKETCH_ROWS / SKETCH_PART };
+enum { SKETCH_PART = PRISM_SKETCH_TOGETHER, SKETCH_PARTS = PRISM_SKETCH_ROWS / SKETCH_PART };
 struct sketch_part {
     const int8_t *q;     /* [n / 4][4 of 16][4] */
     const uint8_t *keys; /* [n / 4][block][4] */

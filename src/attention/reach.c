@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-enum { ROWS = PRISM_SKETCH_ROWS, TOGETHER = 4, PER_LOST = 1000, FEW = 200 };
+enum { ROWS = PRISM_SKETCH_ROWS, TOGETHER = PRISM_SKETCH_TOGETHER, PER_LOST = 1000, FEW = 200 };
 
 void prism_reach_count(uint32_t *counts, const struct prism_sketch_scan *s, const float *first, size_t u)
 {

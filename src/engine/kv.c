@@ -19,8 +19,6 @@ static const struct prism_attn_spec *owner(const struct prism_context *c, size_t
     return &c->model->layers[c->model->layers[layer].attn.kv_layer].attn;
 }
 
-static bool is_owner(const struct prism_context *c, size_t layer) { return prism_has_kv(c->model, layer); }
-
 static size_t row_bytes(const struct prism_context *c, const struct prism_kv_cache *kv, size_t layer)
 {
     return prism_kv_row_bytes(kv->format, owner(c, layer)->head_dim);
@@ -34,15 +32,13 @@ size_t prism_kv_capacity(const struct prism_context *c, size_t layer)
 
 static bool is_ring(const struct prism_context *c, size_t layer) { return prism_kv_capacity(c, layer) < c->plan.n_ctx; }
 
-static size_t heads_of(const struct prism_context *c, size_t layer) { return is_owner(c, layer) ? owner(c, layer)->n_head_kv : 0; }
-
 /* Of the widest ring's rows. */
 static size_t ring_bytes(const struct prism_context *c, const struct prism_kv_cache *kv)
 {
     size_t most = 0;
     for (size_t l = 0; l < c->model->n_layer; l++)
         if (is_ring(c, l))
-            most = max_size(most, heads_of(c, l) * row_bytes(c, kv, l));
+            most = max_size(most, prism_own_kv_heads(c->model, l) * row_bytes(c, kv, l));
     return most;
 }
 
@@ -73,7 +69,7 @@ static size_t first_needed(const struct prism_context *c, size_t layer, size_t p
 static void copy_rows(const struct prism_context *c, size_t layer, const struct prism_kv_view *to, const struct prism_kv_view *from, size_t pos,
                       size_t end)
 {
-    for (size_t h = 0; h < heads_of(c, layer); h++)
+    for (size_t h = 0; h < prism_own_kv_heads(c->model, layer); h++)
         for (size_t p = pos; p < end; p++) {
             memcpy(prism_view_key(to, h, p), prism_view_key(from, h, p), to->k_row);
             memcpy(prism_view_value(to, h, p), prism_view_value(from, h, p), to->v_row);
@@ -119,9 +115,9 @@ void prism_kv_layout(struct prism_context *c, struct prism_arena *a)
         struct prism_kv_cache *kv = caches[i];
         kv->layer = prism_arena_take(a, c->model->n_layer, sizeof *kv->layer);
         for (size_t l = 0; l < c->model->n_layer; l++) {
-            uint8_t *rows = prism_arena_take(a, heads_of(c, l), prism_kv_capacity(c, l) * row_bytes(c, kv, l));
+            uint8_t *rows = prism_arena_take(a, prism_own_kv_heads(c->model, l), prism_kv_capacity(c, l) * row_bytes(c, kv, l));
             if (kv->layer)
-                kv->layer[l] = is_owner(c, l) ? rows : kv->layer[c->model->layers[l].attn.kv_layer];
+                kv->layer[l] = prism_has_kv(c->model, l) ? rows : kv->layer[c->model->layers[l].attn.kv_layer];
         }
         kv->wide = ring_bytes(c, kv) ? prism_arena_take(a, c->plan.n_ctx, ring_bytes(c, kv)) : NULL;
     }
@@ -132,7 +128,7 @@ void prism_kv_advise(struct prism_context *c, size_t pos, size_t n)
     for (size_t l = 0; l < c->model->n_layer; l++) {
         struct prism_kv_view v = prism_kv_view(c, l, n);
         size_t end = min_size(pos + n, v.capacity);
-        for (size_t h = 0; pos < end && h < heads_of(c, l); h++) {
+        for (size_t h = 0; pos < end && h < prism_own_kv_heads(c->model, l); h++) {
             if ((end - pos) * v.k_row >= PRISM_HUGE_PAGE)
                 prism_advise_huge(prism_view_key(&v, h, pos), (end - pos) * v.k_row);
             if ((end - pos) * v.v_row >= PRISM_HUGE_PAGE)

@@ -89,7 +89,7 @@ static void rope_job(void *arg, size_t job, uint32_t thread)
     struct prism_context *c = j->c;
     const struct prism_attn_spec *a = j->spec;
     size_t d = a->head_dim, from = (j->pos / j->grain + job) * j->grain, end = min_size(from + j->grain, j->pos + j->n_rows);
-    size_t n_kv = prism_has_kv(c->model, j->index) ? a->n_head_kv : 0;
+    size_t n_kv = prism_own_kv_heads(c->model, j->index);
 
     (void)thread;
     for (size_t pos = from > j->pos ? from : j->pos; pos < end; pos++) {

@@ -48,7 +48,7 @@ static void add_sketch(const struct prism_context *c, size_t layer, size_t lengt
 static void add_cache(const struct prism_context *c, size_t layer, size_t length, struct prism_state_piece *list, size_t *n)
 {
     const struct prism_kv_view kv = prism_kv_view(c, layer, 1);
-    size_t heads = prism_has_kv(c->model, layer) ? prism_heads(c, layer)->n_head_kv : 0, rows = min_size(length, kv.capacity);
+    size_t heads = prism_own_kv_heads(c->model, layer), rows = min_size(length, kv.capacity);
 
     add(list, n, (struct prism_state_piece){ "keys", kv.k, heads, rows * kv.k_row, kv.k_head_bytes });
     add(list, n, (struct prism_state_piece){ "values", kv.v, heads, rows * kv.v_row, kv.v_head_bytes });

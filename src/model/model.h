@@ -197,6 +197,12 @@ static inline bool prism_has_kv(const struct prism_model *m, size_t layer)
     return !prism_is_delta(l) && l->attn.n_head_kv > 0 && l->attn.kv_layer == layer;
 }
 
+/* kv heads of the layer in the cache. */
+static inline size_t prism_own_kv_heads(const struct prism_model *m, size_t layer)
+{
+    return prism_has_kv(m, layer) ? m->layers[layer].attn.n_head_kv : 0;
+}
+
 /* The frequencies of ropes[0] when n tokens will be in the cache. */
 static inline const double *prism_frequencies(const struct prism_model *m, size_t n)
 {

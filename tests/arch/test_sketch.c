@@ -12,7 +12,7 @@
 
 #include "tests/support/kernel_test.h"
 
-enum { ROWS = PRISM_SKETCH_ROWS, TOGETHER = 4, MAX_TILES = 4, BLOCKS = 21 };
+enum { ROWS = PRISM_SKETCH_ROWS, TOGETHER = PRISM_SKETCH_TOGETHER, MAX_TILES = 4, BLOCKS = 21 };
 
 /* ---- scan ---- */
 

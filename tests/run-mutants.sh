@@ -158,9 +158,7 @@ while IFS= read -r line; do
         (IFS=$'\t'; printf '%s\n' "${f[*]:0:6}") >>"$work/items"
     fi
 done <"$work/lines"
-sed -i 's/^/unchanged\t/' "$work/programs"
-cat "$work/items" >>"$work/programs"
-mv "$work/programs" "$work/items"
+cut -f 6 "$work/items" | sort -u | sed 's/^/unchanged\t/' | cat - "$work/items" >"$work/all" && mv "$work/all" "$work/items" # of the skipped ones no program
 
 copies=${JOBS:-$(nproc)}
 cp -a Makefile README.md LICENSE include src arch tests tools "$work/origin"
@@ -174,7 +172,7 @@ ln -s "$root/models" "$work/origin/models"
 )
 for ((i = 0; i < copies; i++)); do cp -a "$work/origin" "$work/$i"; done
 
-seq "$(wc -l <"$work/items")" | xargs -P "$copies" -n 1 --process-slot-var=SLOT "$root/tests/run-mutants.sh" --item
+seq "$(wc -l <"$work/items")" | xargs -r -P "$copies" -n 1 --process-slot-var=SLOT "$root/tests/run-mutants.sh" --item
 
 count() { grep -cE "^($1)" "$work/verdicts"; }
 failed=$(count 'RED|BROKEN|SURVIVED')

@@ -17,6 +17,7 @@ const struct prism_kernels prism_kernels_avxvnni = {
         PRISM_PLAIN_TYPES(PRISM_ENTRY, &prism_linear_f32_avx2)
         PRISM_BLOCK_TYPES(PRISM_ENTRY, &prism_linear_i8_avxvnni)
     },
+    .linear_finer = { PRISM_BLOCK_TYPES(PRISM_ENTRY, &prism_linear_i16_avxvnni) },
 
     .attention_auto = &prism_attention_i16_avxvnni,
 

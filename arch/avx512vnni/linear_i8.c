@@ -100,7 +100,7 @@ static void gemm(const struct prism_gemm_args *g, size_t parts, size_t a_panel, 
 {
     const bool has_min = *(const uint32_t *)g->w; /* all panels of a matrix have the type's */
     const struct walk panels = {
-        .kc = 96, .a_panel = a_panel, .a_group = PRISM_I8_A_GROUP(parts),
+        .group = 32, .kc = 96, .a_panel = a_panel, .a_group = PRISM_I8_A_GROUP(parts),
         .w_panel = prism_i8_w_bytes(g->k), .w_header = PRISM_I8_W_HEADER, .w_group = PRISM_I8_W_GROUP(has_min),
     };
     walk(&panels, has_min ? min : symmetric, g);

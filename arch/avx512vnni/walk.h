@@ -12,9 +12,9 @@
 
 enum { NC = 4 * NR };
 
-/* Panels as the walk sees them: groups of 32 values of k, after a header. */
+/* Panels as the walk sees them: groups of `group` values of k, kc of them at a time, after a header. */
 struct walk {
-    size_t kc;
+    size_t group, kc;
     size_t a_panel, a_group;           /* bytes */
     size_t w_panel, w_header, w_group; /* bytes */
 };
@@ -72,8 +72,8 @@ static inline void fetch_part(const char *p, size_t bytes, size_t part, size_t n
 
 static void walk(const struct walk *p, walk_tile_fn *run, const struct prism_gemm_args *g)
 {
-    const size_t groups = g->k / 32, row_panels = (g->rows + MR - 1) / MR;
-    assert((uintptr_t)g->a % 64 == 0 && (uintptr_t)g->w % 64 == 0 && g->k > 0 && g->k % 32 == 0);
+    const size_t groups = g->k / p->group, row_panels = (g->rows + MR - 1) / MR;
+    assert((uintptr_t)g->a % 64 == 0 && (uintptr_t)g->w % 64 == 0 && g->k > 0 && g->k % p->group == 0);
 
     for (size_t n = 0; n < g->cols; n += NC)
         for (size_t l = 0; l < groups; l += p->kc) {

@@ -37,7 +37,7 @@ static void check_linear(const struct prism_linear *l)
 {
     assert_true(l->name && l->mr >= 1 && l->nr >= 1 && l->nr <= 64);
     assert_int_equal(PRISM_PACK_ROWS % l->mr, 0); /* what the engine packs at a time is whole panels */
-    assert_true(l->k_step == 1 || l->k_step == 2 || l->k_step == 32);
+    assert_true(l->k_step == 1 || l->k_step == 2 || l->k_step == 32 || l->k_step == 64);
     assert_true(l->a_bytes && l->w_bytes && l->pack_w && l->pack_a && l->gemm);
     /* Rounding to eight bits, of either kind, is half a step of 1/127 or 1/128 of the largest; nothing we have is coarser, but for
      * the 0.03 of a step that i8sym adds. */

@@ -78,7 +78,7 @@ static void pack(struct product *p)
 /* The largest magnitude in the group of 32 of each of n rows' k values (bf16: of the value itself). */
 static double *reaches(const struct prism_linear *l, const float *x, size_t n, size_t ld, size_t k)
 {
-    const size_t group = strcmp(l->name, "bf16") ? 32 : 1;
+    const size_t group = !strcmp(l->name, "bf16") ? 1 : l->k_step > 32 ? l->k_step : 32;
     double *reach = kt_alloc(n * k * sizeof *reach, 8);
 
     for (size_t i = 0; i < n; i++)
@@ -404,7 +404,7 @@ static void check_exact_activations(const struct prism_kernels *k) { each_kind(k
 static void check_parts_of(const struct prism_kernels *k, const struct prism_linear *l, enum prism_type type)
 {
     (void)type; /* activations only */
-    const size_t n = 5 * l->a_part + (l->a_part > 32 ? 32 : 0), ldx = n + 3;
+    const size_t n = 5 * l->a_part + (l->a_part > l->k_step ? l->k_step : 0), ldx = n + 3;
 
     for (size_t rows = 1; l->a_part && rows <= l->mr; rows++)
         for (size_t part = l->a_part; part <= 2 * l->a_part; part += l->a_part) {

@@ -1,0 +1,48 @@
+/* split.h - how a phase of a layer is split into jobs: pure functions of shapes and of the number of threads, which the engine and the model
+ * of its scaling (scaling.h) share. Private to src/engine.
+ *
+ * Results never depend on a split: jobs own outputs, and each output is computed the same way in whichever job it lies. */
+#ifndef PRISM_ENGINE_SPLIT_H
+#define PRISM_ENGINE_SPLIT_H
+
+#include "src/engine/linear.h"
+
+enum { PRISM_PIECE_COLS = 128 }; /* weight columns that a job packs and multiplies, at most */
+
+/* Rows of a job: of the divisors of `most` that are multiples of `least`, the largest with which n_threads threads get PRISM_SHORT_JOBS jobs
+ * each, else the smallest. For phases whose jobs are short. */
+enum { PRISM_SHORT_JOBS = 8 };
+size_t prism_split_rows(size_t n_rows, size_t most, size_t least, size_t n_threads);
+
+/* Of those that rotate heads, unless they pool a block of keys. */
+enum { PRISM_ROPE_ROWS = 16 };
+static inline size_t prism_split_rope(size_t n_rows, size_t n_threads) { return prism_split_rows(n_rows, PRISM_ROPE_ROWS, 1, n_threads); }
+
+/* Rows that a job packs for all of these kinds: whole panels of each. */
+size_t prism_split_pack(const struct prism_linear *const *kinds, size_t n_kinds, size_t n_rows, size_t n_threads);
+
+/* The products of one call. */
+struct prism_split {
+    const struct prism_product *p;
+    size_t n, n_rows, k, n_threads;
+    /* by prism_split_products */
+    unsigned halvings; /* of the largest pieces */
+    size_t rows_per_job, n_jobs;
+};
+
+/* A job: rows [row, row + n_rows) and columns [col, col + cols) of a product. */
+struct prism_piece {
+    const struct prism_product *p;
+    size_t row, n_rows, col, cols;
+};
+
+/* Narrower pieces, then pieces of the rows too (each packs its weights anew), until all threads find work. */
+void prism_split_products(struct prism_split *s);
+
+/* Of products that do not take turns. */
+struct prism_piece prism_split_piece(const struct prism_split *s, size_t job);
+
+/* Columns of a piece of a product. Those of products that take turns: job is the number of the piece of each. */
+size_t prism_split_cols(const struct prism_split *s, const struct prism_product *p);
+
+#endif

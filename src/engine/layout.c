@@ -3,6 +3,7 @@
 #include "src/base/size.h"
 #include "src/engine/layer.h"
 #include "src/engine/selection.h"
+#include "src/engine/split.h"
 
 /* Panels of a few kv heads are packed at once, so that all threads find work; not more than this. */
 static const uint64_t attention_panel_target = UINT64_C(256) << 20;
@@ -180,7 +181,7 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
 {
     struct prism_plan *p = &c->plan;
 
-    p->slab_tokens = (uint32_t)min_u64(PRISM_SLAB_TOKENS, p->n_ctx);
+    p->slab_tokens = (uint32_t)prism_split_slab(p->n_ctx, p->n_threads);
     p->kv_bytes = p->activation_bytes = p->panel_bytes = p->attention_bytes = p->logits_bytes = 0;
     layout_fixed(c, a);
     c->fixed_bytes = a->used;

@@ -194,7 +194,5 @@ const struct prism_linear *prism_next_kind(struct prism_context *c, enum prism_w
 {
     struct prism_split s = { .p = gated, .n = n, .n_rows = n_rows, .k = k, .n_threads = c->plan.n_threads };
 
-    prism_split_products(&s);
-    bool in_parts = kind->a_part && prism_split_cols(&s, gated) % kind->a_part == 0;
-    return in_parts && !prism_is_stored(way, n_rows, gated->kind) && !prism_is_stored(way, n_rows, kind) ? kind : NULL;
+    return prism_split_in_parts(&s, kind) && !prism_is_stored(way, n_rows, gated->kind) && !prism_is_stored(way, n_rows, kind) ? kind : NULL;
 }

@@ -118,8 +118,7 @@ static void rope_job(void *arg, size_t job, uint32_t thread)
 
 size_t prism_slab_rows(const struct prism_context *c, size_t left)
 {
-    size_t slab = c->plan.slab_tokens;
-    return left > slab && left - slab <= PRISM_FEW_TOKENS ? slab - 2 * PRISM_FEW_TOKENS : min_size(slab, left);
+    return prism_split_slab_rows(c->plan.slab_tokens, left);
 }
 
 size_t prism_query_products(const struct prism_context *c, const struct prism_attn_spec *a, enum prism_query_part part, float *y,

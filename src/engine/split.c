@@ -10,6 +10,12 @@ enum {
     MAX_HALVINGS = 3,
 };
 
+size_t prism_split_slab(size_t n_ctx, size_t n_threads)
+{
+    (void)n_threads;
+    return min_size(PRISM_SLAB_TOKENS, n_ctx);
+}
+
 size_t prism_split_rows(size_t n_rows, size_t most, size_t least, size_t n_threads)
 {
     size_t rows = most;
@@ -83,6 +89,12 @@ void prism_split_products(struct prism_split *s)
     s->n_jobs = 0;
     for (size_t i = 0; i < s->n; i++)
         s->n_jobs += jobs_of(s, &s->p[i]);
+}
+
+bool prism_split_in_parts(struct prism_split *s, const struct prism_linear *next)
+{
+    prism_split_products(s);
+    return next->a_part && prism_split_cols(s, s->p) % next->a_part == 0;
 }
 
 struct prism_piece prism_split_piece(const struct prism_split *s, size_t job)

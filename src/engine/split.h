@@ -9,6 +9,15 @@
 
 enum { PRISM_PIECE_COLS = 128 }; /* weight columns that a job packs and multiplies, at most */
 
+/* Rows of a slab of a context for n_ctx tokens. */
+size_t prism_split_slab(size_t n_ctx, size_t n_threads);
+
+/* Rows of the slab at the beginning of the `left` rows of a call that are left: see prism_slab_rows. */
+static inline size_t prism_split_slab_rows(size_t slab, size_t left)
+{
+    return left > slab && left - slab <= PRISM_FEW_TOKENS ? slab - 2 * PRISM_FEW_TOKENS : left < slab ? left : slab;
+}
+
 /* Rows of a job: of the divisors of `most` that are multiples of `least`, the largest with which n_threads threads get PRISM_SHORT_JOBS jobs
  * each, else the smallest. For phases whose jobs are short. */
 enum { PRISM_SHORT_JOBS = 8 };
@@ -41,6 +50,9 @@ void prism_split_products(struct prism_split *s);
 
 /* Of products that do not take turns. */
 struct prism_piece prism_split_piece(const struct prism_split *s, size_t job);
+
+/* Whether each piece of a gated product can be packed as it comes for a product of `next`. Splits s. */
+bool prism_split_in_parts(struct prism_split *s, const struct prism_linear *next);
 
 /* Columns of a piece of a product. Those of products that take turns: job is the number of the piece of each. */
 size_t prism_split_cols(const struct prism_split *s, const struct prism_product *p);

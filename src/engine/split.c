@@ -8,6 +8,7 @@ enum {
                               * one AVX2 gains a third at k = 14336, and AVX-512 loses nothing */
     JOBS_PER_THREAD = 4,     /* at least, as far as a product can be cut */
     MAX_HALVINGS = 3,
+    UNPACK_ROWS = 16,        /* rows that could be multiplied in the time that a piece of weights takes to be packed */
 };
 
 size_t prism_split_slab(size_t n_ctx, size_t n_threads)
@@ -63,9 +64,11 @@ size_t prism_split_cols(const struct prism_split *s, const struct prism_product 
 
 static size_t pieces_of(const struct prism_split *s, const struct prism_product *p) { return div_up(p->m.rows, prism_split_cols(s, p)); }
 
-static size_t jobs_of(const struct prism_split *s, const struct prism_product *p)
+/* Jobs of a product whose first pieces, `whole` of them at most, take all rows. */
+static size_t jobs_of(const struct prism_split *s, const struct prism_product *p, size_t whole)
 {
-    return pieces_of(s, p) * div_up(prism_product_rows(p, s->n_rows), s->rows_per_job);
+    size_t pieces = pieces_of(s, p), alone = min_size(pieces, whole);
+    return alone + (pieces - alone) * div_up(prism_product_rows(p, s->n_rows), s->rows_per_job);
 }
 
 static size_t count_pieces(const struct prism_split *s)
@@ -76,34 +79,55 @@ static size_t count_pieces(const struct prism_split *s)
     return pieces;
 }
 
+/* Rows for `pieces` pieces, fewer than there are threads, with which they take the least time. */
+static size_t rows_of_rest(const struct prism_split *s, size_t pieces)
+{
+    size_t best = s->n_rows, least = SIZE_MAX;
+
+    for (size_t parts = 1; pieces > 0 && parts <= div_up(s->n_rows, PRISM_PACK_ROWS); parts++) {
+        size_t rows = parts == 1 ? s->n_rows : round_up(div_up(s->n_rows, parts), PRISM_PACK_ROWS);
+        size_t time = div_up(pieces * div_up(s->n_rows, rows), s->n_threads) * (rows + UNPACK_ROWS);
+        if (time < least)
+            least = time, best = rows;
+    }
+    return best;
+}
+
 void prism_split_products(struct prism_split *s)
 {
     size_t pieces;
 
     for (s->halvings = 0; (pieces = count_pieces(s)) < JOBS_PER_THREAD * s->n_threads && s->halvings < MAX_HALVINGS;)
         s->halvings++;
-    s->rows_per_job = round_up(div_up(s->n_rows, div_up(s->n_threads, pieces)), PRISM_PACK_ROWS);
-    s->n_jobs = pieces;
-    if (prism_take_turns(s->p))
-        return;
-    s->n_jobs = 0;
-    for (size_t i = 0; i < s->n; i++)
-        s->n_jobs += jobs_of(s, &s->p[i]);
+    s->n_whole = prism_take_turns(s->p) ? pieces : pieces - pieces % s->n_threads;
+    s->rows_per_job = rows_of_rest(s, pieces - s->n_whole);
+    s->n_jobs = prism_take_turns(s->p) ? pieces : 0;
+    for (size_t i = s->n, before = 0; !prism_take_turns(s->p) && i-- > 0; before += pieces_of(s, &s->p[i]))
+        s->n_jobs += jobs_of(s, &s->p[i], s->n_whole > before ? s->n_whole - before : 0);
+}
+
+struct prism_piece prism_split_piece(const struct prism_split *s, size_t job)
+{
+    const struct prism_product *p = s->p + s->n - 1;
+    size_t whole = s->n_whole;
+
+    for (size_t n; job >= (n = jobs_of(s, p, whole)); p--) { /* which product the job belongs to */
+        job -= n;
+        whole -= min_size(whole, pieces_of(s, p));
+    }
+    whole = min_size(whole, pieces_of(s, p));
+    size_t rows = prism_product_rows(p, s->n_rows), cols = prism_split_cols(s, p), n = rows, row = 0, piece = job;
+    if (job >= whole) {
+        size_t parts = div_up(rows, s->rows_per_job);
+        piece = whole + (job - whole) / parts;
+        row = (job - whole) % parts * s->rows_per_job;
+        n = min_size(rows - row, s->rows_per_job);
+    }
+    return (struct prism_piece){ p, p->first + row, n, piece * cols, min_size(p->m.rows - piece * cols, cols) };
 }
 
 bool prism_split_in_parts(struct prism_split *s, const struct prism_linear *next)
 {
     prism_split_products(s);
     return next->a_part && prism_split_cols(s, s->p) % next->a_part == 0;
-}
-
-struct prism_piece prism_split_piece(const struct prism_split *s, size_t job)
-{
-    const struct prism_product *p = s->p;
-
-    for (size_t n; job >= (n = jobs_of(s, p)); p++) /* which product the job belongs to */
-        job -= n;
-    size_t rows = prism_product_rows(p, s->n_rows), row_jobs = div_up(rows, s->rows_per_job), row = job % row_jobs * s->rows_per_job;
-    size_t cols = prism_split_cols(s, p), col = job / row_jobs * cols;
-    return (struct prism_piece){ p, p->first + row, min_size(rows - row, s->rows_per_job), col, min_size(p->m.rows - col, cols) };
 }

@@ -35,8 +35,10 @@ struct prism_split {
     const struct prism_product *p;
     size_t n, n_rows, k, n_threads;
     /* by prism_split_products */
-    unsigned halvings; /* of the largest pieces */
-    size_t rows_per_job, n_jobs;
+    unsigned halvings;   /* of the widest pieces */
+    size_t n_whole;      /* pieces, in the order of jobs, that take all rows of their product */
+    size_t rows_per_job; /* of the others */
+    size_t n_jobs;
 };
 
 /* A job: rows [row, row + n_rows) and columns [col, col + cols) of a product. */
@@ -45,7 +47,9 @@ struct prism_piece {
     size_t row, n_rows, col, cols;
 };
 
-/* Narrower pieces, then pieces of the rows too (each packs its weights anew), until all threads find work. */
+/* Narrower pieces until all threads find work; those that are left when each thread has had the same number, fewer than there are threads, are
+ * cut into parts of the rows too (each packs its weights anew), so that threads end together. The last product comes first: keys and values, whose
+ * kind may be finer, take longer. */
 void prism_split_products(struct prism_split *s);
 
 /* Of products that do not take turns. */

@@ -79,12 +79,12 @@ static size_t count_pieces(const struct prism_split *s)
     return pieces;
 }
 
-/* Rows for `pieces` pieces, fewer than there are threads, with which they take the least time. */
-static size_t rows_of_rest(const struct prism_split *s, size_t pieces)
+/* Rows for the `pieces` pieces of the last round, in `fewest` parts or more, with which they take the least time. */
+static size_t rows_of_rest(const struct prism_split *s, size_t pieces, size_t fewest)
 {
     size_t best = s->n_rows, least = SIZE_MAX;
 
-    for (size_t parts = 1; pieces > 0 && parts <= div_up(s->n_rows, PRISM_PACK_ROWS); parts++) {
+    for (size_t parts = fewest; pieces > 0 && parts <= div_up(s->n_rows, PRISM_PACK_ROWS); parts++) {
         size_t rows = parts == 1 ? s->n_rows : round_up(div_up(s->n_rows, parts), PRISM_PACK_ROWS);
         size_t time = div_up(pieces * div_up(s->n_rows, rows), s->n_threads) * (rows + UNPACK_ROWS);
         if (time < least)
@@ -93,14 +93,24 @@ static size_t rows_of_rest(const struct prism_split *s, size_t pieces)
     return best;
 }
 
+static bool has_kinds(const struct prism_split *s)
+{
+    for (size_t i = 1; i < s->n; i++)
+        if (s->p[i].kind != s->p[0].kind)
+            return true;
+    return false;
+}
+
 void prism_split_products(struct prism_split *s)
 {
     size_t pieces;
 
     for (s->halvings = 0; (pieces = count_pieces(s)) < JOBS_PER_THREAD * s->n_threads && s->halvings < MAX_HALVINGS;)
         s->halvings++;
-    s->n_whole = prism_take_turns(s->p) ? pieces : pieces - pieces % s->n_threads;
-    s->rows_per_job = rows_of_rest(s, pieces - s->n_whole);
+    size_t rest = pieces % s->n_threads;
+    bool mixed = has_kinds(s) && s->n_threads > 1 && pieces >= s->n_threads;
+    s->n_whole = prism_take_turns(s->p) ? pieces : pieces - rest - (mixed ? s->n_threads : 0);
+    s->rows_per_job = rows_of_rest(s, pieces - s->n_whole, mixed ? 2 : 1);
     s->n_jobs = prism_take_turns(s->p) ? pieces : 0;
     for (size_t i = s->n, before = 0; !prism_take_turns(s->p) && i-- > 0; before += pieces_of(s, &s->p[i]))
         s->n_jobs += jobs_of(s, &s->p[i], s->n_whole > before ? s->n_whole - before : 0);

@@ -48,8 +48,8 @@ struct prism_piece {
 };
 
 /* Narrower pieces until all threads find work; those that are left when each thread has had the same number, fewer than there are threads, are
- * cut into parts of the rows too (each packs its weights anew), so that threads end together. The last product comes first: keys and values, whose
- * kind may be finer, take longer. */
+ * cut into parts of the rows too (each packs its weights anew), so that threads end together. Where kinds differ, of which some take longer, one more
+ * round of pieces is cut, and the last product comes first: keys and values, whose kind may be finer. */
 void prism_split_products(struct prism_split *s);
 
 /* Of products that do not take turns. */

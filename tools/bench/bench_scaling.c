@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "prism/prism.h"
 #include "src/engine/context.h"
@@ -19,7 +20,7 @@
 #include "tools/model/make_model.h"
 #include "tools/model/shapes.h"
 
-enum { CHECK_THREADS = 2, CHECK_ROUNDS = 5 };
+enum { CHECK_THREADS = 2, CHECK_ROUNDS = 7 };
 
 struct options {
     struct engine_options engine; /* --model and --cpu-level alone */
@@ -125,49 +126,40 @@ static int subject_of_model(const struct options *opt, const prism_model *model,
 
 /* ---- the check ---- */
 
-static int compare_double(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Prefills one layer on an empty context, and says how long its parts took. */
-static int run_layer(prism_context *ctx, const int32_t *tokens, size_t n, double ms[BENCH_SCALING_PARTS])
+static int run_layer(prism_context *ctx, const int32_t *tokens, size_t n, size_t n_threads, double ms[BENCH_SCALING_PARTS])
 {
     struct prism_stats before, after;
+    struct timespec from, to;
     struct prism_error err;
     const struct prism_prefill_params params = { .n_layers = 1 };
 
     prism_get_stats(ctx, &before);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
     if (prism_truncate(ctx, 0, &err) || prism_prefill(ctx, tokens, n, &params, &err))
         return engine_error(&err);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
     prism_get_stats(ctx, &after);
+    ms[BENCH_SCALING_PROCESSOR] = ((double)(to.tv_sec - from.tv_sec) * 1e3 + (double)(to.tv_nsec - from.tv_nsec) / 1e6) / (double)n_threads;
     ms[BENCH_SCALING_LINEAR] = after.linear_ms - before.linear_ms;
     ms[BENCH_SCALING_ATTENTION] = after.attention_ms - before.attention_ms;
     ms[BENCH_SCALING_OTHER] = after.other_ms - before.other_ms;
     return PROCESS_OK;
 }
 
-/* The first round warms up. */
+/* The best of a few rounds, which take turns. */
 static int measure(prism_context *const *ctx, const int32_t *tokens, size_t n, struct bench_scaling_check *check)
 {
-    double ms[CHECK_ROUNDS][BENCH_SCALING_PARTS], of_part[CHECK_THREADS][BENCH_SCALING_PARTS][CHECK_ROUNDS];
-
-    for (int round = -1; round < CHECK_ROUNDS; round++)
+    for (int round = 0; round < CHECK_ROUNDS; round++)
         for (int t = 0; t < CHECK_THREADS; t++) {
-            double *made = ms[round < 0 ? 0 : round];
+            double ms[BENCH_SCALING_PARTS] = { 0 };
             if (process_interrupted())
                 return process_report_interrupt("while measuring");
-            int status = run_layer(ctx[t], tokens, n, made);
+            int status = run_layer(ctx[t], tokens, n, (size_t)t + 1, ms);
             if (status != PROCESS_OK)
                 return status;
-            for (int p = 0; round >= 0 && p < BENCH_SCALING_PARTS; p++)
-                of_part[t][p][round] = made[p];
-        }
-    for (int t = 0; t < CHECK_THREADS; t++)
-        for (int p = 0; p < BENCH_SCALING_PARTS; p++) {
-            qsort(of_part[t][p], CHECK_ROUNDS, sizeof(double), compare_double);
-            check[t].measured[p] = of_part[t][p][CHECK_ROUNDS / 2];
+            for (int p = 0; p < BENCH_SCALING_PARTS; p++)
+                check[t].measured[p] = round == 0 || ms[p] < check[t].measured[p] ? ms[p] : check[t].measured[p];
         }
     return PROCESS_OK;
 }
@@ -177,6 +169,7 @@ static void model_check(const struct bench_scaling_subject *s, struct bench_scal
     struct prism_scaling time;
 
     prism_scaling(&s->layer, check->n_threads, &time);
+    check->modelled[BENCH_SCALING_PROCESSOR] = time.total.span / 1e6;
     for (int i = 0; i < PRISM_SCALING_PHASES; i++) {
         enum bench_scaling_part part = i == PRISM_SCALING_PACK_KV || i == PRISM_SCALING_TILES ? BENCH_SCALING_ATTENTION
             : i == PRISM_SCALING_QKV || i == PRISM_SCALING_OUT || i == PRISM_SCALING_GATE_UP || i == PRISM_SCALING_DOWN_OUT ? BENCH_SCALING_LINEAR
@@ -219,8 +212,11 @@ static int run(const struct options *opt, const prism_model *model, struct bench
     size_t n = opt->threads.n, *n_threads = calloc(n, sizeof *n_threads);
     struct prism_scaling *time = calloc(n, sizeof *time);
     struct bench_scaling_check check[CHECK_THREADS];
+    struct prism_scaling one = { 0 };
     int status = n_threads && time ? bench_scaling_costs(s) : process_error("out of memory");
 
+    if (status == PROCESS_OK)
+        prism_scaling(&s->layer, 1, &one);
     for (size_t i = 0; i < n && status == PROCESS_OK; i++) {
         n_threads[i] = strtoul(opt->threads.value[i], NULL, 10);
         prism_scaling(&s->layer, n_threads[i], &time[i]);
@@ -228,7 +224,7 @@ static int run(const struct options *opt, const prism_model *model, struct bench
     if (status == PROCESS_OK && model)
         status = check_model(opt, model, s, check);
     if (status == PROCESS_OK) {
-        const struct bench_scaling_results r = { s, n, n_threads, time, model ? CHECK_THREADS : 0, check };
+        const struct bench_scaling_results r = { s, n, n_threads, &one, time, model ? CHECK_THREADS : 0, check };
         (opt->json ? bench_scaling_json : opt->csv ? bench_scaling_csv : bench_scaling_table)(&r);
         status = process_flush_stdout();
     }

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,7 +71,11 @@ static void table_of_a_shape(void **state)
     assert_non_null(strstr(c.out, "a layer of smollm2-135m, 64 tokens, dense; part of the threads' time that is idle\n"));
     assert_non_null(strstr(c.out, "\nthreads             of one       1       2       4       8\n"));
     assert_non_null(strstr(c.out, "\nall                 100.0%"));
-    assert_non_null(strstr(c.out, "\nspeedup                        1.0 "));
+    const char *speedups = strstr(c.out, "\nspeedup                        1.0 ");
+    double two, four, eight;
+    assert_non_null(speedups);
+    assert_int_equal(sscanf(speedups, " speedup 1.0 %lf %lf %lf", &two, &four, &eight), 3);
+    assert_true(two > 1 && two <= 2 && four > two && four <= 4 && eight > four && eight <= 8);
     assert_null(strstr(c.out, "ms, run / modelled"));
     child_free(&c);
 }

@@ -160,7 +160,7 @@ static void pages_of_a_context(void **state)
 static void unknown_nodes(void **state)
 {
     static const uint8_t bytes[64];
-    const int some[] = { 0, 1, -1 }, known[] = { 0, 1, 1 };
+    const int some[] = { 0, 1, -1 }, known[] = { 1, 0, 1 };
     struct prism_memory_area a = { PRISM_MEMORY_OWN, bytes, sizeof bytes, 1 };
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     struct record r = { .base = (uintptr_t)bytes / page * page, .page = page, .n_pages = 2, .node = (int[2]){ 0 }, .spread_over = (int[2]){ 0 } };

@@ -35,10 +35,11 @@ ik_bench=${IK_LLAMA_BENCH:-}
 peers="llama${ik_bench:+ ik}"
 csv=$build/compare.csv
 scratch=$build/compare.tmp
-status=0 child=
+status=0 child='' told=''
 
 say() { echo "compare: $*" >&2; }
 die() { say "$@"; exit 1; }
+tell() { [ "$*" = "$told" ] || say "$@"; told=$*; } # what went wrong with one setting after the other is said once
 
 # ---- one run ----
 
@@ -54,7 +55,7 @@ ran() {
     expected="$n_prompt + $n_gen tokens after $n_depth on $([ "$threads" -gt 0 ] && echo "$threads" || echo "$used") threads"
     # ik_llama.cpp tells what went before the steps as a prompt
     [ -z "$ik_depth" ] || expected="$n_depth + $n_gen tokens after 0 on ${expected##* on }"
-    [ "$found" = "$expected" ] || { say "$name $test: $1 ran $found, not $expected" && return 1; }
+    [ "$found" = "$expected" ] || { tell "$name $test: $1 ran $found, not $expected" && return 1; }
 }
 
 # measure WHO COMMAND...: sets ts to the tokens per second of n_prompt, n_gen, n_depth. A run that fails or does something else costs one line.
@@ -69,7 +70,7 @@ measure() {
     ts=$(field avg_ts)
     if [ "$ended" -ne 0 ] || [ -z "$ts" ]; then
         reason=$(grep . "$scratch/stderr" | tail -n 1)
-        say "$name $test: $who failed: ${reason:-exit status $ended, nothing measured}"
+        tell "$name $test: $who failed: ${reason:-exit status $ended, nothing measured}"
         return 1
     fi
     ran "$who"
@@ -121,7 +122,7 @@ run_ik() {
         ik_depth=1
         set -- "$@" -p 0 -n 0 -gp "$n_depth,$n_gen"
     else
-        say "$name $test: $(peer_name ik) has no prompts behind other tokens"
+        tell "$name $test: $(peer_name ik) has no prompts behind other tokens"
         return 1
     fi
     # shellcheck disable=SC2086

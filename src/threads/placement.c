@@ -43,9 +43,13 @@ enum prism_status prism_topology_open(const char *xml, const struct prism_cpus *
 
     if (hwloc_topology_init(&t) < 0)
         return prism_fail(err, PRISM_E_NOMEM, "no memory for the machine's topology");
-    /* Cores, processors and kinds of cores are all that is read. */
+    /* Cores, processors, kinds of cores and memory nodes are all that is read. Nodes hang on what holds their processors: without such a thing they
+     * would all be nodes of the whole machine. */
+    static const hwloc_obj_type_t kept[] = { HWLOC_OBJ_CORE, HWLOC_OBJ_PACKAGE, HWLOC_OBJ_DIE, HWLOC_OBJ_L3CACHE };
     hwloc_topology_set_all_types_filter(t, HWLOC_TYPE_FILTER_KEEP_NONE);
-    hwloc_topology_set_type_filter(t, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        hwloc_topology_set_type_filter(t, kept[i], HWLOC_TYPE_FILTER_KEEP_ALL);
+    hwloc_topology_set_type_filter(t, HWLOC_OBJ_GROUP, HWLOC_TYPE_FILTER_KEEP_STRUCTURE);
     if ((xml && hwloc_topology_set_xml(t, xml) < 0) || hwloc_topology_load(t) < 0) {
         hwloc_topology_destroy(t);
         return prism_fail(err, PRISM_E_IO, "cannot read the topology of %s", xml ? xml : "this machine");

@@ -1,4 +1,4 @@
-/* test_memory.c - which pages would lie on which node of machines that are not at hand: made-up topologies of 1, 2 and 4 nodes, the areas of a real
+/* test_memory.c - which pages would lie on which node of machines that are not at hand: made-up and saved topologies of 1, 2 and 4 nodes, the areas of a real
  * context, and a binder that writes down what it is asked for. */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -68,28 +68,33 @@ static void note_read(void *self, const void *at, size_t bytes, const int *node,
     assert_true((const uint8_t *)at <= r->file && (const uint8_t *)at + bytes >= r->file + r->file_bytes);
 }
 
-/* Nodes of the first n threads on a machine that hwloc makes up from the text. */
-static void made_up(const char *synthetic, int *node, uint32_t n)
+/* Nodes of the first n threads on a machine that hwloc makes up from the text, or on a saved one: the name of its file. */
+static void read_nodes(const char *machine, int *node, uint32_t n)
 {
     hwloc_topology_t t;
     struct prism_placement p;
     struct prism_error err;
+    bool saved = strstr(machine, ".xml") != NULL;
 
     assert_int_equal(hwloc_topology_init(&t), 0);
-    assert_int_equal(hwloc_topology_set_synthetic(t, synthetic), 0);
+    assert_int_equal(saved ? hwloc_topology_set_xml(t, machine) : hwloc_topology_set_synthetic(t, machine), 0);
     assert_int_equal(hwloc_topology_load(t), 0);
-    must(prism_placement_choose(t, hwloc_topology_get_allowed_cpuset(t), 0, &p, &err), &err);
+    char path[512];
+    snprintf(path, sizeof path, "%s/machine.xml", test_tmp_dir());
+    assert_true(saved || hwloc_topology_export_xml(t, path, 0) == 0);
+    must(prism_placement_read(saved ? machine : path, 0, &p, &err), &err);
     for (uint32_t i = 0; i < n; i++) {
         hwloc_obj_t pu = hwloc_get_pu_obj_by_os_index(t, (unsigned)p.core[i]);
         node[i] = prism_placement_node(&p, p.core[i]);
         assert_int_equal(node[i], p.node[i]);
-        assert_true(hwloc_bitmap_isset(pu->nodeset, (unsigned)node[i]) && hwloc_bitmap_weight(pu->nodeset) == 1);
+        if (!(node[i] >= 0 && hwloc_bitmap_isset(pu->nodeset, (unsigned)node[i]) && hwloc_bitmap_weight(pu->nodeset) == 1))
+            fail_msg("%s: processor %d on node %d", machine, p.core[i], node[i]);
     }
     hwloc_topology_destroy(t);
 }
 
 static const struct machine {
-    const char *synthetic;
+    const char *machine;
     uint32_t n_threads;
     int nodes; /* that threads are on, a bit for each */
     const char *why;
@@ -100,6 +105,10 @@ static const struct machine {
     { "numa:4 core:2 pu:1", 8, 15, "four nodes" },
     { "numa:4 core:2 pu:1", 5, 7, "four nodes, threads on three" },
     { "pack:2 numa:2 core:3 pu:1", 12, 15, "two packages of two nodes" },
+    { "pack:1 l3:3 [numa] core:2 pu:2", 6, 7, "a node for each third-level cache" },
+    { "pack:2 [numa] l3:2 core:2 pu:1", 8, 3, "a node for each package" },
+    { "tests/threads/data/sockets-2x4c8t-cpuset.xml", 5, 3, "a saved machine of two nodes" },
+    { "tests/threads/data/desktop-8c16t.xml", 8, 1, "a saved machine of one node" },
 };
 
 static void check(const struct machine *m, const prism_model *model)
@@ -118,7 +127,7 @@ static void check(const struct machine *m, const prism_model *model)
         r.node[i] = NOTHING;
     struct prism_span_of_file file = prism_gguf_part(model->gguf, 0);
     r.file = file.at, r.file_bytes = file.bytes;
-    made_up(m->synthetic, node, m->n_threads);
+    read_nodes(m->machine, node, m->n_threads);
     prism_memory_place(node, m->n_threads, areas, n, &(struct prism_memory_binder){ &r, note_spread, note_bind, note_read });
 
     bool several = (m->nodes & (m->nodes - 1)) != 0;

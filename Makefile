@@ -231,7 +231,7 @@ selectors: setup ## every selector of key blocks at one density: perplexity and 
 run-selectors: $(BUILD)/prism-run $(BUILD)/prism-perplexity
 	@tools/selectors.sh $(BUILD)
 
-compare: setup ## tokens per second beside llama.cpp, from npm or LLAMA_BENCH=/path, in five minutes; tools/compare.sh has MODELS, CASES ...
+compare: setup ## tokens per second beside llama.cpp, from npm or LLAMA_BENCH=/path, and IK_LLAMA_BENCH=/path; tools/compare.sh has MODELS, CASES ...
 	@$(MAKE) $(SUBMAKE_FLAGS) run-compare
 
 run-compare: $(BUILD)/prism-bench $(BUILD)/prism-run

@@ -1,21 +1,24 @@
 #!/bin/sh
-# compare.sh BUILD - prismcpu beside llama.cpp on the same files, tokens and threads: BUILD/compare.csv and, on stdout, a Markdown table of
-# median tokens per second and their ratio. Progress goes to stderr. About five minutes on two cores with the defaults.
+# compare.sh BUILD - prismcpu beside llama.cpp, and ik_llama.cpp where there is one, on the same files, tokens and threads: BUILD/compare.csv and,
+# on stdout, a Markdown table of median tokens per second and their ratios. Progress goes to stderr. About five minutes on two cores with the
+# defaults.
 #
 #   MODELS       GGUF files
 #   CASES        words ppN (prefill N tokens) or tgN (N steps of one token), @dN (after N tokens), :ATTN[,ATTN] (in place of $ATTN);
 #                TESTS is taken: the Makefile calls its test programs so
 #   ATTN         attention of prismcpu, "dense" or "dense prism"; PRISM_FLAGS: more flags of prism-bench, as "--prism-p 0.9"
-#   THREADS      of both; LEVEL: --cpu-level of prismcpu alone
-#   REPS         rounds; a round is one run of ours, then one of theirs
+#   THREADS      of all; LEVEL: --cpu-level of prismcpu alone
+#   REPS         rounds; a round is one run of ours, then one of each of theirs
 #   TEXT         what is read by prismcpu and the peer, unless that is a llama-bench, whose tokens are random
-#   LLAMA_BENCH  a llama-bench, of llama.cpp or ik_llama.cpp, in place of the node-llama-cpp that is installed from npm into BUILD/peer
-#   PEER         its name in the table; PEER_FLAGS: more flags for a llama-bench, as "-ub 1024"
+#   LLAMA_BENCH  llama.cpp's llama-bench, in place of the node-llama-cpp that is installed from npm into BUILD/peer
+#   PEER         its name in the table; PEER_FLAGS: more flags for it, as "-ub 1024"
+#   IK_LLAMA_BENCH  ik_llama.cpp's llama-bench: a second peer; IK_FLAGS: more flags for it, as "-fmoe 1"
 #
 # node-llama-cpp picks the variant of its CPU backend by itself. Against LEVEL=avx2 take a llama-bench that was built from
 #   cmake -DGGML_NATIVE=OFF -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON -DGGML_AVX512=OFF -DLLAMA_CURL=OFF
 # and for the best of a machine from -DGGML_NATIVE=ON. Every process warms itself up with an untimed run, but not for NO_WARMUP tokens or more:
-# that takes too long. The peer runs with flash attention and without; after a first round only the faster stays, if it is by a tenth.
+# that takes too long. Peers run with flash attention and without, ik_llama.cpp also with weights repacked as they are loaded (-rtr) and not; after
+# a first round only the fastest setting stays, and those less than a tenth behind it. ik_llama.cpp has no prompts behind other tokens.
 set -eu
 export LC_ALL=C
 
@@ -27,20 +30,32 @@ cases=${CASES:-pp512 pp4096 tg64@d512 pp16384:prism}
 reps=${REPS:-3}
 threads=${THREADS:-0} # 0: prismcpu decides, then the peer gets as many
 text=${TEXT:-models/persuasion.txt}
-peer=${PEER:-llama.cpp}
 bench=${LLAMA_BENCH:-}
+ik_bench=${IK_LLAMA_BENCH:-}
+peers="llama${ik_bench:+ ik}"
 csv=$build/compare.csv
 scratch=$build/compare.tmp
-status=0 child=
+status=0 child='' told=''
 
 say() { echo "compare: $*" >&2; }
 die() { say "$@"; exit 1; }
+tell() { [ "$*" = "$told" ] || say "$@"; told=$*; } # what went wrong with one setting after the other is said once
 
 # ---- one run ----
 
 # Value of a member of the JSON of the last run: the same names everywhere. The last line's, should there be several.
 field() {
     sed -n -e "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" -e t -e "s/.*\"$1\": *\([^],} ]*\).*/\1/p" "$scratch/stdout" | tail -n 1
+}
+
+# ran WHO: whether the last run did what it should.
+ran() {
+    depth=$(field n_depth) used=$(field n_threads)
+    found="$(field n_prompt) + $(field n_gen) tokens after ${depth:-0} on $used threads"
+    expected="$n_prompt + $n_gen tokens after $n_depth on $([ "$threads" -gt 0 ] && echo "$threads" || echo "$used") threads"
+    # ik_llama.cpp tells what went before the steps as a prompt
+    [ -z "$ik_depth" ] || expected="$n_depth + $n_gen tokens after 0 on ${expected##* on }"
+    [ "$found" = "$expected" ] || { tell "$name $test: $1 ran $found, not $expected" && return 1; }
 }
 
 # measure WHO COMMAND...: sets ts to the tokens per second of n_prompt, n_gen, n_depth. A run that fails or does something else costs one line.
@@ -55,18 +70,15 @@ measure() {
     ts=$(field avg_ts)
     if [ "$ended" -ne 0 ] || [ -z "$ts" ]; then
         reason=$(grep . "$scratch/stderr" | tail -n 1)
-        say "$name $test: $who failed: ${reason:-exit status $ended, nothing measured}"
+        tell "$name $test: $who failed: ${reason:-exit status $ended, nothing measured}"
         return 1
     fi
-    depth=$(field n_depth) used=$(field n_threads)
-    ran="$(field n_prompt) + $(field n_gen) tokens after ${depth:-0} on $used threads"
-    expected="$n_prompt + $n_gen tokens after $n_depth on $([ "$threads" -gt 0 ] && echo "$threads" || echo "$used") threads"
-    [ "$ran" = "$expected" ] || { say "$name $test: $who ran $ran, not $expected" && return 1; }
+    ran "$who"
 }
 
 # ours ATTENTION
 ours() {
-    density=$scratch/density-$1
+    density=$scratch/density-$1 ik_depth=
     set -- -m "$model" -p "$n_prompt" -n "$n_gen" -d "$n_depth" -t "$threads" -r 1 -o jsonl -f "$text" --attn "$1"
     [ -z "${LEVEL:-}" ] || set -- "$@" --cpu-level "$LEVEL"
     [ "$n_prompt" -lt $NO_WARMUP ] || set -- "$@" --no-warmup
@@ -74,21 +86,55 @@ ours() {
     measure prismcpu "$build/prism-bench" "$@" ${PRISM_FLAGS:-} && field attn_density >"$density"
 }
 
-# theirs FLASH_ATTENTION
+# Settings of a peer are words: "fa=1+rtr=1" for the flags -fa 1 -rtr 1.
+flags_of() { [ -z "$1" ] || echo "-$1" | sed 's/+/ -/g; s/=/ /g'; }
+
+# theirs PEER SETTING
 theirs() {
-    if [ -z "$bench" ]; then
-        measure "$peer" node "$build/peer/compare.mjs" "$model" "$scratch/ids" "$n_prompt" "$n_gen" "$n_depth" "$threads" "$1" \
-            $((n_prompt < NO_WARMUP))
-        return
+    ik_depth=
+    if [ "$1" = ik ]; then
+        run_ik "$2"
+    elif [ -n "$bench" ]; then
+        run_bench "$2"
+    else
+        measure "$(peer_name llama)" node "$build/peer/compare.mjs" "$model" "$scratch/ids" "$n_prompt" "$n_gen" "$n_depth" "$threads" \
+            "${2#fa=}" $((n_prompt < NO_WARMUP))
     fi
-    set -- -m "$model" -p "$n_prompt" -n "$n_gen" -t "$threads" -r 1 -o json -fa "$1"
-    [ "$n_depth" -eq 0 ] || set -- "$@" -d "$n_depth" # ik_llama.cpp has no depth
-    [ "$n_prompt" -lt $NO_WARMUP ] || set -- "$@" $no_warmup
-    # shellcheck disable=SC2086
-    measure "$peer" "$bench" "$@" ${PEER_FLAGS:-}
 }
 
-# ---- the peer ----
+# run_bench SETTING: llama.cpp's
+run_bench() {
+    # shellcheck disable=SC2046
+    set -- -m "$model" -p "$n_prompt" -n "$n_gen" -d "$n_depth" -t "$threads" -r 1 -o json $(flags_of "$1")
+    [ "$n_prompt" -lt $NO_WARMUP ] || set -- "$@" --no-warmup
+    # shellcheck disable=SC2086
+    measure "$(peer_name llama)" "$bench" "$@" ${PEER_FLAGS:-}
+}
+
+# run_ik SETTING. Its own warm-up is one token: of two repetitions the second counts.
+run_ik() {
+    reps_ik=$((n_prompt < NO_WARMUP ? 2 : 1))
+    # shellcheck disable=SC2046
+    set -- -m "$model" -t "$threads" -o json -w 0 -r $reps_ik $(flags_of "$1")
+    if [ "$n_depth" -eq 0 ]; then
+        set -- "$@" -p "$n_prompt" -n "$n_gen"
+    elif [ "$n_gen" -gt 0 ]; then
+        ik_depth=1
+        set -- "$@" -p 0 -n 0 -gp "$n_depth,$n_gen"
+    else
+        tell "$name $test: $(peer_name ik) has no prompts behind other tokens"
+        return 1
+    fi
+    # shellcheck disable=SC2086
+    measure "$(peer_name ik)" "$ik_bench" "$@" ${IK_FLAGS:-} || return 1
+    ts=$(sed -n 's/.*"samples_ts": *\[\(.*\)\].*/\1/p' "$scratch/stdout" | tail -n 1 | awk -F, '{ print $NF + 0 }')
+}
+
+# ---- the peers ----
+
+peer_name() { if [ "$1" = ik ]; then echo ik_llama.cpp; else echo "${PEER:-llama.cpp}"; fi; }
+settings() { cat "$scratch/settings-$1"; } # that work
+settings_to_try() { if [ "$1" = ik ]; then echo fa=1+rtr=1 fa=1+rtr=0 fa=0+rtr=1 fa=0+rtr=0; else echo fa=1 fa=0; fi; }
 
 install_node_peer() {
     if ! node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' 2>/dev/null || ! command -v npm >/dev/null; then
@@ -109,14 +155,14 @@ install_node_peer() {
     cp "$(dirname "$0")/compare.mjs" "$build/peer/"
 }
 
-# What a run of the peer says about itself.
-describe_peer() {
-    if [ -n "$bench" ]; then
-        peer_build="llama-bench of build $(field build_commit) ($(field build_number))${PEER_FLAGS:+ with $PEER_FLAGS}"
+# describe PEER: what its last run says about it.
+describe() {
+    if [ "$1" = llama ] && [ -z "$bench" ]; then
+        echo "$(field build_commit) in node-llama-cpp $NODE_LLAMA_CPP, CPU backend $(field backends), batches of $(field n_batch) / $(field n_ubatch)"
     else
-        peer_build="$(field build_commit) in node-llama-cpp $NODE_LLAMA_CPP, CPU backend $(field backends)"
+        [ "$1" = ik ] && more=${IK_FLAGS:-} || more=${PEER_FLAGS:-}
+        echo "llama-bench of build $(field build_commit) ($(field build_number))${more:+ with $more}, batches of $(field n_batch) / $(field n_ubatch)"
     fi
-    peer_build="$peer_build, batches of $(field n_batch) / $(field n_ubatch)"
 }
 
 # ---- one test ----
@@ -145,12 +191,14 @@ sample() {
     fi
 }
 
-# Of the peer's two settings, the slower goes when it is so by a tenth.
+# drop_slower PEER: of its settings, those that are slower than the fastest by a tenth.
 drop_slower() {
-    [ -e "$scratch/peer-fa1" ] && [ -e "$scratch/peer-fa0" ] || return 0
-    loser=$(paste "$scratch/peer-fa0" "$scratch/peer-fa1" | awk '{ print $1 < 0.9 * $2 ? 0 : $2 < 0.9 * $1 ? 1 : "none" }')
-    rm -f "$scratch/peer-fa$loser"
-    : >"$scratch/peer-fa$loser.over"
+    for setting in $(settings "$1"); do
+        [ ! -e "$scratch/$1-$setting" ] || echo "$(cat "$scratch/$1-$setting") $setting"
+    done | awk '{ ts[$2] = $1; if ($1 > best) best = $1 } END { for (s in ts) if (ts[s] < 0.9 * best) print s }' | while read -r setting; do
+        rm -f "$scratch/$1-$setting"
+        : >"$scratch/$1-$setting.over"
+    done
 }
 
 # Of the samples of KEY; nothing when there are none.
@@ -159,53 +207,73 @@ median() {
 }
 samples() { [ ! -e "$scratch/$1" ] || paste -sd' ' "$scratch/$1"; }
 
+# fastest PEER: its best setting; nothing when none ran.
+fastest() {
+    for setting in $(settings "$1"); do
+        [ ! -e "$scratch/$1-$setting" ] || echo "$(median "$1-$setting") $setting"
+    done | awk '$1 > best { best = $1; which = $2 } END { print which }'
+}
+
+shown() { [ -n "$1" ] && awk "BEGIN { printf($1 < 100 ? \"%.1f\" : \"%.0f\", $1) }" || printf %s -; }
+quotient() { [ -z "$1" ] || [ -z "$2" ] || awk "BEGIN { printf(\"$3\", $1 / $2) }"; }
+
 # report ATTENTION: a row of both tables.
 report() {
-    our_ts=$(median "prismcpu-$1")
+    our_ts=$(median "prismcpu-$1") density=$(cat "$scratch/density-$1" 2>/dev/null || :) attention=$1
     [ -n "$our_ts" ] || status=1
-    awk -v OFS=, -v csv="$csv" -v model="$name" -v test="$test" -v attention="$1" -v density="$(cat "$scratch/density-$1" 2>/dev/null)" \
-        -v threads="$threads" -v level="$level" -v ours="$our_ts" -v theirs="$peer_ts" -v fa="$peer_fa" \
-        -v our_samples="$(samples "prismcpu-$1")" -v their_samples="$(samples "peer-fa$peer_fa")" '
-        function shown(x) { return x == "" ? "-" : sprintf(x < 100 ? "%.1f" : "%.0f", x) }
-        BEGIN {
-            ratio = ours == "" || theirs == "" ? "" : sprintf("%.3f", ours / theirs)
-            print model, test, attention, density, threads, level, ours, theirs, fa, ratio, our_samples, their_samples >>csv
-            if (attention != "dense" && density != "")
-                attention = attention " (" density ")"
-            print "| " model " | " test " | " attention " | " shown(ours) " | " shown(theirs) " | " (fa == "" ? "-" : fa ? "on" : "off") \
-                " | " (ratio == "" ? "-" : sprintf("%.2fx", ratio)) " |"
-        }'
+    line="$name,$test,$1,$density,$threads,$level,$our_ts,$(samples "prismcpu-$1")"
+    [ "$1" = dense ] || [ -z "$density" ] || attention="$1 ($density)"
+    row="| $name | $test | $attention | $(shown "$our_ts") |"
+    for peer in $peers; do
+        setting=$(fastest "$peer")
+        peer_ts=$(median "$peer-$setting") flags=$(flags_of "$setting") ratio=$(quotient "$our_ts" "$peer_ts" %.2fx)
+        line="$line,$peer_ts,$flags,$(quotient "$our_ts" "$peer_ts" %.3f),$(samples "$peer-$setting")"
+        row="$row $(shown "$peer_ts") | ${flags:--} | ${ratio:--} |"
+    done
+    echo "$line" >>"$csv"
+    echo "$row"
 }
 
 run_test() {
-    rm -f "$scratch"/prismcpu-* "$scratch"/peer-* "$scratch"/density-*
+    for each in prismcpu $peers density; do rm -f "$scratch/$each"-*; done
     n=1
     while [ -n "$level" ] && [ "$n" -le "$reps" ]; do
         for attention in $attentions; do sample "prismcpu-$attention" ours "$attention"; done
-        for fa in $peer_settings; do sample "peer-fa$fa" theirs "$fa"; done
-        [ "$n" -gt 1 ] || drop_slower
+        for peer in $peers; do
+            for setting in $(settings "$peer"); do sample "$peer-$setting" theirs "$peer" "$setting"; done
+            [ "$n" -gt 1 ] || drop_slower "$peer"
+        done
         n=$((n + 1))
-    done
-    peer_ts='' peer_fa=''
-    for fa in $peer_settings; do
-        m=$(median "peer-fa$fa")
-        [ -z "$m" ] || ! awk "BEGIN { exit !($m > ${peer_ts:-0}) }" || peer_ts=$m peer_fa=$fa
     done
     for attention in $attentions; do report "$attention"; done
 }
 
 # ---- the whole ----
 
-# A short run of each brings the file into memory, settles the number of threads and shows which of the peer's settings work. The level stays
+# A short run of each brings the file into memory, settles the number of threads and shows which of the peers' settings work. The level stays
 # empty when prismcpu cannot run the model; then nothing runs.
 warm_up() {
-    name=$(basename "$model" .gguf) test=warm-up n_prompt=64 n_gen=0 n_depth=0 peer_settings='' level=''
+    name=$(basename "$model" .gguf) test=warm-up n_prompt=64 n_gen=0 n_depth=0 level=''
+    for peer in $peers; do : >"$scratch/settings-$peer"; done
     ours dense || return 0
     threads=$(field n_threads) level=$(field cpu_level) machine="$(field cpu_info), -t $threads"
     [ -n "$bench" ] || "$build/prism-run" --tokenize -m "$model" -f "$text" >"$scratch/ids"
-    for fa in 1 0; do
-        ! theirs $fa || { peer_settings="$peer_settings $fa" && describe_peer; }
+    for peer in $peers; do
+        for setting in $(settings_to_try "$peer"); do
+            ! theirs "$peer" "$setting" || { echo "$setting" >>"$scratch/settings-$peer" && describe "$peer" >"$scratch/build-$peer"; }
+        done
     done
+}
+
+# Once, when the first model has told what the machine is.
+heading() {
+    [ -z "$headed" ] || return 0
+    headed=1
+    printf '%s: tokens per second, medians of %s alternating runs.\n\n| model | test | attention | prismcpu |' "$machine" "$reps"
+    for peer in $peers; do printf ' %s | its flags | ratio |' "$(peer_name "$peer")"; done
+    printf '\n|---|---|---|---|'
+    for peer in $peers; do printf -- '---|---|---|'; done
+    echo
 }
 
 trap 'rm -rf "$scratch"' EXIT
@@ -215,25 +283,30 @@ case $reps in '' | 0 | *[!0-9]*) die "REPS: expected a number of rounds, found '
 case $threads in '' | *[!0-9]*) die "THREADS: expected a number of threads, found '$threads'" ;; esac
 for word in $cases; do parse "$word"; done
 mkdir -p "$scratch"
-no_warmup=
 if [ -z "$bench" ]; then
     install_node_peer
 elif ! command -v "$bench" >/dev/null; then
     die "LLAMA_BENCH: no program '$bench'"
-elif "$bench" --help 2>&1 | grep -q -e --no-warmup; then # ik_llama.cpp has it not
-    no_warmup=--no-warmup
 fi
-machine='unknown processor' peer_build='did not run'
-echo "model,test,attention,density,threads,level,prismcpu_ts,peer_ts,peer_fa,ratio,prismcpu_samples,peer_samples" >"$csv"
-printf '| model | test | attention | prismcpu, t/s | %s, t/s | its fa | ratio |\n|---|---|---|---|---|---|---|\n' "$peer"
+[ -z "$ik_bench" ] || command -v "$ik_bench" >/dev/null || die "IK_LLAMA_BENCH: no program '$ik_bench'"
+machine='unknown processor' headed=
+{
+    printf %s model,test,attention,density,threads,level,prismcpu_ts,prismcpu_samples
+    for peer in $peers; do printf ',%s_ts,%s_flags,%s_ratio,%s_samples' "$peer" "$peer" "$peer" "$peer"; done
+    echo
+} >"$csv"
 for model in ${MODELS:-models/gutenberg-38m-q8_0.gguf}; do
     warm_up
+    heading
     for word in $cases; do
         parse "$word"
         run_test
     done
 done
-printf '\n%s\n' "$machine, medians of $reps alternating runs. prismcpu: level ${level:-unknown}${PRISM_FLAGS:+, $PRISM_FLAGS}. \
-$peer: $peer_build; the faster of flash attention on and off."
+printf '\nprismcpu: level %s.' "${level:-unknown}${PRISM_FLAGS:+, $PRISM_FLAGS}"
+for peer in $peers; do
+    printf ' %s: %s; the fastest of its flags.' "$(peer_name "$peer")" "$(cat "$scratch/build-$peer" 2>/dev/null || echo 'did not run')"
+done
+echo
 say "wrote $csv"
 exit $status

@@ -15,6 +15,7 @@ static const struct {
     { "chart", "draws the table that `make paper` writes", bench_chart },
     { "kernels", "every kernel at every level that runs here, against the peak of its instruction", bench_kernels },
     { "peak", "what the processor and its memory can do at most", bench_peak },
+    { "scaling", "how much of many threads' time a layer would leave idle, modelled", bench_scaling },
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

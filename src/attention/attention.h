@@ -20,6 +20,7 @@ struct prism_attention_call {
     const struct prism_attention *family; /* for tiles */
     prism_attn_row_fn *attn_row;          /* for rows */
     struct prism_runner runner;
+    size_t n_threads;                     /* that the runner has */
 
     float *q;                  /* [n_rows][n_head][d], rotated, unscaled; replaced by the attention output */
     size_t n_rows, q_pos;      /* row 0 stands at absolute position q_pos; the cache holds q_pos + n_rows tokens */
@@ -66,6 +67,34 @@ static inline double prism_keys_seen(size_t window, bool chunked, double pos, do
     double all = n * (pos + 0.5 * (n + 1)), most = n * (double)window * (chunked ? 0.5 : 1);
     return window && most < all ? most : all;
 }
+
+/* How attention by tiles is split into jobs: pure functions, which the model of scaling (src/engine/scaling.h) shares. */
+struct prism_attention_split {
+    size_t q_pos, n_rows, block, tile_rows, n_threads;
+    size_t window;              /* and chunked: as in struct prism_attention_call */
+    bool chunked;
+    size_t n_heads, group;      /* kv heads at once; query heads of each */
+    /* by prism_attention_split */
+    size_t kv_len, n_blocks, first_block; /* first_block: that a row sees */
+    size_t first_tile, n_tiles; /* of the grid */
+    size_t pack_blocks, packs_per_head; /* blocks of a packing job; such jobs of a kv head */
+};
+void prism_attention_split(struct prism_attention_split *s);
+
+static inline size_t prism_attention_pack_jobs(const struct prism_attention_split *s) { return s->n_heads * s->packs_per_head; }
+static inline size_t prism_attention_tile_jobs(const struct prism_attention_split *s) { return s->n_tiles * s->n_heads * s->group; }
+
+/* Blocks [block, end) of kv head `slot` of those at once. */
+struct prism_attention_pack {
+    size_t slot, block, end;
+};
+struct prism_attention_pack prism_attention_pack_of(const struct prism_attention_split *s, size_t job);
+
+/* Rows [pos, end) of query head `head` of those at once; n_blocks: that they see without a mask. In ascending order the longest come first. */
+struct prism_attention_rows_of_head {
+    size_t head, pos, end, first_block, n_blocks;
+};
+struct prism_attention_rows_of_head prism_attention_tile_of(const struct prism_attention_split *s, size_t job);
 
 /* Query tiles against packed blocks: for prompts. Returns false when the runner wanted to stop. */
 bool prism_attention_tiles(const struct prism_attention_call *a);

@@ -18,6 +18,7 @@ static bool select_and_attend(struct prism_context *c, size_t index, struct pris
     struct prism_attention_call a = {
         .kernels = c->kernels, .family = c->attention,
         .attn_row = c->compute == PRISM_COMPUTE_F32 ? c->kernels->attn_row : c->kernels->attn_row_auto, .runner = { run_phase, c },
+        .n_threads = c->plan.n_threads,
         .q = c->q + first * spec->n_head * spec->head_dim, .n_rows = span.n - first, .q_pos = span.pos + first,
         .n_head = spec->n_head, .n_head_kv = spec->n_head_kv, .d = spec->head_dim,
         .scale = spec->scale, .softcap = spec->softcap, .window = spec->window, .chunked = spec->chunked, .sinks = spec->sinks,

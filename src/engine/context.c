@@ -6,6 +6,7 @@
 
 #include "src/base/size.h"
 #include "src/engine/selection.h"
+#include "src/threads/memory.h"
 
 enum { DEFAULT_LOGITS_ROWS = 16 };
 
@@ -114,6 +115,17 @@ enum prism_status prism_plan(const prism_model *model, const struct prism_contex
     return s;
 }
 
+/* No memory for the list is no failure: then things lie where they come to lie. */
+static void place_memory(const struct prism_context *c)
+{
+    if (prism_memory_nodes(c->team) < 2)
+        return;
+    struct prism_memory_area *areas = malloc(prism_context_areas(c, NULL) * sizeof *areas);
+    if (areas)
+        prism_memory_place(prism_team_nodes(c->team), prism_team_size(c->team), areas, prism_context_areas(c, areas), NULL);
+    free(areas);
+}
+
 enum prism_status prism_context_open(struct prism_context *c, struct prism_error *err)
 {
     struct prism_arena arena = { 0 };
@@ -130,6 +142,7 @@ enum prism_status prism_context_open(struct prism_context *c, struct prism_error
         return s;
     c->plan.n_threads = prism_team_size(c->team); /* fewer than asked for when the system refused some */
     prism_context_layout(c, &(struct prism_arena){ .base = c->base, .capacity = c->bytes });
+    place_memory(c);
     for (uint32_t b = 0; b < (c->plan.n_ctx + c->plan.block - 1) / c->plan.block; b++)
         c->blocks[b] = b;
     prism_selection_start(c);

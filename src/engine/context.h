@@ -159,6 +159,11 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a);
 /* Before a call over n tokens from absolute position pos on touches the memory: huge pages where it fills whole ones. */
 void prism_context_advise(struct prism_context *c, size_t pos, size_t n);
 
+/* What of c's memory, and of its model's file, lies where on a machine with several memory nodes (src/threads/memory.h): what jobs of any thread
+ * read and write is shared, cache and activations too, as jobs go to whichever thread is free. areas: NULL, or room for all. Returns how many. */
+struct prism_memory_area;
+size_t prism_context_areas(const struct prism_context *c, struct prism_memory_area *areas);
+
 /* The reservation and the team of c, whose plan and parameters are set: an empty context. After a failure, free c. */
 enum prism_status prism_context_open(struct prism_context *c, struct prism_error *err);
 

@@ -3,6 +3,8 @@
 #include "src/base/size.h"
 #include "src/engine/layer.h"
 #include "src/engine/selection.h"
+#include "src/engine/split.h"
+#include "src/threads/memory.h"
 
 /* Panels of a few kv heads are packed at once, so that all threads find work; not more than this. */
 static const uint64_t attention_panel_target = UINT64_C(256) << 20;
@@ -182,12 +184,32 @@ void prism_context_layout(struct prism_context *c, struct prism_arena *a)
 {
     struct prism_plan *p = &c->plan;
 
-    p->slab_tokens = (uint32_t)min_u64(PRISM_SLAB_TOKENS, p->n_ctx);
+    p->slab_tokens = (uint32_t)prism_split_slab(p->n_ctx, p->n_threads);
     p->kv_bytes = p->activation_bytes = p->panel_bytes = p->attention_bytes = p->logits_bytes = 0;
     layout_fixed(c, a);
     c->fixed_bytes = a->used;
     layout_growing(c, a);
     p->total_bytes = a->used;
+}
+
+size_t prism_context_areas(const struct prism_context *c, struct prism_memory_area *areas)
+{
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < c->model->gguf->n_files; i++, n++)
+        if (areas) {
+            struct prism_span_of_file part = prism_gguf_part(c->model->gguf, i);
+            areas[n] = (struct prism_memory_area){ PRISM_MEMORY_FILE, part.at, part.bytes, 0 };
+        }
+    if (areas)
+        areas[n] = (struct prism_memory_area){ PRISM_MEMORY_SHARED, c->base, c->bytes, 0 };
+    n++;
+    for (uint32_t t = 0; t < c->plan.n_threads; t++, n += 2)
+        if (areas) {
+            areas[n] = (struct prism_memory_area){ PRISM_MEMORY_OWN, prism_thread_panels(c, t), c->w_panel_bytes, t };
+            areas[n + 1] = (struct prism_memory_area){ PRISM_MEMORY_OWN, prism_thread_scratch(c, t), c->thread_bytes, t };
+        }
+    return n;
 }
 
 void prism_context_advise(struct prism_context *c, size_t pos, size_t n)

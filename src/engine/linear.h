@@ -1,6 +1,6 @@
 /* linear.h - linear layers over a slab of tokens. Private to src/engine.
  *
- * Owns how rows and columns are cut into jobs; the arithmetic and the panel layouts belong to the kernels. A job takes a piece of the
+ * How rows and columns are cut into jobs is said in split.h; the arithmetic and the panel layouts belong to the kernels. A job takes a piece of the
  * weights' columns, packs it into panels of its thread, which stay in the second-level cache, and multiplies all rows with it: weights are
  * read from the file's mapping once per slab, and no packed copy of them exists elsewhere. */
 #ifndef PRISM_ENGINE_LINEAR_H

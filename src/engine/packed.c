@@ -1,18 +1,11 @@
 /* packed.c - linear layers of many rows: activations and weights are packed into panels (linear.h). */
-#include "src/engine/linear.h"
+#include "src/engine/split.h"
 
 #include <string.h>
 
 #include "src/base/size.h"
 
-enum {
-    PIECE_COLS = 128,        /* weight columns that a job packs and multiplies */
-    PIECE_BYTES = 2 << 20,   /* of panels at most. Narrow pieces let the activations stream from L3 too often: with 2 MiB in place of half of
-                              * one AVX2 gains a third at k = 14336, and AVX-512 loses nothing */
-    JOBS_PER_THREAD = 4,     /* at least, as far as a product can be cut */
-    MAX_HALVINGS = 3,
-    GATED_ROWS = 96,         /* rows of gate and up that wait for each other: a multiple of PRISM_PACK_ROWS */
-};
+enum { GATED_ROWS = 96 }; /* rows of gate and up that wait for each other: a multiple of PRISM_PACK_ROWS */
 
 /* ---- activations ---- */
 
@@ -20,7 +13,7 @@ enum {
 struct operands {
     struct prism_context *c;
     const struct prism_rows *rows;
-    size_t n_rows, k, n;
+    size_t n_rows, k, n, rows_per_job; /* of an activation job */
     const struct prism_linear *kind[PRISM_MAX_KINDS];
     uint8_t *panels[PRISM_MAX_KINDS];
 };
@@ -47,7 +40,7 @@ static void list_kinds(struct operands *o, const struct prism_product *p, size_t
 static void pack_activations_job(void *arg, size_t job, uint32_t thread)
 {
     const struct operands *o = arg;
-    size_t row = job * PRISM_PACK_ROWS, n = min_size(o->n_rows - row, PRISM_PACK_ROWS), ldx = o->rows->fn ? o->k : o->rows->ldx;
+    size_t row = job * o->rows_per_job, n = min_size(o->n_rows - row, o->rows_per_job), ldx = o->rows->fn ? o->k : o->rows->ldx;
     float *made = prism_thread_scratch(o->c, thread);
     const float *x = o->rows->fn ? made : o->rows->x + row * ldx;
 
@@ -62,32 +55,10 @@ static void pack_activations_job(void *arg, size_t job, uint32_t thread)
 
 /* ---- products with packed panels ---- */
 
-size_t prism_piece_cols(const struct prism_linear *kind, size_t k)
-{
-    size_t panels = min_size(PIECE_COLS / kind->nr, PIECE_BYTES / kind->w_bytes(k));
-    return (panels ? panels : 1) * kind->nr;
-}
-
-/* A gated product has two half pieces, of one panel each at least. Grows with k. */
-size_t prism_piece_bytes(const struct prism_linear *kind, size_t k)
-{
-    size_t panel = kind->w_bytes(k), whole = min_size(PIECE_COLS / kind->nr * panel, PIECE_BYTES);
-    return whole < 2 * panel ? 2 * panel : whole;
-}
-
 struct product_job {
     const struct operands *o;
-    const struct prism_product *p;
-    size_t n, rows_per_job;
-    unsigned halvings; /* of the largest pieces */
+    struct prism_split split;
 };
-
-/* Columns of a piece of a product. */
-static size_t cols_of(const struct product_job *j, const struct prism_product *p)
-{
-    size_t panels = prism_piece_cols(p->kind, j->o->k) / p->kind->nr >> (j->halvings + (p->up.data ? 1 : 0));
-    return (panels ? panels : 1) * p->kind->nr;
-}
 
 /* Packs columns [col, col + cols) of m to `panels`; returns what follows them. */
 static uint8_t *pack_piece(const struct prism_linear *kind, const struct prism_matrix *m, size_t col, size_t cols, uint8_t *panels)
@@ -124,7 +95,7 @@ static void plain_piece(const struct operands *o, const struct prism_product *p,
     multiply(o, p->kind, panels, row, n_rows, cols, p->m.scale, p->bias ? p->bias + col : NULL, p->y + row * p->ldy + col, p->ldy, p->add);
 }
 
-typedef float piece_rows[GATED_ROWS][PIECE_COLS];
+typedef float piece_rows[GATED_ROWS][PRISM_PIECE_COLS];
 
 size_t prism_gated_bytes(void) { return 2 * sizeof(piece_rows); }
 
@@ -132,33 +103,33 @@ size_t prism_gated_bytes(void) { return 2 * sizeof(piece_rows); }
 static void scattered_piece(const struct operands *o, const struct prism_product *p, size_t row, size_t n_rows, size_t col, size_t cols,
                             uint32_t thread)
 {
-    float (*made)[PIECE_COLS] = prism_thread_scratch(o->c, thread);
+    float (*made)[PRISM_PIECE_COLS] = prism_thread_scratch(o->c, thread);
     uint8_t *panels = prism_thread_panels(o->c, thread);
 
     pack_piece(p->kind, &p->m, col, cols, panels);
     for (size_t i = row; i < row + n_rows; i += GATED_ROWS) {
         size_t n = min_size(row + n_rows - i, GATED_ROWS);
-        multiply(o, p->kind, panels, i, n, cols, p->m.scale, p->bias ? p->bias + col : NULL, made[0], PIECE_COLS, false);
+        multiply(o, p->kind, panels, i, n, cols, p->m.scale, p->bias ? p->bias + col : NULL, made[0], PRISM_PIECE_COLS, false);
         for (size_t r = 0; r < n; r++)
             prism_product_add(o->c->kernels, p, i + r, col, made[r], cols);
     }
 }
 
-/* x, [n][cols] with stride PIECE_COLS, becomes columns [col, col + cols) of n rows from `row` on in the panels that are p->y. */
+/* x, [n][cols] with stride PRISM_PIECE_COLS, becomes columns [col, col + cols) of n rows from `row` on in the panels that are p->y. */
 static void pack_next(const struct prism_product *p, size_t row, size_t n, size_t col, size_t cols, const float *x)
 {
     const struct prism_linear *kind = p->next;
     uint8_t *panel = (uint8_t *)p->y + row / kind->mr * kind->a_bytes(p->m.rows) + kind->a_bytes(col);
 
     for (size_t r = 0; r < n; r += kind->mr, panel += kind->a_bytes(p->m.rows))
-        kind->pack_a(panel, x + r * PIECE_COLS, PIECE_COLS, min_size(n - r, kind->mr), cols);
+        kind->pack_a(panel, x + r * PRISM_PIECE_COLS, PRISM_PIECE_COLS, min_size(n - r, kind->mr), cols);
 }
 
 static void gated_piece(const struct operands *o, const struct prism_product *p, size_t row, size_t n_rows, size_t col, size_t cols,
                         uint32_t thread)
 {
     piece_rows *scratch = prism_thread_scratch(o->c, thread); /* too large for the stacks of an application's threads */
-    float (*gate)[PIECE_COLS] = scratch[0], (*up)[PIECE_COLS] = scratch[1];
+    float (*gate)[PRISM_PIECE_COLS] = scratch[0], (*up)[PRISM_PIECE_COLS] = scratch[1];
     uint8_t *panels = prism_thread_panels(o->c, thread);
     uint8_t *up_panels = pack_piece(p->kind, &p->m, col, cols, panels);
 
@@ -166,9 +137,9 @@ static void gated_piece(const struct operands *o, const struct prism_product *p,
         pack_piece(p->kind, &p->up, col, cols, up_panels);
     for (size_t i = row; i < row + n_rows; i += GATED_ROWS) {
         size_t n = min_size(row + n_rows - i, GATED_ROWS);
-        multiply(o, p->kind, panels, i, n, cols, p->m.scale, p->bias ? p->bias + col : NULL, gate[0], PIECE_COLS, false);
+        multiply(o, p->kind, panels, i, n, cols, p->m.scale, p->bias ? p->bias + col : NULL, gate[0], PRISM_PIECE_COLS, false);
         if (p->up.data)
-            multiply(o, p->kind, up_panels, i, n, cols, p->up.scale, p->up_bias ? p->up_bias + col : NULL, up[0], PIECE_COLS, false);
+            multiply(o, p->kind, up_panels, i, n, cols, p->up.scale, p->up_bias ? p->up_bias + col : NULL, up[0], PRISM_PIECE_COLS, false);
         for (size_t r = 0; r < n; r++)
             prism_product_activate(o->c->kernels, p, gate[r], up[r], cols);
         if (p->next)
@@ -179,82 +150,49 @@ static void gated_piece(const struct operands *o, const struct prism_product *p,
     }
 }
 
-static void run_piece(const struct product_job *j, const struct prism_product *p, size_t row, size_t n_rows, size_t col, uint32_t thread)
+static void run_piece(const struct operands *o, struct prism_piece piece, uint32_t thread)
 {
-    size_t cols = min_size(p->m.rows - col, cols_of(j, p));
+    const struct prism_product *p = piece.p;
     bool waits = prism_is_scattered(p) || (p->add && p->m.scale);
 
-    (p->up.data || p->activated ? gated_piece : waits ? scattered_piece : plain_piece)(j->o, p, row, n_rows, col, cols, thread);
-}
-
-static size_t pieces_of(const struct product_job *j, const struct prism_product *p) { return div_up(p->m.rows, cols_of(j, p)); }
-
-static size_t jobs_of(const struct product_job *j, const struct prism_product *p)
-{
-    return pieces_of(j, p) * div_up(prism_product_rows(p, j->o->n_rows), j->rows_per_job);
+    (p->up.data || p->activated ? gated_piece : waits ? scattered_piece : plain_piece)(o, p, piece.row, piece.n_rows, piece.col, piece.cols, thread);
 }
 
 static void product_job(void *arg, size_t job, uint32_t thread)
 {
     const struct product_job *j = arg;
-    const struct prism_product *p = j->p;
+    const struct prism_split *s = &j->split;
 
-    if (prism_take_turns(j->p)) {
-        for (size_t i = 0; i < j->n; i++)
-            run_piece(j, &p[i], p[i].first, prism_product_rows(&p[i], j->o->n_rows), job * cols_of(j, p), thread);
+    if (!prism_take_turns(s->p)) {
+        run_piece(j->o, prism_split_piece(s, job), thread);
         return;
     }
-    for (size_t n; job >= (n = jobs_of(j, p)); p++) /* which product the job belongs to */
-        job -= n;
-    size_t row_jobs = div_up(prism_product_rows(p, j->o->n_rows), j->rows_per_job), row = job % row_jobs * j->rows_per_job;
-    run_piece(j, p, p->first + row, min_size(prism_product_rows(p, j->o->n_rows) - row, j->rows_per_job), job / row_jobs * cols_of(j, p), thread);
-}
-
-static size_t count_pieces(const struct product_job *j)
-{
-    size_t pieces = 0;
-    for (size_t i = 0; i < (prism_take_turns(j->p) ? 1 : j->n); i++)
-        pieces += pieces_of(j, &j->p[i]);
-    return pieces;
-}
-
-/* Cuts the products into jobs: narrower pieces, then pieces of the rows too (each packs its weights anew), until all threads find work. */
-static size_t cut(struct product_job *j)
-{
-    size_t n_threads = j->o->c->plan.n_threads, pieces, jobs = 0;
-
-    for (j->halvings = 0; (pieces = count_pieces(j)) < JOBS_PER_THREAD * n_threads && j->halvings < MAX_HALVINGS;)
-        j->halvings++;
-    j->rows_per_job = round_up(div_up(j->o->n_rows, div_up(n_threads, pieces)), PRISM_PACK_ROWS);
-    if (prism_take_turns(j->p))
-        return pieces;
-    for (size_t i = 0; i < j->n; i++)
-        jobs += jobs_of(j, &j->p[i]);
-    return jobs;
+    for (const struct prism_product *p = s->p; p < s->p + s->n; p++) {
+        size_t cols = prism_split_cols(s, p), col = job * cols;
+        run_piece(j->o, (struct prism_piece){ p, p->first, prism_product_rows(p, s->n_rows), col, min_size(p->m.rows - col, cols) }, thread);
+    }
 }
 
 bool prism_products_packed(struct prism_context *c, const struct prism_rows *rows, size_t n_rows, size_t k, const struct prism_product *p,
                            size_t n)
 {
     struct operands o = { .c = c, .rows = rows, .n_rows = n_rows, .k = k };
-    struct product_job j = { .o = &o, .p = p, .n = n };
+    struct product_job j = { &o, { .p = p, .n = n, .n_rows = n_rows, .k = k, .n_threads = c->plan.n_threads } };
     double work = 0;
 
     list_kinds(&o, p, n);
+    o.rows_per_job = prism_split_pack(o.kind, o.n, n_rows, c->plan.n_threads);
     for (size_t i = 0; i < n; i++)
         work += prism_product_work(&p[i], n_rows, k);
-    size_t jobs = cut(&j);
-    return (rows->panels || prism_context_run(c, PRISM_PHASE_OTHER, div_up(n_rows, PRISM_PACK_ROWS), 0, pack_activations_job, &o)) &&
-           prism_context_run(c, PRISM_PHASE_LINEAR, jobs, work / (double)jobs, product_job, &j);
+    prism_split_products(&j.split);
+    return (rows->panels || prism_context_run(c, PRISM_PHASE_OTHER, div_up(n_rows, o.rows_per_job), 0, pack_activations_job, &o)) &&
+           prism_context_run(c, PRISM_PHASE_LINEAR, j.split.n_jobs, work / (double)j.split.n_jobs, product_job, &j);
 }
 
 const struct prism_linear *prism_next_kind(struct prism_context *c, enum prism_way way, size_t n_rows, size_t k, const struct prism_product *gated,
                                            size_t n, const struct prism_linear *kind)
 {
-    struct operands o = { .c = c, .n_rows = n_rows, .k = k };
-    struct product_job j = { .o = &o, .p = gated, .n = n };
+    struct prism_split s = { .p = gated, .n = n, .n_rows = n_rows, .k = k, .n_threads = c->plan.n_threads };
 
-    cut(&j);
-    bool in_parts = kind->a_part && cols_of(&j, gated) % kind->a_part == 0;
-    return in_parts && !prism_is_stored(way, n_rows, gated->kind) && !prism_is_stored(way, n_rows, kind) ? kind : NULL;
+    return prism_split_in_parts(&s, kind) && !prism_is_stored(way, n_rows, gated->kind) && !prism_is_stored(way, n_rows, kind) ? kind : NULL;
 }

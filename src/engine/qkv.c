@@ -6,8 +6,7 @@
 
 #include "src/base/size.h"
 #include "src/engine/selection.h"
-
-enum { ROPE_ROWS = 16 }; /* rows of one rotation job, unless it pools a block of keys */
+#include "src/engine/split.h"
 
 struct rope_job {
     struct prism_context *c;
@@ -119,8 +118,7 @@ static void rope_job(void *arg, size_t job, uint32_t thread)
 
 size_t prism_slab_rows(const struct prism_context *c, size_t left)
 {
-    size_t slab = c->plan.slab_tokens;
-    return left > slab && left - slab <= PRISM_FEW_TOKENS ? slab - 2 * PRISM_FEW_TOKENS : min_size(slab, left);
+    return prism_split_slab_rows(c->plan.slab_tokens, left);
 }
 
 size_t prism_query_products(const struct prism_context *c, const struct prism_attn_spec *a, enum prism_query_part part, float *y,
@@ -149,7 +147,7 @@ bool prism_layer_qkv(struct prism_context *c, size_t index, struct prism_span sp
             p[n_products++] = (struct prism_product){ .m = a->k, .kind = prism_fine(c, &a->k), .bias = a->k_bias, .y = c->y, .ldy = c->y_width };
         if (prism_has_kv(c->model, index) && a->v.data)
             p[n_products++] = (struct prism_product){ .m = a->v, .kind = prism_fine(c, &a->v), .bias = a->v_bias, .y = c->y + kv_width, .ldy = c->y_width };
-        size_t pos = span.pos + row, grain = c->selection.selector ? c->plan.block : ROPE_ROWS;
+        size_t pos = span.pos + row, grain = c->selection.selector ? c->plan.block : prism_split_rope(n, c->plan.n_threads);
         struct rope_job r = { c, a, prism_kv_view(c, index, span.n), index, n, pos, row, grain, c->q + row * q_width, c->y };
         if (!prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, n_embd, p, n_products) ||
             !prism_context_run(c, PRISM_PHASE_OTHER, (pos + n - 1) / grain + 1 - pos / grain, 0, rope_job, &r))

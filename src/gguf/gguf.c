@@ -190,6 +190,12 @@ static enum prism_status open_split(struct prism_gguf *g, uint64_t count, struct
     return PRISM_OK;
 }
 
+struct prism_span_of_file prism_gguf_part(const struct prism_gguf *g, uint32_t i)
+{
+    const struct prism_gguf *part = i == 0 ? g : g->more[i - 1];
+    return (struct prism_span_of_file){ part->map, part->map_bytes };
+}
+
 enum prism_status prism_gguf_open(const char *path, struct prism_log log, struct prism_gguf **out, struct prism_error *err)
 {
     uint64_t count;

@@ -68,6 +68,13 @@ struct prism_gguf {
 enum prism_status prism_gguf_open(const char *path, struct prism_log log, struct prism_gguf **out, struct prism_error *err);
 void prism_gguf_close(struct prism_gguf *g); /* NULL allowed */
 
+/* Part i of n_files as it is mapped; bytes 0: there is nothing. */
+struct prism_span_of_file {
+    const uint8_t *at;
+    uint64_t bytes;
+};
+struct prism_span_of_file prism_gguf_part(const struct prism_gguf *g, uint32_t i);
+
 /* "u32", "str", ... */
 const char *prism_gguf_vtype_name(enum prism_gguf_vtype t);
 /* Bytes of one value, 0 for a string or an array. */

@@ -43,9 +43,13 @@ enum prism_status prism_topology_open(const char *xml, const struct prism_cpus *
 
     if (hwloc_topology_init(&t) < 0)
         return prism_fail(err, PRISM_E_NOMEM, "no memory for the machine's topology");
-    /* Cores, processors and kinds of cores are all that is read. */
+    /* Cores, processors, kinds of cores and memory nodes are all that is read. Nodes hang on what holds their processors: without such a thing they
+     * would all be nodes of the whole machine. */
+    static const hwloc_obj_type_t kept[] = { HWLOC_OBJ_CORE, HWLOC_OBJ_PACKAGE, HWLOC_OBJ_DIE, HWLOC_OBJ_L3CACHE };
     hwloc_topology_set_all_types_filter(t, HWLOC_TYPE_FILTER_KEEP_NONE);
-    hwloc_topology_set_type_filter(t, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        hwloc_topology_set_type_filter(t, kept[i], HWLOC_TYPE_FILTER_KEEP_ALL);
+    hwloc_topology_set_type_filter(t, HWLOC_OBJ_GROUP, HWLOC_TYPE_FILTER_KEEP_STRUCTURE);
     if ((xml && hwloc_topology_set_xml(t, xml) < 0) || hwloc_topology_load(t) < 0) {
         hwloc_topology_destroy(t);
         return prism_fail(err, PRISM_E_IO, "cannot read the topology of %s", xml ? xml : "this machine");
@@ -81,7 +85,7 @@ static int kind_of(hwloc_topology_t t, hwloc_obj_t pu)
 }
 
 struct candidate {
-    int kind, rank, pu, order;
+    int kind, rank, pu, order, node;
 };
 
 /* One processor of every core before the second of any, fast kinds first within a round, then logical order. */
@@ -107,7 +111,7 @@ static enum prism_status choose(struct candidate *c, uint32_t n, double quota_cp
     for (uint32_t i = 0; i < n; i++)
         n_cores += c[i].rank == 0;
     for (uint32_t i = 0; i < PRISM_MAX_THREADS; i++)
-        out->core[i] = c[i % n].pu;
+        out->core[i] = c[i % n].pu, out->node[i] = c[i % n].node;
     out->n_processors = n < PRISM_MAX_THREADS ? n : PRISM_MAX_THREADS;
     out->n_cores = n_cores < PRISM_MAX_THREADS ? n_cores : PRISM_MAX_THREADS;
     out->n_default = out->n_cores;
@@ -129,7 +133,7 @@ enum prism_status prism_placement_choose(hwloc_topology_t t, hwloc_const_bitmap_
     for (int i = 0; i < n_pus; i++) {
         hwloc_obj_t pu = hwloc_get_obj_by_type(t, HWLOC_OBJ_PU, (unsigned)i);
         if (hwloc_bitmap_isset(allowed, pu->os_index))
-            c[n++] = (struct candidate){ kind_of(t, pu), rank_in_core(t, pu, allowed), (int)pu->os_index, i };
+            c[n++] = (struct candidate){ kind_of(t, pu), rank_in_core(t, pu, allowed), (int)pu->os_index, i, hwloc_bitmap_first(pu->nodeset) };
     }
     enum prism_status status = choose(c, n, quota_cpus, out, err);
     free(c);
@@ -147,10 +151,10 @@ enum prism_status prism_placement_plain(const struct prism_cpus *allowed, double
     for (int cpu = 0; cpu < PRISM_MAX_CPUS; cpu++)
         if (prism_cpus_has(allowed, cpu)) {
             int rank = prism_cpus_rank(allowed, cpu);
-            c[n++] = (struct candidate){ 0, rank < 0 ? 0 : rank, cpu, cpu };
+            c[n++] = (struct candidate){ 0, rank < 0 ? 0 : rank, cpu, cpu, -1 };
         }
     if (n == 0) /* the masks could not be read: one thread, wherever it is */
-        c[n++] = (struct candidate){ 0 };
+        c[n++] = (struct candidate){ .node = -1 };
     enum prism_status status = choose(c, n, quota_cpus, out, err);
     free(c);
     return status;

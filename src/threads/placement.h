@@ -48,6 +48,15 @@ enum prism_status prism_placement_choose(hwloc_topology_t topology, hwloc_const_
 enum prism_status prism_placement_plain(const struct prism_cpus *allowed, double quota_cpus, struct prism_placement *out,
                                         struct prism_error *err);
 
+/* The memory node of one of its processors. */
+static inline int prism_placement_node(const struct prism_placement *p, int cpu)
+{
+    for (uint32_t i = 0; i < p->n_processors; i++)
+        if (p->core[i] == cpu)
+            return p->node[i];
+    return -1;
+}
+
 /* ---- the process' table of processors in use: affinity.c ---- */
 
 /* Takes n processors for a team that binds, each the least used by bound teams of this process, in the placement's order. */

@@ -39,7 +39,7 @@ struct prism_team {
     int64_t spin_ns;
     unsigned forks;           /* fork_count when the threads were started: another value, and they are the parent's */
     struct worker *worker;    /* [n_wanted]; 0 is the caller */
-    int *place;               /* [n_wanted] processors when the team binds */
+    int *place, *node;        /* [n_wanted] processors when the team binds, and their memory nodes */
     struct prism_cpus allowed, saved; /* the process' processors; the caller's before the outermost prism_team_begin */
     unsigned begun;           /* begin calls that wait for their end */
     bool placed;              /* saved is to be put back */
@@ -248,20 +248,24 @@ enum prism_status prism_team_create(uint32_t n_threads, bool bind, struct prism_
     uint32_t n = n_threads ? n_threads : placement.n_default;
     struct prism_team *team = aligned_alloc(LINE, sizeof *team);
     struct worker *worker = calloc(n, sizeof *worker);
-    int *place = calloc(n, sizeof *place);
-    if (!team || !worker || !place) {
+    int *place = calloc(n, sizeof *place), *node = calloc(n, sizeof *node);
+    if (!team || !worker || !place || !node) {
         free(team);
         free(worker);
         free(place);
+        free(node);
         return prism_fail(err, PRISM_E_NOMEM, "no memory for a team of %u threads", n);
     }
     memset(team, 0, sizeof *team);
     team->n_wanted = n;
     team->worker = worker;
     team->place = place;
+    team->node = node;
     team->bind = bind;
     if (bind)
         prism_places_take(&placement, n, place);
+    for (uint32_t i = 0; i < n; i++)
+        node[i] = bind ? prism_placement_node(&placement, place[i]) : -1;
     if (!alone)
         prism_cpus_of_process(&team->allowed);
     /* Threads that share a processor would spin in each other's way. */
@@ -281,10 +285,12 @@ void prism_team_free(struct prism_team *team)
         prism_places_return(team->place, team->n_wanted);
     free(team->worker);
     free(team->place);
+    free(team->node);
     free(team);
 }
 
 uint32_t prism_team_size(const struct prism_team *team) { return team->size; }
+const int *prism_team_nodes(const struct prism_team *team) { return team->node; }
 
 /* The caller is thread 0. Its thread belongs to the application, so its binding is put back in the end. */
 void prism_team_begin(struct prism_team *team)

@@ -14,6 +14,7 @@ struct prism_placement {
     uint32_t n_default;          /* threads to use: n_cores, less where a cgroup CPU quota allows less, at least 1 */
     uint32_t n_processors;       /* different entries of core, its first ones */
     int core[PRISM_MAX_THREADS]; /* OS processor of thread i: one per core first, then their SMT siblings, then again */
+    int node[PRISM_MAX_THREADS]; /* that processor's memory node, the OS's number; -1: not known */
 };
 
 /* xml: NULL for this machine, or a saved hwloc topology to replay (tests; then affinity and quota of this host are not read).
@@ -32,6 +33,9 @@ struct prism_team;
 enum prism_status prism_team_create(uint32_t n_threads, bool bind, struct prism_team **out, struct prism_error *err);
 void prism_team_free(struct prism_team *team); /* NULL is allowed; its threads have ended on return */
 uint32_t prism_team_size(const struct prism_team *team); /* threads that there are, the caller included */
+
+/* [size] The memory node of the processor that each thread is bound to; -1: not bound, or not known. */
+const int *prism_team_nodes(const struct prism_team *team);
 
 /* fn(arg, job, thread): thread in [0, size). Jobs are handed out in ascending order as threads become free. The caller is
  * thread 0; when the team binds, the caller's binding is restored before return, or by prism_team_end. n_jobs jobs that wait for

@@ -19,13 +19,13 @@ static const char model[] = "models/gutenberg-llama-16m-q8_0.gguf"; /* 8 layers,
 
 static void help(void **state)
 {
-    static const char *const commands[] = { "attn", "chart" };
+    static const char *const commands[] = { "attn", "chart", "scaling" };
     struct child c;
 
     (void)state;
     RUN(&c, "prism-bench", "--help");
     assert_worked(&c);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         struct child one;
         assert_non_null(strstr(c.out, commands[i]));
         RUN(&one, "prism-bench", commands[i], "--help");

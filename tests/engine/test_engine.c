@@ -123,10 +123,10 @@ static void check_threads(prism_model *m, int level)
 {
     int32_t tokens[N + 1];
     float *first = NULL;
-    static const uint32_t threads[] = { 1, 2, 3, 7 };
+    static const uint32_t threads[] = { 1, 2, 3, 7, 24 };
 
     make_tokens(tokens, N, m->n_vocab);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
         prism_context *c = make_context(m, &(struct prism_context_params){ .n_ctx = N + 1, .n_threads = threads[i], .level = level + 1 });
         struct prism_error err;
         float *got = all_logits(c, tokens, N, m->n_vocab);

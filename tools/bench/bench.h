@@ -10,6 +10,7 @@ int bench_answers(int argc, char **argv); /* answers inside documents that selec
 int bench_attn(int argc, char **argv);  /* attention of one layer, by length and selector */
 int bench_chart(int argc, char **argv); /* the table of tools/paper.sh as a picture */
 int bench_kernels(int argc, char **argv); /* every kernel at every level */
+int bench_scaling(int argc, char **argv); /* idle threads of a layer, modelled */
 int bench_peak(int argc, char **argv);  /* what the processor and its memory can do at most */
 
 #endif

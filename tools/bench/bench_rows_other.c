@@ -250,7 +250,7 @@ static bool make_sketch_scan(struct bench_job *j)
         scale[v] = 1e-3f;
     *s = (struct prism_sketch_scan){ .tiles = bench_take(j, TILES * sizeof *s->tiles), .n_tiles = TILES, .keys = keys, .k_scale = scale, .k_rest = scale,
                                      .x = bench_floats(j, n_blocks * TILES * PRISM_SKETCH_ROWS), .block = block, .block_bytes = block * rank,
-                                     .rank = rank, .first = rank };
+                                     .rank = rank };
     for (size_t t = 0; t < TILES; t++) {
         s->tiles[t] = (struct prism_sketch_tile){ .q = q + t * PRISM_SKETCH_ROWS * rank };
         for (size_t i = 0; i < PRISM_SKETCH_ROWS; i++)

@@ -91,7 +91,7 @@ static void mean_products(int32_t out[BATCH][MAX_TILES * PRISM_SKETCH_ROWS], con
                     sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(odd, _mm256_set1_epi32((int)(four >> 8 & 0xff00ff))));
                 }
             }
-            for (size_t i = 0; i < ROWS && first + i < n; i++)
+            for (size_t i = 0; i < ROWS; i++) /* n would keep the sums in memory */
                 _mm256_storeu_si256((__m256i *)(void *)(out[first + i] + row), sum[i]);
         }
 }

@@ -124,7 +124,7 @@ static void mean_products(int32_t out[BATCH][MAX_TILES * PRISM_SKETCH_ROWS], con
 #endif
             }
         }
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < BATCH; i++) { /* n would keep the sums in memory */
             _mm512_storeu_si512(out[i] + t * LANES, sum[i][0]);
             _mm512_storeu_si512(out[i] + last * LANES, sum[i][1]);
         }

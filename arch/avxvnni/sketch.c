@@ -65,7 +65,7 @@ static void mean_products(int32_t out[BATCH][MAX_TILES * PRISM_SKETCH_ROWS], con
             for (size_t i = 0; i < BATCH; i++)
                 sum[i] = _mm256_dpbusd_avx_epi32(sum[i], four((const int8_t *)mean[i] + c), x);
         }
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < BATCH; i++) /* n would keep the sums in memory */
             _mm256_storeu_si256((__m256i *)(void *)(out[i] + row), sum[i]);
     }
 }

@@ -26,7 +26,8 @@ struct sketch_part {
 /* best[4 p + i] = the product of row i of part p with its block, of n coordinates, a multiple of 16. */
 static void best_products(int32_t best[PRISM_SKETCH_ROWS], const struct sketch_part part[SKETCH_PARTS], size_t block, size_t n);
 
-/* out[i][16 t + r] = the product of row r of tile t with the mean of block v - i, i < n <= BATCH. */
+/* out[i][16 t + r] = the product of row r of tile t with the mean of block v - i, i < n <= BATCH; rows of out from n on may become
+ * anything. */
 enum { BATCH = 8, MAX_TILES = 256 / PRISM_SKETCH_ROWS };
 static void mean_products(int32_t out[BATCH][MAX_TILES * PRISM_SKETCH_ROWS], const struct prism_sketch_scan *s, size_t v, size_t n);
 

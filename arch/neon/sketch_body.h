@@ -69,7 +69,7 @@ static void mean_products(int32_t out[BATCH][MAX_TILES * PRISM_SKETCH_ROWS], con
                     sum[i][1] = dot_four(sum[i][1], mean, x1);
                 }
             }
-            for (size_t i = 0; i < SKETCH_AT_ONCE && first + i < n; i++) {
+            for (size_t i = 0; i < SKETCH_AT_ONCE; i++) { /* n would keep the sums in memory */
                 vst1q_s32(out[first + i] + row, sum[i][0]);
                 vst1q_s32(out[first + i] + row + SKETCH_LANES, sum[i][1]);
             }

@@ -281,13 +281,13 @@ typedef void prism_softmax_q30_fn(uint32_t *p, const float *x, size_t n);
  * every level keeps, so that all levels give the same bits. Logits are in units of log 2.
  *
  * A tile is 16 rows of a query head with what they have seen: the softmax of the blocks' logits so far is sum * 2^most over 2^0. The product of
- * row i with a block after n coordinates is the largest, over its keys j, of the sum over c < n of q[c / 4][i][c % 4] * keys[c / 4][j][c % 4]. */
+ * row i with a block is the largest, over its keys j, of the sum over c < rank of q[c / 4][i][c % 4] * keys[c / 4][j][c % 4]. */
 enum { PRISM_SKETCH_ROWS = 16, PRISM_SKETCH_TOGETHER = 4 }; /* of a tile; of it, those that finish a block together */
 struct prism_sketch_tile {
     const int8_t *q;                                                /* [rank / 4][16][4] */
-    int32_t bias_first[PRISM_SKETCH_ROWS], bias[PRISM_SKETCH_ROWS]; /* subtracted from products of the first coordinates, of all */
+    int32_t bias[PRISM_SKETCH_ROWS];                                /* subtracted from products */
     float scale[PRISM_SKETCH_ROWS];                                 /* of a product, but for that of the block */
-    float reach[PRISM_SKETCH_ROWS];                                 /* what the other coordinates may add, but for that of the block */
+    float reach[PRISM_SKETCH_ROWS];                                 /* what a key may have above the block's mean, but for that of the block */
     float most[PRISM_SKETCH_ROWS], sum[PRISM_SKETCH_ROWS];          /* begin as -2^100, 0 */
     float floor[PRISM_SKETCH_ROWS];                                 /* most + log2 sum + log_t: renewed after every 8 blocks and at the end */
     float mass[PRISM_SKETCH_ROWS];                                  /* sum of the shares of the blocks that are needed */
@@ -298,10 +298,11 @@ struct prism_sketch_tile {
 struct prism_sketch_rows {
     uint8_t *out;
     const float *x;
-    size_t n, lanes, rank, first; /* n <= lanes; rank, first: multiples of 16 */
+    size_t n, lanes, rank;        /* n <= lanes; rank: a multiple of 16 */
+    const float *weights;         /* [rank] */
     float *scale;                 /* [n] */
-    float *rest;                  /* [n] length of the coordinates from `first` on */
-    int32_t *sum_first, *sum;     /* [n] of the bytes without the offset: of the first coordinates, of all */
+    float *length;                /* [n] square root of the sum of weights[c] * x[i][c]^2 */
+    int32_t *sum;                 /* [n] of the bytes without the offset */
     uint8_t offset;
     bool common;
 };
@@ -312,13 +313,16 @@ struct prism_sketch_scan {
     size_t n_tiles;
     float *x;                      /* [blocks][n_tiles][16] logits */
     const uint8_t *keys;           /* [blocks] of [rank / 4][block][4], block_bytes apart */
+    const uint8_t *means;          /* [blocks] of [rank], mean_bytes apart: the mean of a block's keys */
     const float *k_scale, *k_rest; /* [blocks]: a block whose scale is NaN is passed over, and its logits are NaN */
-    size_t block, block_bytes, rank, first; /* block, of keys: a multiple of 32; rank, first: multiples of 16, 16..PRISM_MAX_HEAD_DIM */
+    size_t block, block_bytes, mean_bytes, rank; /* block, of keys: a multiple of 32; rank: a multiple of 16, 16..PRISM_MAX_HEAD_DIM */
+    float lift;                    /* a dropped block's logit is that of its mean and this part of the reach */
     float log_t, log_mean;         /* log2 of the share that makes a row need a block, and of the mean share that makes a block needed */
 };
 
-/* Blocks v, v - 1, ... v - n + 1, each with all tiles. x[v] = the logits of the first coordinates; where they + reach * k_rest[v] are not below
- * the floor for one of PRISM_SKETCH_TOGETHER rows (0..3, 4..7, ... of a tile), or where `whole`, those of all coordinates for these rows. Both join the softmax.
+/* Blocks v, v - 1, ... v - n + 1, each with all tiles. x[v] = the logits of the means + lift * reach * k_rest[v]; where those of the
+ * means + reach * k_rest[v] are not below the floor for one of PRISM_SKETCH_TOGETHER rows (0..3, 4..7, ... of a tile), or where `whole`, the
+ * logits of the keys for these rows. Both join the softmax.
  * Row i of tile t sees keys j <= seen + 16 t + i. */
 typedef void prism_sketch_scan_fn(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole);
 

@@ -71,6 +71,31 @@ static void best_products(int32_t best[PRISM_SKETCH_ROWS], const struct sketch_p
     }
 }
 
+/* Four blocks at a time, a row in each lane; blocks from n on repeat the last. */
+static void mean_products(int32_t out[BATCH][MAX_TILES * PRISM_SKETCH_ROWS], const struct prism_sketch_scan *s, size_t v, size_t n)
+{
+    for (size_t first = 0; first < n; first += ROWS)
+        for (size_t row = 0; row < s->n_tiles * PRISM_SKETCH_ROWS; row += LANES) {
+            const int8_t *q = s->tiles[row / PRISM_SKETCH_ROWS].q + row % PRISM_SKETCH_ROWS * 4;
+            __m256i sum[ROWS];
+            for (size_t i = 0; i < ROWS; i++)
+                sum[i] = _mm256_setzero_si256();
+            for (size_t c = 0; c < s->rank; c += 4) {
+                const __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(q + c * PRISM_SKETCH_ROWS));
+                const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8), odd = _mm256_srai_epi16(x, 8);
+                for (size_t i = 0; i < ROWS; i++) {
+                    size_t at = first + i < n ? first + i : n - 1;
+                    uint32_t four;
+                    memcpy(&four, s->means + (v - at) * s->mean_bytes + c, sizeof four);
+                    sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(even, _mm256_set1_epi32((int)(four & 0xff00ff))));
+                    sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(odd, _mm256_set1_epi32((int)(four >> 8 & 0xff00ff))));
+                }
+            }
+            for (size_t i = 0; i < ROWS; i++) /* n would keep the sums in memory */
+                _mm256_storeu_si256((__m256i *)(void *)(out[first + i] + row), sum[i]);
+        }
+}
+
 void prism_sketch_pack_avx2(const struct prism_sketch_rows *r) { pack(r); }
 void prism_sketch_scan_avx2(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole) { scan(s, v, n, seen, whole); }
 void prism_sketch_needed_avx2(const struct prism_sketch_scan *s, size_t n, uint64_t *bits) { needed(s, n, bits); }

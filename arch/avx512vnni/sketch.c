@@ -100,6 +100,37 @@ FORCE_INLINE void best_products(int32_t best[PRISM_SKETCH_ROWS], const struct sk
     _mm512_storeu_si512(best, across(all));
 }
 
+/* Two tiles times BATCH blocks at a time, a row in each lane; blocks from n on repeat the last. */
+static void mean_products(int32_t out[BATCH][MAX_TILES * PRISM_SKETCH_ROWS], const struct prism_sketch_scan *s, size_t v, size_t n)
+{
+    const uint8_t *mean[BATCH];
+
+    for (size_t i = 0; i < BATCH; i++)
+        mean[i] = s->means + (v - (i < n ? i : n - 1)) * s->mean_bytes;
+    for (size_t t = 0; t < s->n_tiles; t += 2) {
+        size_t last = t + 1 < s->n_tiles ? t + 1 : t;
+        const int8_t *q0 = s->tiles[t].q, *q1 = s->tiles[last].q;
+        __m512i sum[BATCH][2];
+        for (size_t i = 0; i < BATCH; i++)
+            sum[i][0] = sum[i][1] = _mm512_setzero_si512();
+        for (size_t c = 0; c < s->rank; c += 4) {
+            const __m512i x0 = _mm512_loadu_si512(q0 + c * LANES), x1 = _mm512_loadu_si512(q1 + c * LANES);
+            for (size_t i = 0; i < BATCH; i++) {
+                const __m512i m = four((const int8_t *)mean[i] + c);
+                sum[i][0] = _mm512_dpbusd_epi32(sum[i][0], m, x0);
+                sum[i][1] = _mm512_dpbusd_epi32(sum[i][1], m, x1);
+#if !defined(PRISM_SIMDE)
+                __asm__("" : "+v"(sum[i][0]), "+v"(sum[i][1])); /* as in add_rows */
+#endif
+            }
+        }
+        for (size_t i = 0; i < BATCH; i++) { /* n would keep the sums in memory */
+            _mm512_storeu_si512(out[i] + t * LANES, sum[i][0]);
+            _mm512_storeu_si512(out[i] + last * LANES, sum[i][1]);
+        }
+    }
+}
+
 void prism_sketch_pack_avx512vnni(const struct prism_sketch_rows *r) { pack(r); }
 void prism_sketch_scan_avx512vnni(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole) { scan(s, v, n, seen, whole); }
 void prism_sketch_needed_avx512vnni(const struct prism_sketch_scan *s, size_t n, uint64_t *bits) { needed(s, n, bits); }

@@ -48,6 +48,28 @@ static void best_products(int32_t best[PRISM_SKETCH_ROWS], const struct sketch_p
     }
 }
 
+/* Eight rows times BATCH blocks at a time, a row in each lane; blocks from n on repeat the last. */
+static void mean_products(int32_t out[BATCH][MAX_TILES * PRISM_SKETCH_ROWS], const struct prism_sketch_scan *s, size_t v, size_t n)
+{
+    const uint8_t *mean[BATCH];
+
+    for (size_t i = 0; i < BATCH; i++)
+        mean[i] = s->means + (v - (i < n ? i : n - 1)) * s->mean_bytes;
+    for (size_t row = 0; row < s->n_tiles * PRISM_SKETCH_ROWS; row += LANES) {
+        const int8_t *q = s->tiles[row / PRISM_SKETCH_ROWS].q + row % PRISM_SKETCH_ROWS * 4;
+        __m256i sum[BATCH];
+        for (size_t i = 0; i < BATCH; i++)
+            sum[i] = _mm256_setzero_si256();
+        for (size_t c = 0; c < s->rank; c += 4) {
+            const __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(q + c * PRISM_SKETCH_ROWS));
+            for (size_t i = 0; i < BATCH; i++)
+                sum[i] = _mm256_dpbusd_avx_epi32(sum[i], four((const int8_t *)mean[i] + c), x);
+        }
+        for (size_t i = 0; i < BATCH; i++) /* n would keep the sums in memory */
+            _mm256_storeu_si256((__m256i *)(void *)(out[i] + row), sum[i]);
+    }
+}
+
 void prism_sketch_pack_avxvnni(const struct prism_sketch_rows *r) { pack(r); }
 void prism_sketch_scan_avxvnni(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole) { scan(s, v, n, seen, whole); }
 void prism_sketch_needed_avxvnni(const struct prism_sketch_scan *s, size_t n, uint64_t *bits) { needed(s, n, bits); }

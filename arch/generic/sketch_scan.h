@@ -23,8 +23,13 @@ struct sketch_part {
     size_t seen;
 };
 
-/* best[4 p + i] = the product of row i of part p with its block after n coordinates, a multiple of 16. */
+/* best[4 p + i] = the product of row i of part p with its block, of n coordinates, a multiple of 16. */
 static void best_products(int32_t best[PRISM_SKETCH_ROWS], const struct sketch_part part[SKETCH_PARTS], size_t block, size_t n);
+
+/* out[i][16 t + r] = the product of row r of tile t with the mean of block v - i, i < n <= BATCH; rows of out from n on may become
+ * anything. */
+enum { BATCH = 8, MAX_TILES = 256 / PRISM_SKETCH_ROWS };
+static void mean_products(int32_t out[BATCH][MAX_TILES * PRISM_SKETCH_ROWS], const struct prism_sketch_scan *s, size_t v, size_t n);
 
 SKETCH_INLINE floats load(const float *p)
 {
@@ -95,7 +100,6 @@ SKETCH_INLINE void count(struct prism_sketch_tile *t, const float *x, size_t ste
 SKETCH_INLINE unsigned reaching(const struct prism_sketch_tile *t, floats x) { return SKETCH_OPEN_PARTS(x < load(t->floor)); }
 
 /* Blocks v, v - 1, ... v - n + 1, n <= BATCH, with all tiles. */
-enum { BATCH = 8, MAX_TILES = 256 / PRISM_SKETCH_ROWS };
 struct batch {
     const struct prism_sketch_scan *s;
     size_t v, seen;
@@ -119,23 +123,18 @@ SKETCH_INLINE float *logits_at(const struct batch *b, struct place at)
     return b->x - (at.i * b->s->n_tiles - at.tile) * PRISM_SKETCH_ROWS + at.row;
 }
 
-/* A tile's logits of a block after the first coordinates. */
-SKETCH_INLINE floats first_logits(const struct batch *b, size_t i, size_t tile)
+/* A tile's logits of the mean of a block, from the products. */
+SKETCH_INLINE floats mean_logits(const struct batch *b, size_t i, size_t tile, const int32_t *products)
 {
     const struct prism_sketch_tile *t = &b->s->tiles[tile];
-    struct sketch_part part[SKETCH_PARTS];
-    int32_t best[PRISM_SKETCH_ROWS];
     ints product, bias;
 
-    for (size_t p = 0; p < SKETCH_PARTS; p++)
-        part[p] = part_at(b, (struct place){ (uint8_t)i, (uint8_t)tile, (uint8_t)(p * SKETCH_PART) });
-    best_products(best, part, b->s->block, b->s->first);
-    memcpy(&product, best, sizeof product);
-    memcpy(&bias, t->bias_first, sizeof bias);
+    memcpy(&product, products, sizeof product);
+    memcpy(&bias, t->bias, sizeof bias);
     return __builtin_convertvector(product - bias, floats) * (load(t->scale) * b->s->k_scale[b->v - i]);
 }
 
-/* The logits of all coordinates at up to four places. */
+/* The logits of the best keys at up to four places. */
 SKETCH_INLINE void finish(const struct batch *b, const struct place *at, size_t n)
 {
     typedef float four __attribute__((vector_size(16)));
@@ -158,22 +157,25 @@ SKETCH_INLINE void finish(const struct batch *b, const struct place *at, size_t 
     }
 }
 
-/* The first coordinates of all, then all of those of four rows that are not dropped. */
+/* The means of all, then the keys of those of four rows that are not dropped. */
 SKETCH_INLINE void scan_batch(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole)
 {
     const size_t n_tiles = s->n_tiles;
     const struct batch b = { s, v, seen, s->x + v * n_tiles * PRISM_SKETCH_ROWS };
     struct place open[BATCH * MAX_TILES * SKETCH_PARTS];
+    int32_t mean[BATCH][MAX_TILES * PRISM_SKETCH_ROWS];
     size_t n_open = 0;
 
+    if (!whole)
+        mean_products(mean, s, v, n);
     for (size_t i = 0; i < n; i++)
         for (size_t t = 0; t < n_tiles; t++) {
             const struct prism_sketch_tile *tile = &s->tiles[t];
             unsigned parts = (1u << SKETCH_PARTS) - 1;
-            if (!whole && s->first < s->rank) {
-                floats x = first_logits(&b, i, t);
-                store(logits_at(&b, (struct place){ (uint8_t)i, (uint8_t)t, 0 }), x);
-                parts = reaching(tile, x + load(tile->reach) * s->k_rest[v - i]);
+            if (!whole) {
+                floats x = mean_logits(&b, i, t, mean[i] + t * PRISM_SKETCH_ROWS), reach = load(tile->reach) * s->k_rest[v - i];
+                store(logits_at(&b, (struct place){ (uint8_t)i, (uint8_t)t, 0 }), x + reach * s->lift);
+                parts = reaching(tile, x + reach);
             }
             for (size_t p = 0; p < SKETCH_PARTS; p++) { /* no branch: which are open cannot be foreseen */
                 open[n_open] = (struct place){ (uint8_t)i, (uint8_t)t, (uint8_t)(p * SKETCH_PART) };
@@ -279,14 +281,12 @@ SKETCH_INLINE void pack_row(const struct prism_sketch_rows *r, size_t i, float s
 {
     const float *x = r->x + i * r->rank;
     float step = scale > 0 ? 1 / scale : 0;
-    ints sum = { 0 }, head = { 0 };
+    ints sum = { 0 };
     floats squares = { 0 };
 
     for (size_t c = 0; c < r->rank; c += 16) {
-        if (c == r->first)
-            head = sum;
         floats v = load(x + c);
-        squares += c < r->first ? all_of(0) : v * v;
+        squares += v * v * load(r->weights + c);
         /* rounded by the sum with 1.5 * 2^23, whose last bits are the integer */
         ints n = (ints)(v * step + 0x1.8p23f) - (ints)all_of(0x1.8p23f);
         sum += n;
@@ -298,9 +298,8 @@ SKETCH_INLINE void pack_row(const struct prism_sketch_rows *r, size_t i, float s
             memcpy(r->out + ((c / 4 + g) * r->lanes + i) * 4, bytes + g * 4, 4);
     }
     r->scale[i] = scale;
-    r->rest[i] = sqrtf(sum_lanes_f(squares));
+    r->length[i] = sqrtf(sum_lanes_f(squares));
     r->sum[i] = sum_lanes(sum);
-    r->sum_first[i] = r->first < r->rank ? sum_lanes(head) : r->sum[i];
 }
 
 SKETCH_INLINE void pack(const struct prism_sketch_rows *r)

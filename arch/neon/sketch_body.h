@@ -51,4 +51,29 @@ static void best_products(int32_t best[PRISM_SKETCH_ROWS], const struct sketch_p
     }
 }
 
+/* Four blocks at a time, a row in each lane; blocks from n on repeat the last. */
+static void mean_products(int32_t out[BATCH][MAX_TILES * PRISM_SKETCH_ROWS], const struct prism_sketch_scan *s, size_t v, size_t n)
+{
+    for (size_t first = 0; first < n; first += SKETCH_AT_ONCE)
+        for (size_t row = 0; row < s->n_tiles * PRISM_SKETCH_ROWS; row += 2 * SKETCH_LANES) {
+            const int8_t *q = s->tiles[row / PRISM_SKETCH_ROWS].q + row % PRISM_SKETCH_ROWS * 4;
+            int32x4_t sum[SKETCH_AT_ONCE][2];
+            for (size_t i = 0; i < SKETCH_AT_ONCE; i++)
+                sum[i][0] = sum[i][1] = vdupq_n_s32(0);
+            for (size_t c = 0; c < s->rank; c += 4) {
+                const int8x16_t x0 = vld1q_s8(q + c * PRISM_SKETCH_ROWS), x1 = vld1q_s8(q + c * PRISM_SKETCH_ROWS + 16);
+                for (size_t i = 0; i < SKETCH_AT_ONCE; i++) {
+                    size_t at = first + i < n ? first + i : n - 1;
+                    const uint8x16_t mean = vreinterpretq_u8_s8(sketch_four((const int8_t *)s->means + (v - at) * s->mean_bytes + c));
+                    sum[i][0] = dot_four(sum[i][0], mean, x0);
+                    sum[i][1] = dot_four(sum[i][1], mean, x1);
+                }
+            }
+            for (size_t i = 0; i < SKETCH_AT_ONCE; i++) { /* n would keep the sums in memory */
+                vst1q_s32(out[first + i] + row, sum[i][0]);
+                vst1q_s32(out[first + i] + row + SKETCH_LANES, sum[i][1]);
+            }
+        }
+}
+
 #endif

@@ -9,12 +9,12 @@
  * PRISM_ROWS_UNTIL: a row that looks for one thing needs the same few blocks at every length, one that reads broadly needs more of them, each
  * with less of its mass.
  *
- * Most blocks are far below t, which shows early. Rows meet the diagonal block, block 0, then blocks backwards from the diagonal. After
- * PRISM_SKETCH_FIRST coordinates a block is dropped for four rows when the logit of none of them, raised by what its other coordinates would add
- * with some deviations, reaches log t below the log-sum of the blocks so far (renewed every eight blocks); its logit of the first
- * coordinates then stands for it in the softmax (struct prism_sketch_scan). A deviation is |q'| |k'| / sqrt(n) of the n other coordinates, for
- * the block's longest k': that of q'.k' where keys have covariance 1. How many, query blocks of the first call tell, for which all coordinates of
- * all blocks are computed (reach.h). */
+ * Most blocks are far below t, which the mean of their keys shows: a product in place of one for each key. Rows meet the diagonal block, block 0,
+ * then blocks backwards from the diagonal. A block is dropped for four rows when the logit of its mean, raised by some deviations, reaches for none
+ * of them log t below the log-sum of the blocks so far (renewed every eight blocks); that of the mean, raised by PRISM_ROWS_TYPICAL deviations,
+ * then stands for it in the softmax (struct prism_sketch_scan). A deviation is that of q'.k' about q'.mean where coordinates vary independently
+ * within blocks, sqrt(sum of within_c q'_c^2), times how far the block's outermost key lies, sqrt(mean of (k'_c - mean_c)^2 / within_c). How
+ * many, query blocks of the first call tell, for which all keys of all blocks are met (reach.h). */
 #include <math.h>
 #include <string.h>
 
@@ -26,6 +26,7 @@
 /* What was tried, with figures: README.md in this folder. */
 #define PRISM_ROWS_FALL 2.2
 #define PRISM_ROWS_MEAN 9
+#define PRISM_ROWS_TYPICAL 1.5f
 #define PRISM_ROWS_FROM 8192.0
 #define PRISM_ROWS_UNTIL 16384.0
 enum { LANES = PRISM_SKETCH_ROWS };
@@ -36,18 +37,18 @@ struct work {
     double *mass;         /* [n_head][n_rows] */
     double t;             /* 0 < t <= 1 */
     uint8_t *failed;      /* [n_head_kv] */
-    uint32_t *counts;     /* [n_head_kv][n_samples][PRISM_REACH_STEPS] */
+    uint32_t *counts;     /* [n_head][n_samples][PRISM_REACH_STEPS] */
 };
 
 static size_t n_rows(const struct prism_select_call *c) { return prism_select_blocks(c) - c->q_pos / c->block; }
 
-/* Query blocks of the call that tell how far the first coordinates are from all of them. */
+/* Query blocks of the call that tell how far the best keys are from the means. */
 static size_t n_samples(const struct prism_select_call *c) { return min_size(n_rows(c), 4 + n_rows(c) / 64); }
 
 static size_t shared_bytes(const struct prism_select_call *c)
 {
     return prism_carved(c->n_head * n_rows(c), sizeof(double)) + prism_carved(c->n_head_kv, 1) +
-           prism_carved(c->n_head_kv * n_samples(c) * PRISM_REACH_STEPS, sizeof(uint32_t));
+           prism_carved(c->n_head * n_samples(c) * PRISM_REACH_STEPS, sizeof(uint32_t));
 }
 
 static size_t max_tiles(const struct prism_select_call *c) { return c->block / LANES; }
@@ -99,8 +100,10 @@ static struct query_block begin(const struct work *w, size_t head, size_t row, u
 
     prism_sketch_queries(c, head, from - c->q_pos, rows, tiles, q, *scratch);
     return (struct query_block){ { .tiles = tiles, .n_tiles = div_up(rows, LANES), .x = x, .keys = s->keys + at * b * dim, .k_scale = s->k_scale + at,
-                                   .k_rest = s->k_rest + at, .block = b, .block_bytes = b * dim, .rank = s->rank[kv], .first = PRISM_SKETCH_FIRST,
-                                   .log_t = log_t, .log_mean = log_t - log2f(PRISM_ROWS_MEAN) }, u, rows, from - u * b };
+                                   .k_rest = s->k_rest + at, .means = s->means + at * dim, .mean_bytes = dim, .block = b,
+                                   .block_bytes = b * dim, .rank = s->rank[kv],
+                                   .lift = PRISM_ROWS_TYPICAL / s->sigmas[head], .log_t = log_t,
+                                   .log_mean = log_t - log2f(PRISM_ROWS_MEAN) }, u, rows, from - u * b };
 }
 
 /* Logits of its rows' best keys by block, likely blocks first. */
@@ -126,28 +129,29 @@ static void choose(const struct work *w, size_t head, size_t row, uint8_t *scrat
     w->mass[head * c->mask->n_rows + row] = mass / (double)q.rows;
 }
 
-/* A kv head of one of the query blocks that are looked at: all blocks with all coordinates, and with the first ones alone. */
+/* A kv head of one of the query blocks that are looked at: all blocks with all keys, and with the means alone. */
 static void reach_job(void *arg, size_t job, uint32_t thread)
 {
     const struct work *w = arg;
     const struct prism_select_call *c = w->c;
     size_t n = n_samples(c), kv = job / n, row = (2 * (job % n) + 1) * n_rows(c) / (2 * n), group = c->n_head / c->n_head_kv;
-    uint32_t *counts = w->counts + job * PRISM_REACH_STEPS;
 
-    memset(counts, 0, PRISM_REACH_STEPS * sizeof *counts);
     for (size_t h = 0; h < group; h++) {
         uint8_t *scratch = thread_scratch(w, thread);
-        struct query_block q = begin(w, kv * group + h, row, &scratch), first = q;
-        first.scan.x = prism_carve(&scratch, c->block * prism_select_blocks(c), sizeof *first.scan.x);
-        first.scan.tiles = prism_carve(&scratch, max_tiles(c), sizeof *first.scan.tiles);
+        uint32_t *counts = w->counts + ((kv * group + h) * n + job % n) * PRISM_REACH_STEPS;
+        struct query_block q = begin(w, kv * group + h, row, &scratch), mean = q;
+        mean.scan.x = prism_carve(&scratch, c->block * prism_select_blocks(c), sizeof *mean.scan.x);
+        mean.scan.tiles = prism_carve(&scratch, max_tiles(c), sizeof *mean.scan.tiles);
         for (size_t t = 0; t < q.scan.n_tiles; t++) {
-            first.scan.tiles[t] = q.scan.tiles[t];
-            memcpy(first.scan.tiles[t].bias, q.scan.tiles[t].bias_first, sizeof q.scan.tiles[t].bias);
+            mean.scan.tiles[t] = q.scan.tiles[t];
+            for (size_t i = 0; i < LANES; i++)
+                mean.scan.tiles[t].reach[i] = -0x1p100f; /* no block is met key by key */
         }
-        first.scan.rank = first.scan.first;
+        mean.scan.lift = 0;
         scan_all(c, &q, true);
-        scan_all(c, &first, true);
-        prism_reach_count(counts, &q.scan, first.scan.x, q.u);
+        scan_all(c, &mean, false);
+        memset(counts, 0, PRISM_REACH_STEPS * sizeof *counts);
+        prism_reach_count(counts, &q.scan, mean.scan.x, q.u);
     }
 }
 
@@ -178,7 +182,7 @@ static bool select_rows(const struct prism_select_call *c)
 
     w.mass = prism_carve(&at, c->n_head * c->mask->n_rows, sizeof *w.mass);
     w.failed = prism_carve(&at, c->n_head_kv, 1);
-    w.counts = prism_carve(&at, c->n_head_kv * n_samples(c) * PRISM_REACH_STEPS, sizeof *w.counts);
+    w.counts = prism_carve(&at, c->n_head * n_samples(c) * PRISM_REACH_STEPS, sizeof *w.counts);
     memset(w.failed, 0, c->n_head_kv);
     if (!s->rank[0] || c->q_pos <= *s->made_at) {
         memset(s->rank, 0, c->n_head_kv * sizeof *s->rank);
@@ -199,11 +203,11 @@ static bool select_rows(const struct prism_select_call *c)
         return false;
     *s->n_done = c->kv_len / c->block;
     if (begins) {
-        for (size_t h = 0; h < c->n_head_kv; h++)
+        for (size_t h = 0; h < c->n_head; h++)
             s->sigmas[h] = 1;
         if (!c->runner.run(c->runner.self, c->n_head_kv * n_samples(c), 0, reach_job, &w))
             return false;
-        for (size_t h = 0; h < c->n_head_kv; h++)
+        for (size_t h = 0; h < c->n_head; h++)
             s->sigmas[h] = prism_reach(w.counts + h * n_samples(c) * PRISM_REACH_STEPS, n_samples(c));
     }
     double row_work = (double)(c->block * c->d * (c->n_head / c->n_head_kv)) * (double)c->kv_len / 8;

@@ -51,10 +51,12 @@ struct prism_sketch prism_sketch_layout(const struct prism_select_call *c, size_
     s.k_map = prism_arena_take(a, c->n_head_kv, map);
     s.q_map = prism_arena_take(a, c->n_head_kv, map);
     s.rank = prism_arena_take(a, c->n_head_kv, sizeof *s.rank);
-    s.sigmas = prism_arena_take(a, c->n_head_kv, sizeof *s.sigmas);
+    s.within = prism_arena_take(a, c->n_head_kv * prism_sketch_dim(c->d), sizeof *s.within);
+    s.sigmas = prism_arena_take(a, c->n_head, sizeof *s.sigmas);
     s.made_at = prism_arena_take(a, 1, sizeof *s.made_at);
     s.n_done = prism_arena_take(a, 1, sizeof *s.n_done);
     s.keys = prism_arena_take(a, c->n_head_kv * max_blocks, c->block * prism_sketch_dim(c->d));
+    s.means = prism_arena_take(a, c->n_head_kv * max_blocks, prism_sketch_dim(c->d));
     s.k_scale = prism_arena_take(a, c->n_head_kv * max_blocks, sizeof *s.k_scale);
     s.k_rest = prism_arena_take(a, c->n_head_kv * max_blocks, sizeof *s.k_rest);
     return s;
@@ -74,12 +76,35 @@ size_t prism_sketch_scratch(const struct prism_select_call *c)
     return max_size(prism_sketch_basis_scratch(c), 2 * rows + prism_carved(div_up(c->block, f->mr), f->a_bytes(c->d)));
 }
 
+/* The mean of b keys y, [b][r], as bytes of a scale, and how far from it a key lies at most, in deviations. */
+static float take_mean(uint8_t *bytes, const float *y, size_t b, size_t r, float scale, const float *within)
+{
+    float mean[PRISM_MAX_HEAD_DIM] = { 0 }, weight[PRISM_MAX_HEAD_DIM], most = 0;
+
+    for (size_t i = 0; i < b; i++)
+        for (size_t c = 0; c < r; c++)
+            mean[c] += y[i * r + c];
+    for (size_t c = 0; c < r; c++) {
+        mean[c] /= (float)b;
+        weight[c] = 1 / (within[c] * (float)r);
+        bytes[c] = (uint8_t)(128 + (scale > 0 ? lrintf(mean[c] / scale) : 0));
+    }
+    for (size_t i = 0; i < b; i++) {
+        float sum = 0;
+        for (size_t c = 0; c < r; c++)
+            sum += (y[i * r + c] - mean[c]) * (y[i * r + c] - mean[c]) * weight[c];
+        most = sum > most ? sum : most;
+    }
+    return sqrtf(most);
+}
+
 void prism_sketch_keys(const struct prism_select_call *c, size_t kv_head, size_t v, uint8_t *scratch)
 {
     const struct prism_sketch *s = c->sketch;
     size_t d = c->d, b = c->block, r = s->rank[kv_head], n = min_size(b, c->kv_len - v * b), at = kv_head * s->max_blocks + v;
     float *x = prism_carve(&scratch, b * prism_sketch_dim(d), sizeof *x), *y = prism_carve(&scratch, b * prism_sketch_dim(d), sizeof *y);
-    float scale[MAX_BLOCK], rest[MAX_BLOCK], most = 0;
+    const float *within = s->within + kv_head * prism_sketch_dim(d);
+    float scale[MAX_BLOCK], length[MAX_BLOCK];
     int32_t sum[MAX_BLOCK];
 
     prism_sketch_load_keys(c, x, kv_head, v * b, n);
@@ -87,12 +112,10 @@ void prism_sketch_keys(const struct prism_select_call *c, size_t kv_head, size_t
     for (size_t i = n; i < b; i++)
         memcpy(y + i * r, y + (n - 1) * r, r * sizeof *y);
     c->kernels->sketch_pack(&(struct prism_sketch_rows){ .out = s->keys + at * b * prism_sketch_dim(d), .x = y, .n = b, .lanes = b, .rank = r,
-                                                         .first = PRISM_SKETCH_FIRST, .scale = scale, .rest = rest, .sum_first = sum, .sum = sum,
+                                                         .weights = within, .scale = scale, .length = length, .sum = sum,
                                                          .offset = 128, .common = true });
-    for (size_t i = 0; i < n; i++)
-        most = rest[i] > most ? rest[i] : most;
     s->k_scale[at] = scale[0];
-    s->k_rest[at] = r > PRISM_SKETCH_FIRST ? most / sqrtf((float)(r - PRISM_SKETCH_FIRST)) : 0;
+    s->k_rest[at] = take_mean(s->means + at * prism_sketch_dim(d), y, b, r, scale[0], within);
 }
 
 void prism_sketch_queries(const struct prism_select_call *c, size_t head, size_t row, size_t n, struct prism_sketch_tile *tiles, int8_t *q,
@@ -110,13 +133,12 @@ void prism_sketch_queries(const struct prism_select_call *c, size_t head, size_t
         int8_t *out = q + i / ROWS * tile_bytes;
         *t = (struct prism_sketch_tile){ .q = out };
         c->kernels->sketch_pack(&(struct prism_sketch_rows){ .out = (uint8_t *)out, .x = y + i * r, .n = ROWS, .lanes = ROWS, .rank = r,
-                                                             .first = PRISM_SKETCH_FIRST, .scale = t->scale, .rest = t->reach,
-                                                             .sum_first = t->bias_first, .sum = t->bias });
+                                                             .weights = c->sketch->within + kv_head * prism_sketch_dim(d), .scale = t->scale,
+                                                             .length = t->reach, .sum = t->bias });
         for (size_t lane = 0; lane < ROWS; lane++) {
-            t->bias_first[lane] *= 128;
             t->bias[lane] *= 128;
             t->scale[lane] *= PRISM_LOG2_E;
-            t->reach[lane] *= c->sketch->sigmas[kv_head] * PRISM_LOG2_E;
+            t->reach[lane] *= c->sketch->sigmas[head] * PRISM_LOG2_E;
             t->most[lane] = -0x1p100f;
         }
     }

@@ -8,6 +8,9 @@
  * Coordinates are stored as signed bytes (keys plus 128), with a scale for each query row and for each block of keys: the largest
  * magnitude / 127, rounded half to even.
  *
+ * Of each block the mean of its keys is kept as well, as bytes of the block's scale, and of each coordinate its variance about these means, taken
+ * from some blocks.
+ *
  * The basis is that of the first call that selects and of the calls before it; a prompt in several calls may thus choose other blocks than
  * the same prompt in one. */
 #ifndef PRISM_ATTENTION_SKETCH_H
@@ -18,18 +21,20 @@
 
 #define PRISM_SKETCH_ERROR 0.1
 #define PRISM_LOG2_E 1.44269504f
-enum { PRISM_SKETCH_STEP = 16, PRISM_SKETCH_SAMPLES = 2048, /* of the prompt, at equal distances */ PRISM_SKETCH_FIRST = 16 /* coordinates that prune */ };
+enum { PRISM_SKETCH_STEP = 16, PRISM_SKETCH_SAMPLES = 2048 /* of the prompt, at equal distances */ };
 
 /* What a layer keeps between calls. Keys are sketched from the cache. Clones and session files copy what src/engine/state.c lists of it. */
 struct prism_sketch {
     uint8_t *k_map, *q_map;  /* [n_head_kv] of prism_sketch_map_bytes: row i makes coordinate i; q_map holds the attention scale */
     uint32_t *rank;          /* [n_head_kv], 0: no basis yet */
-    float *sigmas;           /* [n_head_kv]: deviations that coordinates after the first are given (reach.h); 1 until they were counted */
+    float *within;           /* [n_head_kv][prism_sketch_dim]: variance of a coordinate about the means of blocks */
+    float *sigmas;           /* [n_head]: deviations from its mean that a block is given (reach.h); 1 until they were counted */
     size_t *made_at;         /* position of the first token of the call that made the basis: a call from there or before makes it again */
     size_t *n_done;          /* complete blocks that are sketched, in all kv heads */
     uint8_t *keys;           /* [n_head_kv][max_blocks][prism_sketch_dim * block]: the layout of struct prism_sketch_scan */
+    uint8_t *means;          /* [n_head_kv][max_blocks][prism_sketch_dim]: the mean of a block's keys */
     float *k_scale;          /* [n_head_kv][max_blocks]: of a byte; NaN: a key is not finite */
-    float *k_rest;           /* [n_head_kv][max_blocks]: largest root mean square of a key's coordinates after the first */
+    float *k_rest;           /* [n_head_kv][max_blocks]: largest root mean square of a key's coordinates less the mean's, over their deviations */
     size_t max_blocks;
 };
 

@@ -149,6 +149,31 @@ static void put_map(const struct prism_select_call *c, uint8_t *maps, size_t kv_
     }
 }
 
+/* Of coordinates x of keys about the means of whole blocks, from some blocks at equal distances. y: [AT_ONCE][n]. */
+enum { WITHIN_BLOCKS = 16 };
+static void take_within(const struct prism_select_call *c, size_t kv_head, const float *map, size_t n, float *y, uint8_t *scratch)
+{
+    size_t have = c->kv_len / c->block, step = div_up(max_size(have, 1), WITHIN_BLOCKS), dim = prism_sketch_dim(c->d), taken = 0;
+    float x[AT_ONCE][PRISM_MAX_HEAD_DIM], sum[PRISM_MAX_HEAD_DIM], *within = c->sketch->within + kv_head * dim;
+    double total[PRISM_MAX_HEAD_DIM] = { 0 };
+
+    for (size_t v = 0; v < have; v += step, taken++) {
+        memset(sum, 0, sizeof sum);
+        for (size_t first = 0; first < c->block; first += AT_ONCE) {
+            for (size_t j = 0; j < AT_ONCE; j++)
+                prism_sketch_load_keys(c, x[j], kv_head, v * c->block + first + j, 1);
+            product(c, y, n, x[0], PRISM_MAX_HEAD_DIM, AT_ONCE, map, c->d, n, c->d, scratch);
+            for (size_t j = 0; j < AT_ONCE; j++)
+                for (size_t i = 0; i < n; i++)
+                    sum[i] += y[j * n + i], total[i] += (double)y[j * n + i] * (double)y[j * n + i];
+        }
+        for (size_t i = 0; i < n; i++)
+            total[i] -= (double)sum[i] * (double)sum[i] / (double)c->block;
+    }
+    for (size_t i = 0; i < dim; i++)
+        within[i] = i < n && taken ? fmaxf((float)(total[i] / (double)(taken * c->block)), 1e-3f) : 1;
+}
+
 enum { LWORK_PER = 6 };
 static size_t lwork(size_t d) { return 1 + LWORK_PER * d + 2 * d * d; }
 static size_t liwork(size_t d) { return 3 + 5 * d; }
@@ -196,6 +221,7 @@ bool prism_sketch_basis(const struct prism_select_call *c, size_t kv_head, uint8
     size_t n_map = min_size(r, d);
     solve(v, tmp, lower, n_map, d); /* V^T L^-1 */
     memset(v + n_map * d, 0, (d - n_map) * d * sizeof *v);
+    take_within(c, kv_head, v, n_map, t, scratch);
     put_map(c, c->sketch->k_map, kv_head, v, n_map, scratch);
     product(c, v, d, tmp, d, n_map, lower, d, d, d, scratch); /* V^T L^T: rows of L */
     for (size_t i = 0; i < n_map * d; i++)

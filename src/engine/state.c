@@ -6,7 +6,7 @@
 
 #include "src/base/size.h"
 
-enum { FEW_PIECES = 4 + PRISM_DELTA_STATES, LAYER_PIECES = 4, SKETCH_PIECES = 9 };
+enum { FEW_PIECES = 4 + PRISM_DELTA_STATES, LAYER_PIECES = 4, SKETCH_PIECES = 11 };
 
 struct prism_state_facts prism_state_facts(const struct prism_context *c)
 {
@@ -37,10 +37,13 @@ static void add_sketch(const struct prism_context *c, size_t layer, size_t lengt
     add(list, n, (struct prism_state_piece){ "sketch: maps of keys", s->k_map, 1, heads * map, 0 });
     add(list, n, (struct prism_state_piece){ "sketch: maps of queries", s->q_map, 1, heads * map, 0 });
     add(list, n, (struct prism_state_piece){ "sketch: ranks", (uint8_t *)s->rank, 1, heads * sizeof *s->rank, 0 });
-    add(list, n, (struct prism_state_piece){ "sketch: deviations", (uint8_t *)s->sigmas, 1, heads * sizeof *s->sigmas, 0 });
+    add(list, n, (struct prism_state_piece){ "sketch: variances", (uint8_t *)s->within, 1, heads * prism_sketch_dim(a->head_dim) * sizeof(float), 0 });
+    add(list, n, (struct prism_state_piece){ "sketch: deviations", (uint8_t *)s->sigmas, 1, a->n_head * sizeof *s->sigmas, 0 });
     add(list, n, (struct prism_state_piece){ "sketch: where it was made", (uint8_t *)s->made_at, 1, sizeof *s->made_at, 0 });
     add(list, n, (struct prism_state_piece){ "sketch: blocks", (uint8_t *)s->n_done, 1, sizeof *s->n_done, 0 });
     add(list, n, (struct prism_state_piece){ "sketch: keys", s->keys, heads, done * keys, s->max_blocks * keys });
+    add(list, n, (struct prism_state_piece){ "sketch: means", s->means, heads, done * prism_sketch_dim(a->head_dim),
+                                             s->max_blocks * prism_sketch_dim(a->head_dim) });
     add(list, n, (struct prism_state_piece){ "sketch: scales", (uint8_t *)s->k_scale, heads, done * sizeof(float), s->max_blocks * sizeof(float) });
     add(list, n, (struct prism_state_piece){ "sketch: lengths", (uint8_t *)s->k_rest, heads, done * sizeof(float), s->max_blocks * sizeof(float) });
 }

@@ -16,7 +16,7 @@
 #include "src/engine/state.h"
 
 #define SESSION_MAGIC "PRISMSES"
-enum { SESSION_VERSION = 3, SESSION_HEADER = 4096, SESSION_SETTINGS = 2048 };
+enum { SESSION_VERSION = 4, SESSION_HEADER = 4096, SESSION_SETTINGS = 2048 };
 
 struct session_header {
     char magic[8];

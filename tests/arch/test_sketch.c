@@ -33,16 +33,20 @@ static struct scene make_scene(size_t n_tiles, size_t block, size_t rank, const 
         s.scan = like->scan;
         memcpy(s.tiles, like->tiles, n_tiles * sizeof *s.tiles);
     } else {
-        uint8_t *keys = kt_alloc(BLOCKS * block * rank, 1);
+        uint8_t *keys = kt_alloc(BLOCKS * block * rank, 1), *means = kt_alloc(BLOCKS * (rank + 3), 1);
         float *scale = kt_floats(BLOCKS), *rest = kt_floats(BLOCKS);
         for (size_t i = 0; i < BLOCKS * block * rank; i++)
             keys[i] = (uint8_t)(1 + kt_random() % 255);
+        for (size_t i = 0; i < BLOCKS * (rank + 3); i++)
+            means[i] = (uint8_t)(1 + kt_random() % 255);
         for (size_t v = 0; v < BLOCKS; v++)
             scale[v] = (float)kt_uniform(0.8e-3, 1e-3), rest[v] = (float)kt_uniform(0.5, 1.5);
         kt_freeze(keys);
         kt_freeze(rest);
-        s.scan = (struct prism_sketch_scan){ .n_tiles = n_tiles, .keys = keys, .k_scale = scale, .k_rest = rest, .block = block,
-                                             .block_bytes = block * rank, .rank = rank, .first = 16, .log_t = -3, .log_mean = -6 };
+        kt_freeze(means);
+        s.scan = (struct prism_sketch_scan){ .n_tiles = n_tiles, .keys = keys, .means = means, .k_scale = scale, .k_rest = rest, .block = block,
+                                             .block_bytes = block * rank, .mean_bytes = rank + 3, .rank = rank,
+                                             .lift = 0.375f, .log_t = -3, .log_mean = -6 };
         for (size_t t = 0; t < n_tiles; t++) {
             int8_t *q = kt_alloc(rank * ROWS, 1);
             s.tiles[t] = (struct prism_sketch_tile){ .q = q };
@@ -53,7 +57,6 @@ static struct scene make_scene(size_t n_tiles, size_t block, size_t rank, const 
             }
             kt_freeze(q);
             for (size_t i = 0; i < ROWS; i++) {
-                s.tiles[t].bias_first[i] = (int32_t)(kt_random() % 200000) - 100000;
                 s.tiles[t].bias[i] = (int32_t)(kt_random() % 200000) - 100000;
                 s.tiles[t].scale[i] = (float)kt_uniform(0.3, 0.5), s.tiles[t].reach[i] = (float)kt_uniform(1, 4);
                 s.tiles[t].most[i] = -0x1p100f;
@@ -64,8 +67,23 @@ static struct scene make_scene(size_t n_tiles, size_t block, size_t rank, const 
     return s;
 }
 
-/* The logit of a row by the contract. */
-static float logit(const struct scene *s, size_t t, size_t i, size_t v, size_t n, size_t seen)
+/* The logit of a row by the contract, from a product. */
+static float scaled(const struct scene *s, size_t t, size_t i, size_t v, int64_t product)
+{
+    return (float)((int32_t)product - s->tiles[t].bias[i]) * (s->tiles[t].scale[i] * s->scan.k_scale[v]);
+}
+
+static float mean_logit(const struct scene *s, size_t t, size_t i, size_t v)
+{
+    const struct prism_sketch_scan *c = &s->scan;
+    int64_t sum = 0;
+
+    for (size_t k = 0; k < c->rank; k++)
+        sum += (int64_t)s->tiles[t].q[(k / 4 * ROWS + i) * 4 + k % 4] * c->means[v * c->mean_bytes + k];
+    return scaled(s, t, i, v, sum);
+}
+
+static float logit(const struct scene *s, size_t t, size_t i, size_t v, size_t seen)
 {
     const struct prism_sketch_scan *c = &s->scan;
     const struct prism_sketch_tile *tile = &s->tiles[t];
@@ -73,11 +91,11 @@ static float logit(const struct scene *s, size_t t, size_t i, size_t v, size_t n
 
     for (size_t j = 0; j < c->block && j <= seen + t * ROWS + i; j++) {
         int64_t sum = 0;
-        for (size_t k = 0; k < n; k++)
+        for (size_t k = 0; k < c->rank; k++)
             sum += (int64_t)tile->q[(k / 4 * ROWS + i) * 4 + k % 4] * c->keys[v * c->block_bytes + (k / 4 * c->block + j) * 4 + k % 4];
         most = sum > most ? sum : most;
     }
-    return (float)((int32_t)most - (n == c->rank ? tile->bias[i] : tile->bias_first[i])) * (tile->scale[i] * c->k_scale[v]);
+    return scaled(s, t, i, v, most);
 }
 
 /* log2 of the sum of powers of two of the row's logits of blocks [from, to). */
@@ -94,7 +112,7 @@ static double log_sum(const struct scene *s, size_t t, size_t i, size_t from, si
     return most + log2(sum);
 }
 
-/* Logits of blocks [from, to) are those of all coordinates or, below the floor for each of four rows, of the first ones. */
+/* Logits of blocks [from, to) are those of the best keys or, where its reach stays below the floor for each of four rows, of the mean, lifted. */
 static size_t check_logits(const struct scene *s, size_t from, size_t to, size_t seen, bool whole)
 {
     const struct prism_sketch_scan *c = &s->scan;
@@ -103,15 +121,15 @@ static size_t check_logits(const struct scene *s, size_t from, size_t to, size_t
     for (size_t v = from; v < to; v++)
         for (size_t row = 0; row < c->n_tiles * ROWS; row += TOGETHER) {
             size_t t = row / ROWS, begin = row % ROWS;
-            bool dropped = !whole && c->first < c->rank;
+            bool dropped = !whole;
             for (size_t i = begin; i < begin + TOGETHER; i++) /* a floor only rises: what is below the last one may have been finished before */
-                dropped = dropped && c->x[(v * c->n_tiles + t) * ROWS + i] == logit(s, t, i, v, c->first, seen);
+                dropped = dropped && c->x[(v * c->n_tiles + t) * ROWS + i] == mean_logit(s, t, i, v) + s->tiles[t].reach[i] * c->k_rest[v] * c->lift;
             for (size_t i = begin; i < begin + TOGETHER; i++) {
-                float x = c->x[(v * c->n_tiles + t) * ROWS + i], head = logit(s, t, i, v, c->first, seen);
+                float x = c->x[(v * c->n_tiles + t) * ROWS + i];
                 if (dropped)
-                    kt_true(head + s->tiles[t].reach[i] * c->k_rest[v] < s->tiles[t].floor[i], "what is dropped is below the floor");
+                    kt_true(mean_logit(s, t, i, v) + s->tiles[t].reach[i] * c->k_rest[v] < s->tiles[t].floor[i], "what is dropped is below the floor");
                 else if (!isnan(c->k_scale[v]))
-                    kt_true(x == logit(s, t, i, v, c->rank, seen), "a finished block has the logits of all coordinates");
+                    kt_true(x == logit(s, t, i, v, seen), "a finished block has the logits of its best keys");
                 else
                     kt_true(isnan(x), "a block of NaN has no logits");
             }
@@ -217,39 +235,47 @@ static void check_extremes(const struct prism_kernels *k)
     for (size_t n = 16; n <= PRISM_MAX_HEAD_DIM; n += 48) {
         struct scene s = make_scene(1, 64, n, NULL);
         int8_t *q = kt_alloc(n * ROWS, 1);
-        uint8_t *keys = kt_alloc(BLOCKS * 64 * n, 1);
+        uint8_t *keys = kt_alloc(BLOCKS * 64 * n, 1), *means = kt_alloc(BLOCKS * n, 1);
         kt_context("%s sketch_scan, largest bytes, rank %zu", k->name, n);
         memset(keys, 255, BLOCKS * 64 * n);
+        memset(means, 255, BLOCKS * n);
         for (size_t i = 0; i < n * ROWS; i++)
             q[i] = i / 4 % ROWS % 2 ? 127 : -127;
-        s.tiles[0].q = q, s.scan.keys = keys;
+        s.tiles[0].q = q, s.scan.keys = keys, s.scan.means = means, s.scan.mean_bytes = n, s.scan.lift = 0;
         k->sketch_scan(&s.scan, 4, 1, 64, true);
         check_logits(&s, 4, 5, 64, true);
+        for (size_t i = 0; i < ROWS; i++)
+            s.tiles[0].reach[i] = -0x1p30f; /* all are dropped */
+        k->sketch_scan(&s.scan, 3, 4, 64, false);
+        kt_true(check_logits(&s, 0, 4, 64, false) == 4 * ROWS / TOGETHER, "means of the largest bytes");
         kt_release();
     }
 }
 
 /* ---- packing ---- */
 
-static void check_pack(const struct prism_kernels *k, size_t n, size_t lanes, size_t rank, size_t first, bool common)
+static void check_pack(const struct prism_kernels *k, size_t n, size_t lanes, size_t rank, bool common)
 {
     uint8_t offset = common ? 128 : 0;
-    float *x = kt_floats(n * rank), *scale = kt_floats(n), *rest = kt_floats(n);
-    int32_t *sum_first = kt_alloc(n * 4, 4), *sum = kt_alloc(n * 4, 4);
+    float *x = kt_floats(n * rank), *weights = kt_floats(rank), *scale = kt_floats(n), *length = kt_floats(n);
+    int32_t *sum = kt_alloc(n * 4, 4);
     uint8_t *out = kt_alloc(rank * lanes, 1);
 
-    kt_context("%s sketch_pack: %zu of %zu rows, rank %zu, first %zu%s", k->name, n, lanes, rank, first, common ? ", one scale" : "");
+    kt_context("%s sketch_pack: %zu of %zu rows, rank %zu%s", k->name, n, lanes, rank, common ? ", one scale" : "");
     kt_fill(x, n * rank, KT_NORMAL);
     memset(x, 0, common ? 0 : rank * sizeof *x);
     float all = 0;
     for (size_t i = 0; i < n * rank; i++)
         all = fmaxf(all, fabsf(x[i]));
+    for (size_t c = 0; c < rank; c++)
+        weights[c] = (float)kt_uniform(0, 2);
     kt_freeze(x);
-    k->sketch_pack(&(struct prism_sketch_rows){ .out = out, .x = x, .n = n, .lanes = lanes, .rank = rank, .first = first, .scale = scale, .rest = rest,
-                                                .sum_first = sum_first, .sum = sum, .offset = offset, .common = common });
+    kt_freeze(weights);
+    k->sketch_pack(&(struct prism_sketch_rows){ .out = out, .x = x, .n = n, .lanes = lanes, .rank = rank, .weights = weights, .scale = scale,
+                                                .length = length, .sum = sum, .offset = offset, .common = common });
     for (size_t i = 0; i < n; i++) {
         float most = common ? all : 0;
-        int32_t want[2] = { 0, 0 };
+        int32_t want = 0;
         double squares = 0;
         for (size_t c = 0; c < rank && !common; c++)
             most = fmaxf(most, fabsf(x[i * rank + c]));
@@ -259,11 +285,11 @@ static void check_pack(const struct prism_kernels *k, size_t n, size_t lanes, si
             int byte = out[(c / 4 * lanes + i) * 4 + c % 4] - offset;
             byte = common ? byte : (int8_t)byte;
             kt_near(byte, exact, 0.5 + 1e-4, i, c);
-            want[c >= first] += byte;
-            squares += c >= first ? (double)x[i * rank + c] * (double)x[i * rank + c] : 0;
+            want += byte;
+            squares += (double)weights[c] * (double)x[i * rank + c] * (double)x[i * rank + c];
         }
-        kt_true(sum_first[i] == want[0] && sum[i] == want[0] + want[1], "the sums of the bytes");
-        kt_near((double)rest[i], sqrt(squares), 1e-6 * sqrt(squares), i, 0);
+        kt_true(sum[i] == want, "the sums of the bytes");
+        kt_near((double)length[i], sqrt(squares), 1e-6 * sqrt(squares), i, 0);
     }
     kt_release();
 }
@@ -272,18 +298,19 @@ static void check_pack(const struct prism_kernels *k, size_t n, size_t lanes, si
 static void check_poison(const struct prism_kernels *k)
 {
     enum { RANK = 32, N = 2 };
+    const float weights[RANK] = { 1 };
 
     for (size_t at = 0; at < N * RANK; at++)
         for (size_t p = 0; p < 2 * KT_N_POISONS; p++) {
-            float *x = kt_floats(N * RANK), scale[N], rest[N];
+            float *x = kt_floats(N * RANK), scale[N], length[N];
             int32_t sum[N];
             uint8_t *out = kt_alloc(RANK * N, 1);
             bool common = p % 2;
             kt_context("%s sketch_pack, poison %zu at %zu", k->name, p, at);
             kt_fill(x, N * RANK, KT_NORMAL);
             x[at] = kt_poison[p / 2];
-            k->sketch_pack(&(struct prism_sketch_rows){ .out = out, .x = x, .n = N, .lanes = N, .rank = RANK, .first = 16, .scale = scale,
-                                                        .rest = rest, .sum_first = sum, .sum = sum, .common = common });
+            k->sketch_pack(&(struct prism_sketch_rows){ .out = out, .x = x, .n = N, .lanes = N, .rank = RANK, .weights = weights, .scale = scale,
+                                                        .length = length, .sum = sum, .common = common });
             for (size_t i = 0; i < N; i++)
                 kt_true(isnan(scale[i]) == (common || i == at / RANK), "the scale is NaN where a coordinate is not finite");
             kt_release();
@@ -295,8 +322,8 @@ static void check_packs(const struct prism_kernels *k)
     kt_seed(6);
     for (size_t rank = 16; rank <= PRISM_MAX_HEAD_DIM; rank += 16)
         for (size_t common = 0; common < 2; common++)
-            check_pack(k, 1 + rank % 15, 16 + rank, rank, rank / 32 * 16 + 16, common);
-    check_pack(k, 64, 64, 96, 16, true);
+            check_pack(k, 1 + rank % 15, 16 + rank, rank, common);
+    check_pack(k, 64, 64, 96, true);
     check_poison(k);
 }
 

@@ -279,8 +279,8 @@ static void test_hostile_headers(void **state)
     check_header(set_rows, PRISM_E_FORMAT, "header: contradicts itself");
     check_header(set_bytes, PRISM_E_FORMAT, "expected ");
     check_header(set_header_bytes, PRISM_E_FORMAT, "header: contradicts itself");
-    check_header(set_version, PRISM_E_UNSUPPORTED, "made in version 0 of the format, this library has 3");
-    check_header(set_later, PRISM_E_UNSUPPORTED, "made in version 4 of the format, this library has 3");
+    check_header(set_version, PRISM_E_UNSUPPORTED, "made in version 0 of the format, this library has 4");
+    check_header(set_later, PRISM_E_UNSUPPORTED, "made in version 5 of the format, this library has 4");
     check_header(set_library, PRISM_E_UNSUPPORTED, "made with library 9");
     check_header(set_no_settings, PRISM_E_UNSUPPORTED, "this context has library");
     check_header(set_endless, PRISM_E_FORMAT, "header: contradicts itself");

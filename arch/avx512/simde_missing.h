@@ -92,6 +92,15 @@ static inline __m256i simde_maskz_loadu_epi16(__mmask16 k, const void *p)
     return _mm256_loadu_si256((const __m256i *)(const void *)x);
 }
 
+static inline __m256i simde_mask_broadcastd_epi32_256(__m256i src, __mmask8 k, __m128i value)
+{
+    int32_t x[8];
+    _mm256_storeu_si256((__m256i *)(void *)x, src);
+    for (unsigned i = 0; i < 8; i++)
+        x[i] = k >> i & 1 ? _mm_cvtsi128_si32(value) : x[i];
+    return _mm256_loadu_si256((const __m256i *)(const void *)x);
+}
+
 /* ---- conversions ---- */
 
 static inline __m512 simde_cvtepi32_ps(__m512i x)
@@ -250,6 +259,8 @@ static inline __m512 simde_shuffle_f32x4(__m512 a, __m512 b, int imm)
 #undef _mm512_extractf32x8_ps
 #undef _mm512_shuffle_epi32
 #undef _mm512_bsrli_epi128
+#undef _mm256_mask_broadcastd_epi32
+#define _mm256_mask_broadcastd_epi32(src, k, x) simde_mask_broadcastd_epi32_256(src, k, x)
 #define _mm512_zextps256_ps512(x)        simde_zextps256_ps512(x)
 #define _mm512_mask_loadu_ps(src, k, p)  simde_mask_loadu_ps(src, k, p)
 #define _mm512_maskz_loadu_ps(k, p)      simde_mask_loadu_ps(_mm512_setzero_ps(), k, p)

@@ -1,9 +1,8 @@
 /* gemv_i16.c - 1 to 8 rows of two-byte activations times stored weights of the common types: Q8_0, Q4_0, Q4_K, Q6_K. Contract: struct
- * prism_gemv of src/kernels.h.
+ * prism_gemv of src/kernels.h. Here is what one row does, and the packing; the rest is gemv_rows.c.
  *
- * As arch/avx2/gemv_i16.c, but weights stay bytes: an activation is q = 256 * high + low, high in -127..127 and low in -128..127.
- * vpdpbusd multiplies 64 unsigned fields of weights with the high bytes, the sums are shifted left by 8, and the low bytes follow in
- * the same sums: |.| <= 4 * 255 * 32639 < 2^25, exact. A vector of sums holds two groups of 32 or four of 16, with a scale for each. */
+ * Weights stay unsigned fields of a byte. vpdpbusd multiplies 64 of them with the high bytes of activations, the sums are shifted left by 8, and the low
+ * bytes follow in the same sums. The sums of 256 values are put together to one integer for each group, exactly. */
 #include <assert.h>
 #include <string.h>
 
@@ -11,48 +10,23 @@
 #include "arch/avx2/stream.h"
 #include "arch/avx512/unpack.h"
 #include "arch/avx512vnni/avx512vnni.h"
-#include "arch/generic/gemv_cols.h"
+#include "arch/avx512vnni/gemv_i16.h"
 #include "arch/generic/gemv_i16.h"
-
-struct x_256 {
-    int8_t q[4][2][64]; /* 64 high bytes, 64 low ones */
-    struct prism_x_scales s;
-};
-_Static_assert(sizeof(struct x_256) == 704, "eleven cache lines");
 
 /* ---- 256 weights ---- */
 
 struct layout {
     size_t bytes;  /* of a block */
     size_t blocks; /* in 256 values */
-    int bias;      /* value = d * (field - bias); 0: value = d * field + m */
-    bool by_16;    /* scales of 16 values */
 };
 
 PRISM_INLINE struct layout layout_of(enum prism_type type)
 {
     switch (type) {
-    case PRISM_Q8_0: return (struct layout){ 34, 8, 128, false };
-    case PRISM_Q4_0: return (struct layout){ 18, 8, 8, false };
-    case PRISM_Q4_K: return (struct layout){ 144, 1, 0, false };
-    default: return (struct layout){ 210, 1, 32, true }; /* Q6_K */
+    case PRISM_Q8_0: return (struct layout){ 34, 8 };
+    case PRISM_Q4_0: return (struct layout){ 18, 8 };
+    default: return (struct layout){ 210, 1 }; /* Q6_K */
     }
-}
-
-/* value = d * field + m: 8 groups of 32 in the low half, zeros above; or 16 groups of 16. */
-struct scales {
-    __m512 d, m;
-};
-
-PRISM_INLINE struct scales scales_256(const uint8_t *b, enum prism_type type)
-{
-    const struct layout l = layout_of(type);
-    if (type == PRISM_Q4_K) {
-        const struct q4_k_scales s = unpack_q4_k_scales(b);
-        return (struct scales){ _mm512_zextps256_ps512(s.d), _mm512_zextps256_ps512(s.m) };
-    }
-    const __m512 d = l.by_16 ? unpack_q6_k_scales(b) : _mm512_zextps256_ps512(strided_halves(b, l.bytes));
-    return (struct scales){ d, _mm512_mul_ps(d, _mm512_set1_ps((float)-l.bias)) };
 }
 
 /* a in the low 8 lanes, b in the high ones. */
@@ -85,11 +59,6 @@ PRISM_INLINE __m512i fields_q4_0(const uint8_t *b)
     return nibbles(_mm512_srlv_epi32(q, _mm512_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4, 0, 0, 0, 0, 4, 4, 4, 4)));
 }
 
-PRISM_INLINE __m512i fields_q4_k(const uint8_t *b, int i)
-{
-    return nibbles(_mm512_srlv_epi32(_mm512_broadcast_i64x4(load_32(b + 16 + 32 * i)), lanes_2(0, 4)));
-}
-
 /* Four bits in a nibble of 64 bytes, two bits of 32 bytes: bits 0, 1 and 2, 3 for the low nibbles (i even), the others for the high. */
 PRISM_INLINE __m512i fields_q6_k(const uint8_t *b, int i)
 {
@@ -104,88 +73,120 @@ PRISM_INLINE __m512i fields(const uint8_t *b, int i, enum prism_type type)
     switch (type) {
     case PRISM_Q8_0: return fields_q8_0(b + 68 * i);
     case PRISM_Q4_0: return fields_q4_0(b + 36 * i);
-    case PRISM_Q4_K: return fields_q4_k(b, i);
     default: return fields_q6_k(b, i);
     }
 }
 
 /* ---- dot products ---- */
 
-/* Two sums per row: a single chain of additions would be slower than the multiplications. */
-struct sums {
-    __m512 even, odd;
-};
+PRISM_INLINE __m512i add_unpacked_32(__m512i x, __m512i y) { return _mm512_add_epi32(_mm512_unpacklo_epi32(x, y), _mm512_unpackhi_epi32(x, y)); }
 
-/* The products of 64 fields with 64 activations, in sums of four. */
-PRISM_INLINE __m512 dot_64(__m512i w, const int8_t (*x)[64])
+/* The sums of the products of 16 values each, of 256: in 128 bits number j, number i is that of values 64 i + 16 j .. 64 i + 16 j + 15. */
+PRISM_INLINE __m512i dots_of_16(const uint8_t *b, const struct x_256 *x, enum prism_type type)
 {
-    const __m512i high = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w, _mm512_load_si512(x[0]));
-    return _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(_mm512_slli_epi32(high, 8), w, _mm512_load_si512(x[1])));
-}
-
-/* The scales of the groups in 64 values, each in the lanes of its sums. */
-PRISM_INLINE __m512 scales_64(__m512 s, int i, bool by_16)
-{
-    const int n = 4 * i;
-    return _mm512_permutexvar_ps(by_16 ? _mm512_setr_epi32(n, n, n, n, n + 1, n + 1, n + 1, n + 1, n + 2, n + 2, n + 2, n + 2,
-                                                            n + 3, n + 3, n + 3, n + 3)
-                                       : lanes_2(2 * i, 2 * i + 1), s);
-}
-
-/* 256 values of one weight row with those of `rows` (1, 2 or 4: a constant) rows of activations, x_step apart. */
-PRISM_INLINE void add_256(struct sums *sum, int rows, const struct x_256 *x, size_t x_step, const uint8_t *b, enum prism_type type)
-{
-    const bool by_16 = layout_of(type).by_16;
-    const struct scales w = scales_256(b, type);
-    __m512 s[4];
-
-#pragma GCC unroll 4
-    for (int r = 0; r < rows; r++) {
-        const struct prism_x_scales *xs = &x[(size_t)r * x_step].s;
-        const __m512 d = by_16 ? _mm512_load_ps(xs->d16) : _mm512_zextps256_ps512(_mm256_load_ps(xs->d));
-        const __m512 x_sum = by_16 ? _mm512_load_ps(xs->sum16) : _mm512_zextps256_ps512(_mm256_load_ps(xs->sum));
-        s[r] = _mm512_mul_ps(w.d, d);
-        sum[r].even = _mm512_fmadd_ps(w.m, x_sum, sum[r].even);
-    }
+    __m512i s[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
-        const __m512i q = fields(b, i, type);
-#pragma GCC unroll 4
-        for (int r = 0; r < rows; r++) {
-            __m512 *to = i % 2 ? &sum[r].odd : &sum[r].even;
-            *to = _mm512_fmadd_ps(scales_64(s[r], i, by_16), dot_64(q, x[(size_t)r * x_step].q[i]), *to);
-        }
+        const __m512i q = fields(b, i, type), high = _mm512_dpbusd_epi32(_mm512_setzero_si512(), q, _mm512_load_si512(x->q[i][0]));
+        s[i] = _mm512_dpbusd_epi32(_mm512_slli_epi32(high, 8), q, _mm512_load_si512(x->q[i][1]));
     }
+    const __m512i first = add_unpacked_32(s[0], s[1]), second = add_unpacked_32(s[2], s[3]);
+    return _mm512_add_epi32(_mm512_unpacklo_epi64(first, second), _mm512_unpackhi_epi64(first, second));
 }
 
-/* gemv_dot_fn */
-PRISM_INLINE void dot_rows(float *y, size_t ldy, int rows, const char *packed, size_t packed_bytes, const uint8_t *w, enum prism_type type,
-                           size_t k)
+PRISM_INLINE __m256i load_8(const int32_t *p) { return _mm256_load_si256((const __m256i *)(const void *)p); }
+
+/* The same for the groups of 32, in their order. */
+PRISM_INLINE __m256i dots_of_32(const uint8_t *b, const struct x_256 *x, enum prism_type type)
+{
+    const __m512i s = dots_of_16(b, x, type);
+    const __m512i halves = _mm512_add_epi32(s, _mm512_shuffle_i32x4(s, s, 0xb1)); /* 128 bits: groups 2 i, the same, groups 2 i + 1, the same */
+    return _mm512_castsi512_si256(_mm512_permutexvar_epi32(_mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 0, 0, 0, 0, 0, 0, 0, 0), halves));
+}
+
+/* The scales of a Q6_K block, first those of the even groups. */
+PRISM_INLINE __m512 scales_q6_k(const uint8_t *b)
+{
+    const __m128i s = _mm_loadu_si128((const __m128i *)(const void *)(b + 192));
+    const __m128i even_odd = _mm_shuffle_epi8(s, _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
+    return _mm512_mul_ps(_mm512_set1_ps(vec_half(b + 208)), vec_i8_to_f32(even_odd));
+}
+
+PRISM_INLINE __m256 upper_half(__m512 x) { return _mm512_extractf32x8_ps(x, 1); }
+
+PRISM_INLINE __m256 add_q6_k(__m256 sum, const uint8_t *b, const struct x_256 *x)
+{
+    const __m512i order = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15); /* as the scales */
+    const __m512i s = _mm512_add_epi32(_mm512_permutexvar_epi32(order, dots_of_16(b, x, PRISM_Q6_K)), _mm512_load_si512(x->bias_q6_k));
+    const __m512 f = _mm512_cvtepi32_ps(s), d = scales_q6_k(b);
+    const __m256 even = _mm256_mul_ps(_mm512_castps512_ps256(f), _mm512_castps512_ps256(d));
+    return _mm256_fmadd_ps(_mm256_fmadd_ps(upper_half(f), upper_half(d), even), _mm256_load_ps(x->d), sum);
+}
+
+/* Eight sums, by the groups' number. */
+PRISM_INLINE __m256 add_256(__m256 sum, const uint8_t *b, const struct x_256 *x, enum prism_type type)
+{
+    if (type == PRISM_Q6_K)
+        return add_q6_k(sum, b, x);
+    const __m256i s = _mm256_add_epi32(dots_of_32(b, x, type), load_8(type == PRISM_Q8_0 ? x->bias_q8_0 : x->bias_q4_0));
+    return _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(s), strided_halves(b, layout_of(type).bytes)), _mm256_load_ps(x->d), sum);
+}
+
+PRISM_INLINE float dot_row(const uint8_t *w, const struct x_256 *x, enum prism_type type, size_t k)
 {
     const struct layout l = layout_of(type);
-    const struct x_256 *x = (const struct x_256 *)(const void *)packed;
-    const size_t x_step = packed_bytes / sizeof *x, bytes = l.blocks * l.bytes;
-    struct sums sum[4];
-#pragma GCC unroll 4
-    for (int r = 0; r < rows; r++)
-        sum[r].even = sum[r].odd = _mm512_setzero_ps();
+    const size_t bytes = l.blocks * l.bytes;
+    __m256 sum = _mm256_setzero_ps();
+
     for (; k >= 256; k -= 256, x++, w += bytes) {
         stream_ahead(w, bytes);
-        add_256(sum, rows, x, x_step, w, type);
+        sum = add_256(sum, w, x, type);
     }
     if (l.blocks == 8 && k > 0) { /* blocks that are missing count as zero: their activations have d = 0 */
         uint8_t last[8 * 34] = { 0 };
         memcpy(last, w, k / 32 * l.bytes);
-        add_256(sum, rows, x, x_step, last, type);
+        sum = add_256(sum, last, x, type);
     }
-#pragma GCC unroll 4
-    for (int r = 0; r < rows; r++)
-        y[(size_t)r * ldy] = _mm512_reduce_add_ps(_mm512_add_ps(sum[r].even, sum[r].odd));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1)); /* in the order of gemv_rows.c */
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-#include "arch/generic/gemv_i16_body.h"
+PRISM_INLINE void all_columns(const struct gemv *g, enum prism_type type)
+{
+    const struct gemv a = *g; /* which the stores to y might change */
+    for (size_t j = 0; j < a.cols; j++)
+        a.y[j] = dot_row(a.w + j * a.row_bytes, a.x, type, a.k);
+}
+
+static void gemv_q8_0(const struct gemv *g) { all_columns(g, PRISM_Q8_0); }
+static void gemv_q4_0(const struct gemv *g) { all_columns(g, PRISM_Q4_0); }
+static void gemv_q6_k(const struct gemv *g) { all_columns(g, PRISM_Q6_K); }
+
+static void gemv(float *y, size_t ldy, const void *x, size_t n_rows, const void *w, size_t row_bytes, enum prism_type type, size_t cols,
+                 size_t k)
+{
+    static void (*const one_row[PRISM_N_TYPES])(const struct gemv *) = {
+        [PRISM_Q8_0] = gemv_q8_0, [PRISM_Q4_0] = gemv_q4_0, [PRISM_Q6_K] = gemv_q6_k, /* Q4_K: by columns, 5 % faster on Zen 5 */
+    };
+    const struct gemv g = { y, ldy, n_rows, x, w, row_bytes, cols, k };
+
+    assert(n_rows >= 1 && n_rows <= PRISM_GEMV_ROWS && (one_row[type] || type == PRISM_Q4_K) && k % prism_types[type].block == 0 && (uintptr_t)x % 64 == 0);
+    if (n_rows == 1 && one_row[type])
+        one_row[type](&g);
+    else
+        prism_gemv_rows_avx512vnni(&g, type);
+}
 
 /* ---- activations: the words of arch/avx2, split into their bytes ---- */
+
+PRISM_INLINE int sum_of_16(const int16_t *q)
+{
+    const __m256i pairs = _mm256_madd_epi16(load_8((const int32_t *)(const void *)q), _mm256_set1_epi16(1));
+    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+    const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+    return _mm_cvtsi128_si32(two) + _mm_extract_epi32(two, 1);
+}
 
 static void pack_x(void *packed, const float *x, size_t k)
 {
@@ -195,12 +196,18 @@ static void pack_x(void *packed, const float *x, size_t k)
 
     for (size_t from = 0; from < k; from += 256, out++) {
         prism_pack_x_words_avx2(&words, x + from, k - from < 256 ? k - from : 256);
-        out->s = words.s;
+        memcpy(out->d, words.s.d, sizeof out->d);
+        memcpy(out->d_sum, words.s.sum, sizeof out->d_sum);
         for (size_t i = 0; i < 8; i++) {
             const __m512i q = _mm512_load_si512(words.q + 32 * i);
             const __m512i high = _mm512_srai_epi16(_mm512_add_epi16(q, _mm512_set1_epi16(128)), 8);
-            _mm256_store_si256((__m256i *)(void *)(out->q[i / 2][0] + i % 2 * 32), _mm512_cvtepi16_epi8(high));
-            _mm256_store_si256((__m256i *)(void *)(out->q[i / 2][1] + i % 2 * 32), _mm512_cvtepi16_epi8(q));
+            const int first = sum_of_16(words.q + 32 * i), second = sum_of_16(words.q + 32 * i + 16);
+            _mm256_store_si256((__m256i *)(void *)(out->q[i / 2][0] + i % 2 * 8), _mm512_cvtepi16_epi8(high));
+            _mm256_store_si256((__m256i *)(void *)(out->q[i / 2][1] + i % 2 * 8), _mm512_cvtepi16_epi8(q));
+            out->bias_q6_k[i] = -BIAS_Q6_K * first;
+            out->bias_q6_k[8 + i] = -BIAS_Q6_K * second;
+            out->bias_q8_0[i] = -BIAS_Q8_0 * (first + second);
+            out->bias_q4_0[i] = -BIAS_Q4_0 * (first + second);
         }
     }
 }

@@ -120,7 +120,7 @@ const struct prism_linear prism_linear_i8_avx512vnni = {
 /* Q4_K without its minimum, requantised from a grid of 16 values to one of 255: the minimum costs the product 12 multiply-adds in 144
  * instructions, a sixth of its rate (430 Gop/s for 510). */
 const struct prism_linear prism_linear_i8sym_avx512vnni = {
-    .name = "i8sym", .mr = MR, .nr = NR, .k_step = 32, .a_part = 64, .few_rows = 4,
+    .name = "i8sym", .mr = MR, .nr = NR, .k_step = 32, .a_part = 64, .few_rows = 8,
     .a_bytes = prism_i8_a_bytes, .w_bytes = prism_i8_w_bytes,
     .pack_w = prism_pack_w_i8sym_avx512vnni, .pack_a = prism_pack_a_i8_avx512vnni, .gemm = gemm_i8,
     .a_err = 0.5f / 127, .w_err = 0.54f / 127,
@@ -128,7 +128,7 @@ const struct prism_linear prism_linear_i8sym_avx512vnni = {
 
 /* Half a step of max/32767, and three roundings of at most 2^15 half units. */
 const struct prism_linear prism_linear_i8x2_avx512vnni = {
-    .name = "i8x2", .mr = MR, .nr = NR, .k_step = 32, .a_part = 64, .few_rows = 4,
+    .name = "i8x2", .mr = MR, .nr = NR, .k_step = 32, .a_part = 64, .few_rows = 8,
     .a_bytes = prism_i8x2_a_bytes, .w_bytes = prism_i8_w_bytes,
     .pack_w = prism_pack_w_i8_avx512vnni, .pack_a = prism_pack_a_i8x2_avx512vnni, .gemm = gemm_i8x2,
     .a_err = 0.5f / 32767 + 3 * 0x1p-24f, .w_err = 0.5f / 127,

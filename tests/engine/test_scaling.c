@@ -13,6 +13,7 @@
 #include "src/attention/attention.h"
 #include "src/base/size.h"
 #include "src/engine/context.h"
+#include "src/engine/layer.h"
 #include "src/engine/scaling.h"
 #include "src/engine/split.h"
 
@@ -41,11 +42,11 @@ static const struct product_case cases[] = {
 
 static void fill(const struct prism_kernels *k, const struct product_case *c, struct prism_product *p)
 {
-    const struct prism_linear *kind = k->linear_auto[PRISM_Q8_0];
+    const struct prism_linear *coarse = k->linear_auto[PRISM_Q8_0], *fine = prism_fine_kind(k, PRISM_Q8_0);
 
     for (size_t i = 0; i < c->n; i++)
         p[i] = (struct prism_product){ .m = { .data = &some, .rows = c->cols[i] }, .up = { .data = c->gated ? &some : NULL },
-                                       .kind = i && c->fine && kind->finer ? kind->finer : kind, .first = c->first[i], .n_rows = c->rows[i] };
+                                       .kind = i && c->fine ? fine : coarse, .first = c->first[i], .n_rows = c->rows[i] };
 }
 
 /* Adds one to every row of every panel of every job; cells: [product][n_rows][panels] one after the other. */
@@ -174,8 +175,8 @@ static void test_attention(void **state)
 /* The 8B shape in Q8_0. Costs: an EPYC with Zen 5 cores, AVX-512 BF16 (prism-bench scaling), in nanoseconds. */
 static struct prism_scaling_layer layer_8b(const struct prism_kernels *k)
 {
-    const struct prism_linear *coarse = k->linear_auto[PRISM_Q8_0], *fine = coarse->finer ? coarse->finer : coarse;
-    const double one = 0.0025, two = coarse->finer ? 0.0048 : one, unpacked = 0.03, packed = 0.085;
+    const struct prism_linear *coarse = k->linear_auto[PRISM_Q8_0], *fine = prism_fine_kind(k, PRISM_Q8_0);
+    const double one = 0.0025, two = fine != coarse ? 0.0048 : one, unpacked = 0.03, packed = 0.085;
     return (struct prism_scaling_layer){
         .n_tokens = 4096, .n_embd = 4096, .n_head = 32, .n_head_kv = 8, .head_dim = 128, .n_ff = 14336,
         .kind = { coarse, fine, fine, coarse, coarse, fine }, .attention = k->attention_auto, .block = PRISM_DENSE_BLOCK,

@@ -16,6 +16,7 @@ const struct prism_kernels prism_kernels_avxvnni = {
     .linear_auto = {
         PRISM_PLAIN_TYPES(PRISM_ENTRY, &prism_linear_f32_avx2)
         PRISM_BLOCK_TYPES(PRISM_ENTRY, &prism_linear_i8_avxvnni)
+        [PRISM_F16] = &prism_linear_i16_avxvnni, [PRISM_BF16] = &prism_linear_i16_avxvnni,
     },
 
     .attention_auto = &prism_attention_i16_avxvnni,

@@ -384,7 +384,9 @@ static void check_whole_activations(const struct prism_kernels *k, const struct 
     kt_release();
 }
 
-/* Integers of 16 bits: activations up to 4095 where weights are rounded, to 16383 where they are not. */
+/* The largest integer of an activation, which the bound says: half a step, and three roundings of the largest. */
+static int largest_of(const struct prism_linear *l) { return (int)lround(0.5 / ((double)l->a_err - 3 * 0x1p-24)); }
+
 static void check_exact_activations(const struct prism_kernels *k)
 {
     for (int t = 0; t < PRISM_N_TYPES; t++)
@@ -393,7 +395,7 @@ static void check_exact_activations(const struct prism_kernels *k)
             if (!strcmp(l->name, "i8") && weight_error(l, type) <= 0)
                 check_whole_activations(k, l, type, 127);
             else if (!strcmp(l->name, "i16") && (is_float(type) || weight_error(l, type) <= 0))
-                check_whole_activations(k, l, type, is_float(type) ? 4095 : 16383);
+                check_whole_activations(k, l, type, largest_of(l));
         }
 }
 

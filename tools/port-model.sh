@@ -33,7 +33,7 @@ rows_x86() {
     cat <<EOF
 f32  arch/avx2/linear_f32.c          tile_6x16      vfmadd231ps  - - linear_f32:F16    $all
 i16  arch/avx2/linear_i16.c          tile_symmetric vpmaddwd     - - linear_auto:Q8_0  $all
-i4   arch/avx2/linear_i4.c           tile_offset    vpmaddubsw   - - linear_auto:Q4_0  $all
+i8   arch/avx2/linear_i8.c           tile_symmetric vpmaddubsw   - - linear_auto:Q4_0  $all
 i8   arch/avxvnni/linear_i8.c        tile_symmetric vpdpbusd     - - linear_auto:Q8_0  $all
 f32  arch/avx512/linear_f32.c        tile           vfmadd231ps  - - linear_f32:F16    $all
 i8   arch/avx512vnni/linear_i8.c     tile_i8        vpdpbusd     - - linear_auto:Q8_0  $all

@@ -86,9 +86,10 @@ static void words_rounded(int32_t *words, float *d, const void *row, size_t n, e
     memcpy(d, s.d, n / 32 * sizeof *d);
 }
 
-static void row_words(int32_t *words, float *d, float *m, const void *row, size_t n, enum prism_type type)
+static void row_words(int32_t *words, int32_t *start, float *d, float *m, const void *row, size_t n, enum prism_type type)
 {
     _Alignas(32) int8_t q[PIECE];
+    (void)start;
     if (type == PRISM_Q3_K) {
         words_q3_k(words, d, row);
     } else if (type == PRISM_Q6_K) {

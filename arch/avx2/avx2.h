@@ -8,7 +8,8 @@ extern const struct prism_kernels prism_kernels_avx2;
 
 extern const struct prism_linear prism_linear_f32_avx2, prism_linear_i16_avx2;
 extern const struct prism_linear prism_linear_i8_avx2;  /* types with bytes of at most 16 in size only: entries.h */
-extern const struct prism_linear prism_linear_i8k_avx2; /* Q3_K, Q6_K only */
+extern const struct prism_linear prism_linear_i8k_avx2;  /* Q3_K, Q6_K only */
+extern const struct prism_linear prism_linear_q4_k_avx2; /* Q4_K, Q5_K only */
 extern const struct prism_attention prism_attention_f32_avx2, prism_attention_i16_avx2;
 
 /* The packers of prism_linear_i16_avx2, whose panels arch/avxvnni multiplies too, and the largest integers that they make. */

@@ -17,11 +17,11 @@
         PRISM_PLAIN_TYPES(PRISM_ENTRY, &prism_linear_f32_avx2)
         PRISM_BLOCK_TYPES(PRISM_ENTRY, &prism_linear_i16_avx2)
         [PRISM_F16] = &prism_linear_i16_avx2,     [PRISM_BF16] = &prism_linear_i16_avx2,
-        [PRISM_Q4_0] = &prism_linear_i8_avx2,     [PRISM_Q4_1] = &prism_linear_i8_avx2,     [PRISM_Q4_K] = &prism_linear_i8_avx2,
-        [PRISM_Q5_0] = &prism_linear_i8_avx2,     [PRISM_Q5_1] = &prism_linear_i8_avx2,     [PRISM_Q5_K] = &prism_linear_i8_avx2,
+        [PRISM_Q4_0] = &prism_linear_i8_avx2,     [PRISM_Q4_1] = &prism_linear_i8_avx2,     [PRISM_Q4_K] = &prism_linear_q4_k_avx2,
+        [PRISM_Q5_0] = &prism_linear_i8_avx2,     [PRISM_Q5_1] = &prism_linear_i8_avx2,     [PRISM_Q5_K] = &prism_linear_q4_k_avx2,
         [PRISM_MXFP4] = &prism_linear_i8_avx2,    [PRISM_IQ3_S] = &prism_linear_i8_avx2,    [PRISM_IQ1_S] = &prism_linear_i8_avx2,
         [PRISM_TQ1_0] = &prism_linear_i8_avx2,    [PRISM_TQ2_0] = &prism_linear_i8_avx2,    [PRISM_Q1_0] = &prism_linear_i8_avx2,
-        [PRISM_Q2_0] = &prism_linear_i8_avx2,
+        [PRISM_Q2_0] = &prism_linear_i8_avx2,     [PRISM_Q3_K] = &prism_linear_i8k_avx2,    [PRISM_Q6_K] = &prism_linear_i8k_avx2,
     },
     .gemv = prism_gemv_f32_avx2,
     .gemv_auto = { PRISM_BLOCK_TYPES(PRISM_ENTRY, &prism_gemv_i16_avx2) },

@@ -33,7 +33,6 @@ enum {
 };
 
 static size_t a_bytes(size_t k) { return k / 32 * A_GROUP; }
-static size_t w_bytes(size_t k) { return W_HEADER + k / 32 * W_GROUP_MIN; } /* room for a type with a minimum */
 
 /* c += the group's share of 8 columns of a row. s: its integer sums; d_a, d_sum: its scales; w: the columns' part of the group. */
 PRISM_INLINE void add_group(__m256 *c, __m256i s, const float *d_a, const float *d_sum, const char *w, bool has_min)
@@ -99,27 +98,6 @@ PRISM_INLINE void tile(float *c, size_t ldc, const char *a, const char *w, size_
 #pragma GCC unroll 6
     for (int r = 0; r < MR; r++)
         put_row(c + (size_t)r * ldc, sum[r], add);
-}
-
-static __attribute__((noinline)) void tile_symmetric(float *c, size_t ldc, const char *a, const char *w, size_t n, bool add)
-{
-    tile(c, ldc, a, w, n, false, add);
-}
-
-static __attribute__((noinline)) void tile_min(float *c, size_t ldc, const char *a, const char *w, size_t n, bool add)
-{
-    tile(c, ldc, a, w, n, true, add);
-}
-
-static void gemm(const struct prism_gemm_args *g)
-{
-    const bool has_min = *(const uint32_t *)g->w; /* all panels of a matrix have the type's */
-    const struct walk panels = {
-        .rows = MR, .cols = NR, .units = g->k / 32, .piece = KC, .piece_step = 1, .a_panel = a_bytes(g->k), .a_unit = A_GROUP,
-        .w_panel = w_bytes(g->k), .w_header = W_HEADER, .w_unit = has_min ? W_GROUP_MIN : W_GROUP,
-    };
-    assert(g->k % 32 == 0);
-    walk(&panels, has_min ? tile_min : tile_symmetric, g);
 }
 
 #endif

@@ -11,6 +11,7 @@
 #include "arch/avx2/avx2.h"
 #include "arch/avx2/words_i16.h"
 
+#include "arch/avx2/group_gemm.h"
 #include "arch/avx2/group_pack.h"
 
 #define TINY 0x1p-112f /* a group below counts as zero */

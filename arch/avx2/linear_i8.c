@@ -11,6 +11,7 @@
 #include "arch/avx2/avx2.h"
 #include "arch/avx2/words_i8.h"
 
+#include "arch/avx2/group_gemm.h"
 #include "arch/avx2/group_pack.h"
 
 enum { MIDDLE = 16 }; /* of five bits without a sign */

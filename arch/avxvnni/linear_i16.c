@@ -3,7 +3,7 @@
 #include "arch/avxvnni/avxvnni.h"
 #include "arch/avxvnni/words_i16.h"
 
-#include "arch/avx2/group_tile.h"
+#include "arch/avx2/group_gemm.h"
 
 const struct prism_linear prism_linear_i16_avxvnni = {
     .name = "i16", .mr = MR, .nr = NR, .k_step = 32, .a_part = 32,

@@ -8,6 +8,7 @@
 #include "arch/avxvnni/avxvnni.h"
 #include "arch/avxvnni/words_i8.h"
 
+#include "arch/avx2/group_gemm.h"
 #include "arch/avx2/group_pack.h"
 
 /* start: -128 * (sum of the 32 bytes of a group), which takes back the +128 of the activations. */

@@ -29,8 +29,11 @@ static void pack_columns(void *panel, const void *rows, size_t row_bytes, enum p
     for (size_t k0 = 0; k0 < k; k0 += PIECE) {
         const size_t n = k - k0 < PIECE ? k - k0 : PIECE;
         char *out = (char *)panel + W_HEADER + k0 / 32 * group;
-        for (size_t j = 0; j < cols; j++)
-            row_words(words[j], start[j], d[j], m[j], (const char *)rows + j * row_bytes + prism_row_bytes(type, k0), n, type);
+        for (size_t j = 0; j < cols; j++) {
+            const char *row = (const char *)rows + j * row_bytes + prism_row_bytes(type, k0);
+            fetch_next(row, prism_row_bytes(type, PIECE));
+            row_words(words[j], start[j], d[j], m[j], row, n, type);
+        }
         for (size_t g = 0; g < n / 32; g++)
             for (size_t i = 0; i < WORDS; i += 8)
                 put_lines(out + g * group + i * NR * 4, NR * 4, words[0] + g * WORDS + i, sizeof words[0], 8);

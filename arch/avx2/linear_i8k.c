@@ -102,6 +102,7 @@ static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_t
         char *out = (char *)panel + W_HEADER + k0 / 32 * K_GROUP;
         for (size_t j = 0; j < cols; j++) {
             const uint8_t *b = (const uint8_t *)rows + j * row_bytes + prism_row_bytes(type, k0);
+            fetch_next(b, prism_types[type].bytes);
             switch (type) {
             case PRISM_Q3_K: block_q3_k(&p, j, b); break;
             case PRISM_Q4_K: block_with_min(&p, j, b, false); break;
@@ -129,6 +130,20 @@ PRISM_INLINE __m256 floats_of(const char *w, int line, int half) { return _mm256
 PRISM_INLINE void add_scaled(__m256 *t, __m256i u, const float *d_a)
 {
     *t = _mm256_fmadd_ps(_mm256_cvtepi32_ps(u), _mm256_broadcast_ss(d_a), *t);
+}
+
+/* The minima of a block, whose sums stay in registers meanwhile. */
+PRISM_INLINE void add_minima(__m256 sum[MR][2], const char *a, const char *w)
+{
+    for (int g = 0; g < GROUPS; g++, a += A_GROUP, w += K_GROUP) {
+        const float *d_sum = (const float *)(const void *)(a + A_D) + MR;
+        const __m256 m0 = floats_of(w, M, 0), m1 = floats_of(w, M, 1);
+#pragma GCC unroll 6
+        for (int r = 0; r < MR; r++) {
+            sum[r][0] = _mm256_fmadd_ps(_mm256_broadcast_ss(d_sum + r), m0, sum[r][0]);
+            sum[r][1] = _mm256_fmadd_ps(_mm256_broadcast_ss(d_sum + r), m1, sum[r][1]);
+        }
+    }
 }
 
 /* c[6][16] = (or +=, when add) a.w over n groups, a multiple of 8. has_min, else halves: a constant. */
@@ -166,12 +181,10 @@ PRISM_INLINE void tile_k(float *c, size_t ldc, const char *a, const char *w, siz
             for (int r = 0; r < MR; r++) {
                 add_scaled(&t[r][0], u[r][0], d + r);
                 add_scaled(&t[r][1], u[r][1], d + r);
-                if (has_min) {
-                    sum[r][0] = _mm256_fmadd_ps(_mm256_broadcast_ss(d + MR + r), floats_of(w, M, 0), sum[r][0]);
-                    sum[r][1] = _mm256_fmadd_ps(_mm256_broadcast_ss(d + MR + r), floats_of(w, M, 1), sum[r][1]);
-                }
             }
         }
+        if (has_min)
+            add_minima(sum, a - GROUPS * A_GROUP, w - GROUPS * K_GROUP);
 #pragma GCC unroll 6
         for (int r = 0; r < MR; r++) {
             sum[r][0] = _mm256_fmadd_ps(t[r][0], floats_of(w - K_GROUP, D, 0), sum[r][0]);

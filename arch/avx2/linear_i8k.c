@@ -5,7 +5,9 @@
  * pmaddwd, which widens the 16-bit sums, multiplies them by the scale as well; so a group takes one multiply-add of fp32,
  *     t += d_a * sum(scale * sum(qa * qw)),   and a block of 256   c += d_w * t.
  * With scales of 16 a group is two halves, of at most 8 * 127 * 32 = 32512 < 2^15 each. The scaled sum is a whole number of at most
- * 4 * 32512 * 128 < 2^24, which a float holds. */
+ * 4 * 32512 * 128 < 2^24, which a float holds.
+ *
+ * Zen 5, a product in L2, Gop/s: Q4_K by linear_i8.c 317, here 327, its minima a block at a time 337; Q6_K by linear_i16.c 198, here 318. */
 #include "arch/avx2/avx2.h"
 #include "arch/avx2/blocks.h"
 #include "arch/avx2/lines.h"

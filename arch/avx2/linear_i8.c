@@ -16,16 +16,15 @@
 #include "arch/avx2/group_gemm.h"
 #include "arch/avx2/group_pack.h"
 
-enum { MIDDLE = 16 }; /* of five bits without a sign */
+enum { MIDDLE = 16 }; /* of the five bits of Q5_1 */
 
 static void row_words(int32_t *words, int32_t *start, float *d, float *m, const void *row, size_t n, enum prism_type type)
 {
-    const bool five_bits = type == PRISM_Q5_1 || type == PRISM_Q5_K;
     __m256i *group = (__m256i *)(void *)words;
 
     prism_kernels_avx2.to_i8[type]((int8_t *)words, d, m, row, n);
     for (size_t g = 0; g < n / 32; g++) {
-        if (five_bits) {
+        if (type == PRISM_Q5_1) {
             group[g] = _mm256_sub_epi8(group[g], _mm256_set1_epi8(MIDDLE));
             m[g] += MIDDLE * d[g];
         }

@@ -77,9 +77,6 @@ struct prism_linear {
 
     void (*gemm)(const struct prism_gemm_args *args);
 
-    /* A kind with finer activations, for the products where an int8 step is seen most (src/engine/kinds.c). NULL: fine enough. */
-    const struct prism_linear *finer;
-
     /* Bound for |c - exact|, exact = the double product of the *original* float activations and dequantised weights:
      * a_err * sum|x_max32 * w| + w_err * sum|x * w_max32| + a_err * w_err * sum|x_max32 * w_max32| + k * FLT_EPSILON * sum|x * w|,
      * where x_max32, w_max32 stand for the largest magnitude in the value's group of 32 (bf16: the value itself; i8sym: the largest that the
@@ -357,6 +354,8 @@ struct prism_kernels {
 
     const struct prism_linear *linear_f32;             /* --compute f32 */
     const struct prism_linear *linear_auto[PRISM_N_TYPES]; /* --compute auto, by type of the weights; measured choice */
+    const struct prism_linear *linear_finer[PRISM_N_TYPES]; /* finer activations, for the products where an int8 step is seen most
+                                                             * (src/engine/kinds.c); NULL: linear_auto's are fine enough */
     prism_gemv_fn *gemv;                               /* complete: --compute f32, and types without an entry in gemv_auto */
     const struct prism_gemv *gemv_auto[PRISM_N_TYPES]; /* --compute auto; NULL: gemv */
 

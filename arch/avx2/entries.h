@@ -25,6 +25,7 @@
         [PRISM_TQ1_0] = &prism_linear_i8_avx2,    [PRISM_TQ2_0] = &prism_linear_i8_avx2,    [PRISM_Q1_0] = &prism_linear_i8_avx2,
         [PRISM_Q2_0] = &prism_linear_i8_avx2,     [PRISM_Q3_K] = &prism_linear_i8k_avx2,    [PRISM_Q6_K] = &prism_linear_i8k_avx2,
     },
+    .linear_finer = { [PRISM_Q3_K] = &prism_linear_i16_avx2, [PRISM_Q6_K] = &prism_linear_i16_avx2 },
     .gemv = prism_gemv_f32_avx2,
     .gemv_auto = { PRISM_BLOCK_TYPES(PRISM_ENTRY, &prism_gemv_i16_avx2) },
 

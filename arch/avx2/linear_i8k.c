@@ -224,7 +224,6 @@ static void gemm_min(const struct prism_gemm_args *g) { gemm_k(g, tile_k_min); }
 const struct prism_linear prism_linear_i8k_avx2 = {
     .name = "i8k", .mr = MR, .nr = NR, .k_step = 32, .a_part = 32,
     .a_bytes = a_bytes, .w_bytes = k_w_bytes, .pack_w = pack_w, .pack_a = prism_pack_a_i8_avx2, .gemm = gemm_halves,
-    .finer = &prism_linear_i16_avx2,
     .a_err = 0.5f / 127 + 0x1p-22f, .w_err = 0.0f, /* linear_i8.c */
 };
 

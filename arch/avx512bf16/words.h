@@ -21,11 +21,15 @@ PRISM_INLINE __m512 dot_words(__m512 c, __m512 a, __m512 b)
 }
 #endif
 
-/* 32 values in their order in memory as 16 words. */
+/* 32 values in their order in memory as 16 words. The instruction also takes subnormals as zero. */
 PRISM_INLINE __m512 words_in_order(__m512 low, __m512 high)
 {
+#if defined(PRISM_SIMDE)
     const __m256i v0 = _mm512_cvtepi32_epi16(vec_to_bf16(low)), v1 = _mm512_cvtepi32_epi16(vec_to_bf16(high));
     return _mm512_castsi512_ps(_mm512_inserti64x4(_mm512_castsi256_si512(v0), v1, 1));
+#else
+    return _mm512_castsi512_ps((__m512i)_mm512_cvtne2ps_pbh(high, low));
+#endif
 }
 
 /* 16 * PER_WORD floats at x (64-byte aligned) as 16 words. */

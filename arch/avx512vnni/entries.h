@@ -11,6 +11,7 @@
         [PRISM_F32] = &prism_linear_f32_avx512, [PRISM_F16] = &prism_linear_i16_avx512vnni, [PRISM_BF16] = &prism_linear_i16_avx512vnni,
         [PRISM_Q4_K] = &prism_linear_i8sym_avx512vnni,
     },
+    .linear_finer = { PRISM_BLOCK_TYPES(PRISM_ENTRY, &prism_linear_i8x2_avx512vnni) },
     .gemv_auto[PRISM_Q4_0] = &prism_gemv_i16_avx512vnni,
     .gemv_auto[PRISM_Q8_0] = &prism_gemv_i16_avx512vnni,
     .gemv_auto[PRISM_Q4_K] = &prism_gemv_i16_avx512vnni,

@@ -114,7 +114,6 @@ const struct prism_linear prism_linear_i8_avx512vnni = {
     .name = "i8", .mr = MR, .nr = NR, .k_step = 32, .a_part = 64, .few_rows = 4,
     .a_bytes = prism_i8_a_bytes, .w_bytes = prism_i8_w_bytes,
     .pack_w = prism_pack_w_i8_avx512vnni, .pack_a = prism_pack_a_i8_avx512vnni, .gemm = gemm_i8,
-    .finer = &prism_linear_i8x2_avx512vnni,
     .a_err = 0.5f / 127, .w_err = 0.5f / 127,
 };
 

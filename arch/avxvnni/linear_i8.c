@@ -29,7 +29,6 @@ static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_t
 const struct prism_linear prism_linear_i8_avxvnni = {
     .name = "i8", .mr = MR, .nr = NR, .k_step = 32, .a_part = 32,
     .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = pack_w, .pack_a = prism_pack_a_i8_avx2, .gemm = gemm,
-    .finer = &prism_linear_i16_avxvnni,
     /* As for the generic "i8" linear: half a step of max / 127, and three roundings. */
     .a_err = 0.5f / 127 + 0x1p-22f, .w_err = 0.5f / 127 + 0x1p-22f,
 };

@@ -21,6 +21,7 @@ const struct prism_kernels prism_kernels_avxvnni = {
         PRISM_BLOCK_TYPES(PRISM_ENTRY, &prism_linear_i8_avxvnni)
         [PRISM_F16] = &prism_linear_i16_avxvnni, [PRISM_BF16] = &prism_linear_i16_avxvnni,
     },
+    .linear_finer = { PRISM_BLOCK_TYPES(PRISM_ENTRY, &prism_linear_i16_avxvnni) },
 
     .attention_auto = &prism_attention_i16_avxvnni,
 

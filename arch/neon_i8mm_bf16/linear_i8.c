@@ -240,7 +240,7 @@ static void gemm_i8x2(const struct prism_gemm_args *g) { gemm(g, a_bytes_x2(g->k
 /* Activations: as in arch/generic/linear_i8.c, and d rounded by 2^-22. */
 const struct prism_linear prism_linear_i8_neon_i8mm_bf16 = {
     .name = "i8", .mr = MR, .nr = NR, .k_step = GROUP, .a_part = GROUP, .a_bytes = a_bytes, .w_bytes = w_bytes,
-    .pack_w = pack_w, .pack_a = pack_a, .gemm = gemm_i8, .finer = &prism_linear_i8x2_neon_i8mm_bf16,
+    .pack_w = pack_w, .pack_a = pack_a, .gemm = gemm_i8,
     .a_err = 0.5f / 127 + 0x1p-21f, .w_err = 0.5f / 127 + 0x1p-22f,
 };
 

@@ -33,9 +33,11 @@ static struct kind_limits kind_limits(const struct prism_context *c, size_t n, s
 
     k = round_up(k, 32), k_shared = round_up(k_shared, 32), k_next = round_up(k_next, 32);
     widen(&l, c->kernels->linear_f32, n, k, k_shared, k_next);
-    for (int t = 0; t < PRISM_N_TYPES; t++)
-        for (const struct prism_linear *kind = c->kernels->linear_auto[t]; kind; kind = kind->finer)
-            widen(&l, kind, n, k, k_shared, k_next);
+    for (int t = 0; t < PRISM_N_TYPES; t++) {
+        widen(&l, c->kernels->linear_auto[t], n, k, k_shared, k_next);
+        if (c->kernels->linear_finer[t])
+            widen(&l, c->kernels->linear_finer[t], n, k, k_shared, k_next);
+    }
     return l;
 }
 

@@ -64,9 +64,11 @@ static void test_tables(void **state)
         check_table(k, l);
         check_linear(k->linear_f32);
         assert_string_equal(k->linear_f32->name, "f32");
-        for (int t = 0; t < PRISM_N_TYPES; t++)
-            for (const struct prism_linear *kind = k->linear_auto[t]; kind; kind = kind->finer)
-                check_linear(kind);
+        for (int t = 0; t < PRISM_N_TYPES; t++) {
+            check_linear(k->linear_auto[t]);
+            if (k->linear_finer[t])
+                check_linear(k->linear_finer[t]);
+        }
         check_attention(k->attention_f32);
         check_attention(k->attention_auto);
         assert_string_equal(k->attention_f32->name, "f32");

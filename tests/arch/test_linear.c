@@ -322,13 +322,18 @@ static void check_f32(const struct prism_kernels *k)
         check_linear(k, k->linear_f32, (enum prism_type)t);
 }
 
-static void check_auto(const struct prism_kernels *k)
+/* check(k, kind, type) for the kinds that compute auto may choose for a type, but fp32. */
+static void each_kind(const struct prism_kernels *k, void (*check)(const struct prism_kernels *, const struct prism_linear *, enum prism_type))
 {
-    for (int t = 0; t < PRISM_N_TYPES; t++)
-        for (const struct prism_linear *l = k->linear_auto[t]; l; l = l->finer)
-            if (l != k->linear_f32)
-                check_linear(k, l, (enum prism_type)t);
+    for (int t = 0; t < PRISM_N_TYPES; t++) {
+        const struct prism_linear *kinds[] = { k->linear_auto[t], k->linear_finer[t] };
+        for (int i = 0; i < 2; i++)
+            if (kinds[i] && kinds[i] != k->linear_f32)
+                check(k, kinds[i], (enum prism_type)t);
+    }
 }
+
+static void check_auto(const struct prism_kernels *k) { each_kind(k, check_linear); }
 
 /* The definitions that the generic table does not choose. */
 static void check_definitions(const struct prism_kernels *k)
@@ -411,21 +416,20 @@ static void check_whole_activations(const struct prism_kernels *k, const struct 
 /* The largest integer of an activation, which the bound says: half a step, and three roundings of the largest. */
 static int largest_of(const struct prism_linear *l) { return (int)lround(0.5 / ((double)l->a_err - 3 * 0x1p-24)); }
 
-static void check_exact_activations(const struct prism_kernels *k)
+static void check_exact(const struct prism_kernels *k, const struct prism_linear *l, enum prism_type type)
 {
-    for (int t = 0; t < PRISM_N_TYPES; t++)
-        for (const struct prism_linear *l = k->linear_auto[t]; l; l = l->finer) {
-            const enum prism_type type = (enum prism_type)t;
-            const bool bytes = !strcmp(l->name, "i8") || !strcmp(l->name, "i8k"), words = !strcmp(l->name, "i16");
-            for (int largest = 0; largest < 1 + (kt_half_at(type, 0) >= 0); largest++)
-                if ((bytes || words) && (weight_error(l, type) <= 0 || (words && is_float(type))))
-                    check_whole_activations(k, l, type, bytes ? 127 : largest_of(l), largest);
-        }
+    const bool bytes = !strcmp(l->name, "i8") || !strcmp(l->name, "i8k"), words = !strcmp(l->name, "i16");
+    for (int largest = 0; largest < 1 + (kt_half_at(type, 0) >= 0); largest++)
+        if ((bytes || words) && (weight_error(l, type) <= 0 || (words && is_float(type))))
+            check_whole_activations(k, l, type, bytes ? 127 : largest_of(l), largest);
 }
 
+static void check_exact_activations(const struct prism_kernels *k) { each_kind(k, check_exact); }
+
 /* Packed part by part, rows are the same panel: whole parts, and a last one that is shorter. */
-static void check_parts_of(const struct prism_kernels *k, const struct prism_linear *l)
+static void check_parts_of(const struct prism_kernels *k, const struct prism_linear *l, enum prism_type type)
 {
+    (void)type; /* activations only */
     const size_t n = 5 * l->a_part + (l->a_part > 32 ? 32 : 0), ldx = n + 3;
 
     for (size_t rows = 1; l->a_part && rows <= l->mr; rows++)
@@ -446,10 +450,8 @@ static void check_parts_of(const struct prism_kernels *k, const struct prism_lin
 
 static void check_parts(const struct prism_kernels *k)
 {
-    check_parts_of(k, k->linear_f32);
-    for (int t = 0; t < PRISM_N_TYPES; t++)
-        for (const struct prism_linear *l = k->linear_auto[t]; l; l = l->finer)
-            check_parts_of(k, l);
+    check_parts_of(k, k->linear_f32, PRISM_F32);
+    each_kind(k, check_parts_of);
 }
 
 static void test_parts(void **state) { (void)state, kt_levels(check_parts); }

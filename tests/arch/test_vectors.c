@@ -30,18 +30,18 @@ static void check_no_weight(const struct prism_kernels *k, const float *x, size_
 
 static void check_rms_norm(const struct prism_kernels *k)
 {
-    static const double magnitude[] = { 1, 1e-10, 1e15 }; /* squares stay inside fp32 */
+    static const double magnitude[] = { 1, 1e-10, 1e15, 1e-21, 1e25 }; /* the last two have squares beyond fp32 */
 
-    for (size_t l = 0; l < 3 * N_LENGTHS; l++) {
-        size_t n = length(l / 3);
+    for (size_t l = 0; l < 5 * N_LENGTHS; l++) {
+        size_t n = length(l / 5);
         float *x = kt_floats(n), *w = kt_floats(n), *y = kt_floats(n), *in_place = kt_floats(n);
         double sum = 0, eps = 1e-6;
 
-        kt_context("%s rms_norm n %zu, values near %g", k->name, n, magnitude[l % 3]);
+        kt_context("%s rms_norm n %zu, values near %g", k->name, n, magnitude[l % 5]);
         kt_fill(x, n, KT_NORMAL);
         kt_fill(w, n, KT_NORMAL);
         for (size_t i = 0; i < n; i++) {
-            x[i] = i % 7 == 3 ? 0 : (float)(x[i] * magnitude[l % 3]);
+            x[i] = i % 7 == 3 ? 0 : (float)(x[i] * magnitude[l % 5]);
             sum += (double)x[i] * x[i];
         }
         memcpy(in_place, x, n * sizeof *x);

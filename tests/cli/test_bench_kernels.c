@@ -199,11 +199,12 @@ static void finer_where_there_is_one(void **state)
     for (int level = 0; level < PRISM_N_LEVELS; level++) {
         if (!prism_level_runs_here((enum prism_level)level))
             continue;
-        const struct prism_linear *kind = prism_kernels_by_level[level]->linear_auto[PRISM_Q8_0];
-        if (level != PRISM_LEVEL_GENERIC && !kind->finer)
+        const struct prism_kernels *k = prism_kernels_by_level[level];
+        const struct prism_linear *finer = k->linear_finer[PRISM_Q8_0];
+        if (level != PRISM_LEVEL_GENERIC && !finer)
             continue;
         assert_cell(&t, row, "level", prism_level_label((enum prism_level)level));
-        assert_cell(&t, row, "kind", kind->finer ? kind->finer->name : kind->name);
+        assert_cell(&t, row, "kind", (finer ? finer : k->linear_auto[PRISM_Q8_0])->name);
         row++;
     }
     assert_int_equal(t.n_rows, 1 + row);

@@ -203,10 +203,9 @@ static void test_fine_kinds(void **state)
             continue;
         assert_true(prism_kernels_text(level, text, sizeof text) < sizeof text);
         for (int t = 0; t < PRISM_N_TYPES; t++) {
-            const struct prism_linear *kind = k->linear_auto[t];
-            bool finer = is_wide((enum prism_type)t) && kind->finer;
+            bool finer = is_wide((enum prism_type)t) && k->linear_finer[t];
             char name[16];
-            assert_ptr_equal(prism_fine_kind(k, (enum prism_type)t), finer ? kind->finer : kind);
+            assert_ptr_equal(prism_fine_kind(k, (enum prism_type)t), finer ? k->linear_finer[t] : k->linear_auto[t]);
             snprintf(name, sizeof name, "\n  %s ", prism_types[t].name);
             const char *line = strstr(text, name), *said;
             assert_non_null(line);

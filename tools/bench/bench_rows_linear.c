@@ -37,9 +37,9 @@ static bool kind_auto(struct bench_job *j) { return set_kind(j, j->k->linear_aut
 
 static bool kind_finer(struct bench_job *j)
 {
-    const struct prism_linear *l = j->k->linear_auto[j->row->type];
+    const struct prism_linear *finer = j->k->linear_finer[j->row->type];
 
-    return (l->finer || j->k->level == PRISM_LEVEL_GENERIC) && set_kind(j, l->finer ? l->finer : l);
+    return finer ? set_kind(j, finer) : j->k->level == PRISM_LEVEL_GENERIC && kind_auto(j);
 }
 
 /* ---- packing ---- */

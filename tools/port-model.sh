@@ -33,7 +33,9 @@ rows_x86() {
     cat <<EOF
 f32  arch/avx2/linear_f32.c          tile_6x16      vfmadd231ps  - - linear_f32:F16    $all
 i16  arch/avx2/linear_i16.c          tile_symmetric vpmaddwd     - - linear_auto:Q8_0  $all
-i4   arch/avx2/linear_i4.c           tile_offset    vpmaddubsw   - - linear_auto:Q4_0  $all
+i8   arch/avx2/linear_i8.c           tile_symmetric vpmaddubsw   - - linear_auto:Q4_0  $all
+i8k  arch/avx2/linear_i8k.c          tile_halves    vpmaddubsw   - - linear_auto:Q6_K  $all
+i8   arch/avx2/linear_i8k.c          tile_k_min     vpmaddubsw   - - linear_auto:Q4_K  $all
 i8   arch/avxvnni/linear_i8.c        tile_symmetric vpdpbusd     - - linear_auto:Q8_0  $all
 f32  arch/avx512/linear_f32.c        tile           vfmadd231ps  - - linear_f32:F16    $all
 i8   arch/avx512vnni/linear_i8.c     tile_i8        vpdpbusd     - - linear_auto:Q8_0  $all
@@ -82,7 +84,7 @@ compile() { # file, assembly
 # OUT.best; the last branch of each is kept.
 cut_loops() { # function, products, out; assembly on standard input
     FUNCTION=$1 PRODUCTS=$2 OUT=$3 awk '
-        BEGIN { name = "^" ENVIRON["FUNCTION"] "([.][a-z0-9.]+)?:"; product = "^\t([{]vex[}] )?(" ENVIRON["PRODUCTS"] ")\t"; out = ENVIRON["OUT"] }
+        BEGIN { name = "^" ENVIRON["FUNCTION"] "([.][a-z0-9.]+)?:"; product = "^\t([{]vex[}] )?(" ENVIRON["PRODUCTS"] ")[ \t]"; out = ENVIRON["OUT"] }
         $0 ~ name { inside = 1; next }
         inside && /^\t\.size/ { inside = 0 }
         !inside { next }

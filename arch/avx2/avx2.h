@@ -7,14 +7,16 @@
 extern const struct prism_kernels prism_kernels_avx2;
 
 extern const struct prism_linear prism_linear_f32_avx2, prism_linear_i16_avx2;
-extern const struct prism_linear prism_linear_q4_0_avx2; /* Q4_0 only */
-extern const struct prism_linear prism_linear_q4_1_avx2; /* Q4_1, Q4_K, IQ3_S, IQ1_S, TQ1_0, TQ2_0, Q1_0, Q2_0 only */
+extern const struct prism_linear prism_linear_i8_avx2;  /* types with bytes of at most 16 in size only: entries.h */
+extern const struct prism_linear prism_linear_i8k_avx2;  /* Q3_K, Q6_K only */
+extern const struct prism_linear prism_linear_q4_k_avx2; /* Q4_K, Q5_K only */
 extern const struct prism_attention prism_attention_f32_avx2, prism_attention_i16_avx2;
 
 /* The packers of prism_linear_i16_avx2, whose panels arch/avxvnni multiplies too, and the largest integers that they make. */
 enum { PRISM_I16_A_MAX = 16383, PRISM_I16_W_MAX = 4095 };
 void prism_pack_w_i16_avx2(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k);
 void prism_pack_a_i16_avx2(void *panel, const float *x, size_t ldx, size_t rows, size_t k);
+void prism_pack_a_i8_avx2(void *panel, const float *x, size_t ldx, size_t rows, size_t k); /* of the two i8 kinds and of avxvnni's */
 
 prism_gemv_fn prism_gemv_f32_avx2;
 extern const struct prism_gemv prism_gemv_i16_avx2; /* all quantised types */

@@ -1,5 +1,5 @@
 /* group_pack.h - weights and activations to the panels of group_tile.h. Included by files that define
- *     row_words(words, d, m, row, n, type)   n <= 256 stored values of a row as words, and d and m of their groups of 32
+ *     row_words(words, start, d, m, row, n, type)   n <= 256 stored values of a row as words, and what their groups of 32 have else
  * from where the words of 16 columns are transposed into their places. */
 #ifndef PRISM_AVX2_GROUP_PACK_H
 #define PRISM_AVX2_GROUP_PACK_H
@@ -10,14 +10,7 @@
 
 enum { PIECE = 256, PIECE_GROUPS = PIECE / 32 }; /* values of a row at a time: the largest block of a type */
 
-static void row_words(int32_t *words, float *d, float *m, const void *row, size_t n, enum prism_type type);
-
-/* -128 * (sum of the 32 bytes of a group), which takes back the +128 of the activations. */
-PRISM_INLINE int32_t start_of(const int32_t *words)
-{
-    const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), _mm256_load_si256((const __m256i *)(const void *)words));
-    return vec_sum_epi32(_mm256_madd_epi16(pairs, _mm256_set1_epi16(-128)));
-}
+static void row_words(int32_t *words, int32_t *start, float *d, float *m, const void *row, size_t n, enum prism_type type);
 
 /* has_min: of the words that row_words makes of the type. */
 static void pack_columns(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k, bool has_min)
@@ -37,9 +30,9 @@ static void pack_columns(void *panel, const void *rows, size_t row_bytes, enum p
         const size_t n = k - k0 < PIECE ? k - k0 : PIECE;
         char *out = (char *)panel + W_HEADER + k0 / 32 * group;
         for (size_t j = 0; j < cols; j++) {
-            row_words(words[j], d[j], m[j], (const char *)rows + j * row_bytes + prism_row_bytes(type, k0), n, type);
-            for (size_t g = 0; HAS_START && g < n / 32; g++)
-                start[j][g] = start_of(words[j] + g * WORDS);
+            const char *row = (const char *)rows + j * row_bytes + prism_row_bytes(type, k0);
+            fetch_next(row, prism_row_bytes(type, PIECE));
+            row_words(words[j], start[j], d[j], m[j], row, n, type);
         }
         for (size_t g = 0; g < n / 32; g++)
             for (size_t i = 0; i < WORDS; i += 8)

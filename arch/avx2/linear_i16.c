@@ -2,15 +2,19 @@
  *
  * Per group of 32 values of k: activations are q * d with |q| <= 16383 and d = max|x| / 16383, round half to even. Weights are
  * integers times a scale, exactly: the bytes of prism_to_i8_fn; of Q3_K and Q6_K the product of a value and the scale of its 16, at
- * most 4096 in size; the other types with scales of 16 are rounded, to 4095ths of the group's largest. A sum of 32
+ * most 4096 in size; the other types with scales of 16, F16 and BF16 are rounded, to 4095ths of the group's largest. A sum of 32
  * products is at most 32 * 16383 * 4096 < 2^31.
  *
- * pmaddwd and paddd share three ports, fp32 multiply-adds have two, for the same number of products per operation. Bytes would gain
- * nothing: pmaddubsw wants an unsigned operand and its 16-bit sums hold one pair of full bytes, so that 32 products cost four operations
- * (absolute weights, signs moved to the activations), two fewer loads and 1/64 of the accuracy. */
+ * pmaddwd and paddd share three ports (four on Zen 5), fp32 multiply-adds have two, for the same number of products per operation. Full bytes
+ * would gain nothing: pmaddubsw wants an unsigned operand and its 16-bit sums hold one pair of full bytes, so that 32 products cost four
+ * operations (absolute weights, signs moved to the activations), two fewer loads and 1/64 of the accuracy. Smaller ones do: linear_i8.c.
+ *
+ * Tried on Zen 5, in L1, part of what the 216 multiplications of a group allow on two ports: 6 x 16, each sum right after its product, 0.94;
+ * 4 x 16, sums three products later, 0.96. Sums that no multiplying port takes (vaddps in their place) 1.00, but there is none of integers. */
 #include "arch/avx2/avx2.h"
 #include "arch/avx2/words_i16.h"
 
+#include "arch/avx2/group_gemm.h"
 #include "arch/avx2/group_pack.h"
 
 #define TINY 0x1p-112f /* a group below counts as zero */
@@ -76,7 +80,7 @@ static void words_q6_k(int32_t *words, float *d, const uint8_t *b)
     _mm256_store_ps(d, _mm256_set1_ps(vec_half(b + 208)));
 }
 
-/* Other types with scales of 16. */
+/* Other types without a scale of 32 values. */
 static void words_rounded(int32_t *words, float *d, const void *row, size_t n, enum prism_type type)
 {
     _Alignas(32) float x[PIECE];
@@ -86,14 +90,15 @@ static void words_rounded(int32_t *words, float *d, const void *row, size_t n, e
     memcpy(d, s.d, n / 32 * sizeof *d);
 }
 
-static void row_words(int32_t *words, float *d, float *m, const void *row, size_t n, enum prism_type type)
+static void row_words(int32_t *words, int32_t *start, float *d, float *m, const void *row, size_t n, enum prism_type type)
 {
     _Alignas(32) int8_t q[PIECE];
+    (void)start;
     if (type == PRISM_Q3_K) {
         words_q3_k(words, d, row);
     } else if (type == PRISM_Q6_K) {
         words_q6_k(words, d, row);
-    } else if (prism_types[type].group == 16) {
+    } else if (prism_types[type].group != 32) {
         words_rounded(words, d, row, n, type);
     } else {
         prism_kernels_avx2.to_i8[type](q, d, m, row, n);
@@ -117,6 +122,6 @@ void prism_pack_a_i16_avx2(void *panel, const float *x, size_t ldx, size_t rows,
 const struct prism_linear prism_linear_i16_avx2 = {
     .name = "i16", .mr = MR, .nr = NR, .k_step = 32, .a_part = 32,
     .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = prism_pack_w_i16_avx2, .pack_a = prism_pack_a_i16_avx2, .gemm = gemm,
-    /* Half a step, and three roundings of the largest. The weights only of types with scales of 16. */
+    /* Half a step, and three roundings of the largest. The weights only of types without a scale of 32 values. */
     .a_err = 0.5f / PRISM_I16_A_MAX + 3 * 0x1p-24f, .w_err = 0.5f / PRISM_I16_W_MAX + 3 * 0x1p-24f,
 };

@@ -8,21 +8,27 @@
 
 #include "arch/avx2/vec.h"
 
+PRISM_INLINE void add_squares(__m256d s[4], __m256 a, __m256 b)
+{
+    const __m256d a0 = vec_low_pd(a), a1 = vec_high_pd(a), b0 = vec_low_pd(b), b1 = vec_high_pd(b);
+    s[0] = _mm256_fmadd_pd(a0, a0, s[0]);
+    s[1] = _mm256_fmadd_pd(a1, a1, s[1]);
+    s[2] = _mm256_fmadd_pd(b0, b0, s[2]);
+    s[3] = _mm256_fmadd_pd(b1, b1, s[3]);
+}
+
 /* The squares in double as in the generic kernel, in 16 partial sums. */
 static double sum_of_squares(const float *x, size_t n)
 {
-    __m256d s0 = _mm256_setzero_pd(), s1 = s0, s2 = s0, s3 = s0;
-    for (size_t i = 0; i < n; i += 16) {
+    __m256d s[4] = { _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd() };
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        add_squares(s, _mm256_loadu_ps(x + i), _mm256_loadu_ps(x + i + 8));
+    if (i < n) {
         const size_t rest = n - i;
-        __m256 a = vec_load_n(x + i, rest < 8 ? rest : 8), b = vec_load_n(x + i + 8, rest < 8 ? 0 : rest < 16 ? rest - 8 : 8);
-        __m256d a0 = vec_low_pd(a), a1 = vec_high_pd(a);
-        __m256d b0 = vec_low_pd(b), b1 = vec_high_pd(b);
-        s0 = _mm256_fmadd_pd(a0, a0, s0);
-        s1 = _mm256_fmadd_pd(a1, a1, s1);
-        s2 = _mm256_fmadd_pd(b0, b0, s2);
-        s3 = _mm256_fmadd_pd(b1, b1, s3);
+        add_squares(s, vec_load_n(x + i, rest < 8 ? rest : 8), vec_load_n(x + i + 8, rest < 8 ? 0 : rest - 8));
     }
-    return vec_sum_pd(_mm256_add_pd(_mm256_add_pd(s0, s1), _mm256_add_pd(s2, s3)));
+    return vec_sum_pd(_mm256_add_pd(_mm256_add_pd(s[0], s[1]), _mm256_add_pd(s[2], s[3])));
 }
 
 double prism_rms_norm_f32_avx2(float *y, const float *x, const float *w, size_t n, float eps)

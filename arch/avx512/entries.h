@@ -11,6 +11,7 @@
 
     .linear_f32 = &prism_linear_f32_avx512,
     .linear_auto = { PRISM_TYPES(PRISM_ENTRY, &prism_linear_f32_avx512) },
+    .linear_finer = { NULL },
     .gemv = prism_gemv_f32_avx512,
 
     .rms_norm = prism_rms_norm_f32_avx512,

@@ -8,11 +8,17 @@
 #include "arch/avxvnni/avxvnni.h"
 #include "arch/avxvnni/words_i8.h"
 
+#include "arch/avx2/group_gemm.h"
 #include "arch/avx2/group_pack.h"
 
-static void row_words(int32_t *words, float *d, float *m, const void *row, size_t n, enum prism_type type)
+/* start: -128 * (sum of the 32 bytes of a group), which takes back the +128 of the activations. */
+static void row_words(int32_t *words, int32_t *start, float *d, float *m, const void *row, size_t n, enum prism_type type)
 {
     prism_kernels_avx2.to_i8[type]((int8_t *)words, d, m, row, n);
+    for (size_t g = 0; g < n / 32; g++) {
+        const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), _mm256_load_si256((const __m256i *)(const void *)words + g));
+        start[g] = vec_sum_epi32(_mm256_madd_epi16(pairs, _mm256_set1_epi16(-128)));
+    }
 }
 
 static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
@@ -20,22 +26,9 @@ static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_t
     pack_columns(panel, rows, row_bytes, type, cols, k, prism_types[type].has_min);
 }
 
-/* A put_group_fn: bytes + 128. */
-PRISM_INLINE __m256i put_bytes(char *out, struct group g, __m256 inverse)
-{
-    const __m256i q = bytes_of_group(g, inverse);
-    _mm256_store_si256((__m256i *)(void *)out, _mm256_xor_si256(q, _mm256_set1_epi8((char)128)));
-    return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), q), _mm256_set1_epi16(1));
-}
-
-static void pack_a(void *panel, const float *x, size_t ldx, size_t rows, size_t k)
-{
-    pack_rows(panel, x, ldx, rows, k, 127.0f, 0x1p-120f, put_bytes);
-}
-
 const struct prism_linear prism_linear_i8_avxvnni = {
     .name = "i8", .mr = MR, .nr = NR, .k_step = 32, .a_part = 32,
-    .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = pack_w, .pack_a = pack_a, .gemm = gemm,
+    .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = pack_w, .pack_a = prism_pack_a_i8_avx2, .gemm = gemm,
     /* As for the generic "i8" linear: half a step of max / 127, and three roundings. */
     .a_err = 0.5f / 127 + 0x1p-22f, .w_err = 0.5f / 127 + 0x1p-22f,
 };

@@ -1,6 +1,9 @@
 /* table.c - the avxvnni level: AVX2 and AVX-VNNI (Alder Lake and later processors without AVX-512). Linears and attention on integers
  * are its own, everything else is that of avx2.
  *
+ * linear_auto, on one thread of a Zen 5, operands in L2, Gop/s: i8 417 (Q4_K 378), i16 227; of arch/avx2 i8 350 (Q4_K 337), i8k 318, i16 202,
+ * f32 128.
+ *
  * attention_auto, measured as in arch/avx2/entries.h, where f32 has 81 Gop/s: heads of 128 148 of a peak of 191, heads of 64 128. */
 #include "arch/avx2/avx2.h"
 #include "arch/avxvnni/avxvnni.h"
@@ -16,6 +19,7 @@ const struct prism_kernels prism_kernels_avxvnni = {
     .linear_auto = {
         PRISM_PLAIN_TYPES(PRISM_ENTRY, &prism_linear_f32_avx2)
         PRISM_BLOCK_TYPES(PRISM_ENTRY, &prism_linear_i8_avxvnni)
+        [PRISM_F16] = &prism_linear_i16_avxvnni, [PRISM_BF16] = &prism_linear_i16_avxvnni,
     },
     .linear_finer = { PRISM_BLOCK_TYPES(PRISM_ENTRY, &prism_linear_i16_avxvnni) },
 

@@ -20,4 +20,6 @@ PRISM_INLINE void dot(__m256i *sum, __m256i a, __m256i w, bool first)
 #endif
 }
 
+PRISM_INLINE __m256i whole(__m256i sum) { return sum; }
+
 #endif

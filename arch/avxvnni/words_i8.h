@@ -14,4 +14,6 @@ PRISM_INLINE void dot(__m256i *sum, __m256i a, __m256i w, bool first)
     *sum = _mm256_dpbusd_avx_epi32(*sum, a, w);
 }
 
+PRISM_INLINE __m256i whole(__m256i sum) { return sum; }
+
 #endif

@@ -361,9 +361,31 @@ static void fill_signs(struct product *p)
     }
 }
 
-/* Activations that quantise to themselves, with a largest of `whole`, all that in row 0: the product must be exact up to fp32 sums, which
- * no loose bound can hide. */
-static void check_whole_activations(const struct prism_kernels *k, const struct prism_linear *l, enum prism_type type, int whole)
+/* Blocks of all zeros and all ones by column, which are the smallest and the largest integers, with a scale of 1. */
+static void fill_largest(struct product *p)
+{
+    const struct prism_type_info *t = &prism_types[p->type];
+    const uint16_t one = 0x3c00, little = 0x2000;
+
+    p->w = kt_alloc(p->cols * p->row_bytes, 1);
+    p->wf = kt_floats(p->cols * p->k);
+    for (size_t j = 0; j < p->cols; j++)
+        for (size_t b = 0; b < p->row_bytes; b += t->bytes) {
+            uint8_t *block = p->w + j * p->row_bytes + b;
+            memset(block, j % 2 ? 0xff : 0, t->bytes);
+            if (p->type == PRISM_Q6_K)
+                memset(block + 192, j % 4 < 2 ? 0x80 : 0x7f, 16);
+            memcpy(block + kt_half_at(p->type, 0), &one, sizeof one);
+            if (kt_half_at(p->type, 1) >= 0)
+                memcpy(block + kt_half_at(p->type, 1), &little, sizeof little);
+        }
+    for (size_t j = 0; j < p->cols; j++)
+        prism_kernels_generic.to_f32[p->type](p->wf + j * p->k, p->w + j * p->row_bytes, p->k);
+}
+
+/* Activations that quantise to themselves, with a largest of `whole`, all - that in row 0, all + in row 1: the product must be exact up to fp32
+ * sums, which no loose bound can hide. */
+static void check_whole_activations(const struct prism_kernels *k, const struct prism_linear *l, enum prism_type type, int whole, bool largest)
 {
     struct product p;
     make(&p, &(struct shape){ 1, 1, 1, 1, 512, KT_NORMAL, "" }, l, type);
@@ -371,10 +393,12 @@ static void check_whole_activations(const struct prism_kernels *k, const struct 
     float *x = kt_floats((p.rows - 1) * p.ldx + p.k), *c = new_c(&p);
     for (size_t i = 0; i < p.rows; i++)
         for (size_t j = 0; j < p.k; j++)
-            x[i * p.ldx + j] = (float)(i == 0 || j % 32 == 5 ? -whole : ((int)(kt_random() >> 8) % (whole + 1)) * (j & 1 ? 1 : -1));
+            x[i * p.ldx + j] = (float)(i == 1 ? whole : i == 0 || j % 32 == 5 ? -whole : ((int)(kt_random() >> 8) % (whole + 1)) * (j & 1 ? 1 : -1));
     p.x = x;
     if (is_float(type))
         fill_signs(&p);
+    else if (largest)
+        fill_largest(&p);
     pack(&p);
     run(&p, c, 0, p.rows, 0, p.cols, false);
     for (size_t i = 0; i < p.rows; i++)
@@ -389,13 +413,15 @@ static void check_whole_activations(const struct prism_kernels *k, const struct 
     kt_release();
 }
 
-/* Integers of 16 bits: activations up to 4095 where weights are rounded, to 16383 where they are not. */
+/* The largest integer of an activation, which the bound says: half a step, and three roundings of the largest. */
+static int largest_of(const struct prism_linear *l) { return (int)lround(0.5 / ((double)l->a_err - 3 * 0x1p-24)); }
+
 static void check_exact(const struct prism_kernels *k, const struct prism_linear *l, enum prism_type type)
 {
-    if (!strcmp(l->name, "i8") && weight_error(l, type) <= 0)
-        check_whole_activations(k, l, type, 127);
-    else if (!strcmp(l->name, "i16") && (is_float(type) || weight_error(l, type) <= 0))
-        check_whole_activations(k, l, type, is_float(type) ? 4095 : 16383);
+    const bool bytes = !strcmp(l->name, "i8") || !strcmp(l->name, "i8k"), words = !strcmp(l->name, "i16");
+    for (int largest = 0; largest < 1 + (kt_half_at(type, 0) >= 0); largest++)
+        if ((bytes || words) && (weight_error(l, type) <= 0 || (words && is_float(type))))
+            check_whole_activations(k, l, type, bytes ? 127 : largest_of(l), largest);
 }
 
 static void check_exact_activations(const struct prism_kernels *k) { each_kind(k, check_exact); }

@@ -149,21 +149,21 @@ static void put_map(const struct prism_select_call *c, uint8_t *maps, size_t kv_
     }
 }
 
-/* Of coordinates x of keys about the means of whole blocks, from some blocks at equal distances. y: [AT_ONCE][n]. */
+/* Of coordinates of keys about the means of whole blocks, from some blocks at equal distances. x, y: [d][d]. */
 enum { WITHIN_BLOCKS = 16 };
-static void take_within(const struct prism_select_call *c, size_t kv_head, const float *map, size_t n, float *y, uint8_t *scratch)
+static void take_within(const struct prism_select_call *c, size_t kv_head, const float *map, size_t n, float *x, float *y, uint8_t *scratch)
 {
     size_t have = c->kv_len / c->block, step = div_up(max_size(have, 1), WITHIN_BLOCKS), dim = prism_sketch_dim(c->d), taken = 0;
-    float x[AT_ONCE][PRISM_MAX_HEAD_DIM], sum[PRISM_MAX_HEAD_DIM], *within = c->sketch->within + kv_head * dim;
+    float sum[PRISM_MAX_HEAD_DIM], *within = c->sketch->within + kv_head * dim;
     double total[PRISM_MAX_HEAD_DIM] = { 0 };
 
     for (size_t v = 0; v < have; v += step, taken++) {
         memset(sum, 0, sizeof sum);
-        for (size_t first = 0; first < c->block; first += AT_ONCE) {
-            for (size_t j = 0; j < AT_ONCE; j++)
-                prism_sketch_load_keys(c, x[j], kv_head, v * c->block + first + j, 1);
-            product(c, y, n, x[0], PRISM_MAX_HEAD_DIM, AT_ONCE, map, c->d, n, c->d, scratch);
-            for (size_t j = 0; j < AT_ONCE; j++)
+        for (size_t first = 0; first < c->block; first += c->d) {
+            size_t count = min_size(c->d, c->block - first);
+            prism_sketch_load_keys(c, x, kv_head, v * c->block + first, count);
+            product(c, y, n, x, c->d, count, map, c->d, n, c->d, scratch);
+            for (size_t j = 0; j < count; j++)
                 for (size_t i = 0; i < n; i++)
                     sum[i] += y[j * n + i], total[i] += (double)y[j * n + i] * (double)y[j * n + i];
         }
@@ -221,7 +221,7 @@ bool prism_sketch_basis(const struct prism_select_call *c, size_t kv_head, uint8
     size_t n_map = min_size(r, d);
     solve(v, tmp, lower, n_map, d); /* V^T L^-1 */
     memset(v + n_map * d, 0, (d - n_map) * d * sizeof *v);
-    take_within(c, kv_head, v, n_map, t, scratch);
+    take_within(c, kv_head, v, n_map, cq, t, scratch);
     put_map(c, c->sketch->k_map, kv_head, v, n_map, scratch);
     product(c, v, d, tmp, d, n_map, lower, d, d, d, scratch); /* V^T L^T: rows of L */
     for (size_t i = 0; i < n_map * d; i++)

@@ -1,4 +1,4 @@
-/* gemv_rows.c - gemv_i16 of several rows of activations, of Q4_K also of one: weights are taken 16 rows at a time, one in each lane (columns.h), as
+/* gemv_rows.c - gemv_i16 of several rows of activations: weights are taken 16 rows at a time, one in each lane (columns.h), as
  * unsigned fields. What is unpacked and transposed serves all rows of activations, whose bytes are broadcast. vpdpbusd adds the products of a group with
  * the high bytes and with the low ones, 256 and 1 times: |.| <= 32 * 255 * 32639 < 2^28, exact. Each sum is multiplied by both scales in fp32.
  *

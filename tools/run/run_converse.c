@@ -7,8 +7,8 @@
 #include "tools/run/line.h"
 #include "tools/run/run.h"
 
-static const char help[] = "/exit or Ctrl-D ends, /clear forgets the conversation, /read FILE puts a file in front of the next message,\n"
-                           "/regen answers the last message anew, Ctrl-C stops an answer\n";
+static const char help[] = "/exit or Ctrl-D ends, /clear forgets the conversation, /regen answers anew,\n"
+                           "/read FILE puts a file in front of the next message, Ctrl-C stops an answer\n";
 
 /* Answers the messages; the answer becomes one. A message that could not be answered is taken back, which is no failure. */
 static int answer(struct run *r)

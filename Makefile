@@ -300,6 +300,9 @@ $(BUILD)/token_ids: $(BUILD)/tests/text/token_ids.o $(LIB)
 $(BUILD)/make_seeds: $(BUILD)/tests/fuzz/make_seeds.o $(TEST_LIB) $(LIB)
 	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
 
+# A test of a part of prism-bench that no output shows alone.
+$(BUILD)/tests/cli/test_scaling: $(BUILD)/tools/bench/scaling.o
+
 $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(C_ALL) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@

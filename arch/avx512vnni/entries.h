@@ -2,9 +2,9 @@
  * bytes, the rest from the levels below.
  *
  * linear_auto, measured as in arch/avx512/entries.h: 500 Gop/s for types without a minimum, 470 with one, against 168 in fp32; so the
- * types with scales of 16 values are requantised too. F16 and BF16: 295; a whole layer of 512 rows 268 (N=3072 K=1024) and 256 (N=1024
- * K=3072), against 159 and 153. The groups of 64 that they have
- * since then: 484 in place of 458 on Zen 5 (K = 1024, operands in L2, of a peak of 550). */
+ * types with scales of 16 values are requantised too. F16 and BF16: 295; a whole layer of 512 rows 268 (N = 3072, K = 1024) and 256 (N = 1024,
+ * K = 3072), against 159 and 153. That was before they had groups of 64, with which they do 484 in place of 458 Gop/s on Zen 5 (K = 1024,
+ * operands in L2, of a peak of 550). */
 #include "arch/avx512/entries.h"
 
     .linear_auto = {

@@ -68,7 +68,7 @@ static inline double prism_keys_seen(size_t window, bool chunked, double pos, do
     return window && most < all ? most : all;
 }
 
-/* How attention by tiles is split into jobs: pure functions, which the model of scaling (src/engine/scaling.h) shares. */
+/* How attention by tiles is split into jobs: pure functions, which the model of scaling (tools/bench/scaling.h) shares. */
 struct prism_attention_split {
     size_t q_pos, n_rows, block, tile_rows, n_threads;
     size_t window;              /* and chunked: as in struct prism_attention_call */

@@ -1,5 +1,5 @@
 /* split.h - how a phase of a layer is split into jobs: pure functions of shapes and of the number of threads, which the engine and the model
- * of its scaling (scaling.h) share. Private to src/engine.
+ * of its scaling (tools/bench/scaling.h) share. Private to src/engine.
  *
  * Results never depend on a split: jobs own outputs, and each output is computed the same way in whichever job it lies. */
 #ifndef PRISM_ENGINE_SPLIT_H

@@ -1,5 +1,5 @@
 /* test_bench_scaling.c - prism-bench scaling as a user meets it: table, CSV, JSON and errors. Costs are whatever they are; what follows from them is
- * checked. Which splits leave threads idle is tests/engine/test_scaling.c's business. */
+ * checked. Which splits leave threads idle is tests/cli/test_scaling.c's business. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

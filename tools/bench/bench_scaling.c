@@ -1,6 +1,6 @@
 /* bench_scaling.c - prism-bench scaling: how much of a team's time a layer leaves idle, for any number of threads.
  *
- * Modelled by the functions that the engine splits its phases with (src/engine/scaling.h), with costs measured here on one thread. With a
+ * Modelled by the functions that the engine splits its phases with (tools/bench/scaling.h), with costs measured here on one thread. With a
  * model, the engine itself prefills one layer on one and on two threads, beside what the model says of that. */
 #include "tools/bench/bench_scaling.h"
 
@@ -68,11 +68,11 @@ static const struct cli cli = {
 /* The kinds that compute auto takes. */
 static void set_kinds(struct bench_scaling_subject *s)
 {
-    struct prism_scaling_layer *l = &s->layer;
+    struct scaling_layer *l = &s->layer;
 
-    for (int m = 0; m < PRISM_SCALING_MATRICES; m++) {
-        bool fine = m == PRISM_SCALING_K || m == PRISM_SCALING_V || m == PRISM_SCALING_DOWN;
-        size_t k = m == PRISM_SCALING_O ? l->n_head * l->head_dim : m == PRISM_SCALING_DOWN ? l->n_ff : l->n_embd;
+    for (int m = 0; m < SCALING_MATRICES; m++) {
+        bool fine = m == SCALING_K || m == SCALING_V || m == SCALING_DOWN;
+        size_t k = m == SCALING_O ? l->n_head * l->head_dim : m == SCALING_DOWN ? l->n_ff : l->n_embd;
         const struct prism_linear *kind = fine ? prism_fine_kind(s->kernels, s->type[m]) : s->kernels->linear_auto[s->type[m]];
         l->kind[m] = k % kind->k_step ? s->kernels->linear_f32 : kind;
     }
@@ -100,7 +100,7 @@ static int subject_of_shape(const struct options *opt, struct bench_scaling_subj
     s->layer.n_head_kv = shape->n_head_kv;
     s->layer.head_dim = shape->head_dim;
     s->layer.n_ff = shape->n_ff;
-    for (int m = 0; m < PRISM_SCALING_MATRICES; m++)
+    for (int m = 0; m < SCALING_MATRICES; m++)
         s->type[m] = type.type;
     return PROCESS_OK;
 }
@@ -118,8 +118,8 @@ static int subject_of_model(const struct options *opt, const prism_model *model,
     s->layer.n_head_kv = l->attn.n_head_kv;
     s->layer.head_dim = l->attn.head_dim;
     s->layer.n_ff = f->width;
-    const enum prism_type types[PRISM_SCALING_MATRICES] = { l->attn.q.type, l->attn.k.type, l->attn.v.type, l->attn.o.type, f->gate.type, f->down.type };
-    for (int m = 0; m < PRISM_SCALING_MATRICES; m++)
+    const enum prism_type types[SCALING_MATRICES] = { l->attn.q.type, l->attn.k.type, l->attn.v.type, l->attn.o.type, f->gate.type, f->down.type };
+    for (int m = 0; m < SCALING_MATRICES; m++)
         s->type[m] = types[m];
     return PROCESS_OK;
 }
@@ -166,13 +166,13 @@ static int measure(prism_context *const *ctx, const int32_t *tokens, size_t n, s
 
 static void model_check(const struct bench_scaling_subject *s, struct bench_scaling_check *check)
 {
-    struct prism_scaling time;
+    struct scaling time;
 
-    prism_scaling(&s->layer, check->n_threads, &time);
+    scaling_model(&s->layer, check->n_threads, &time);
     check->modelled[BENCH_SCALING_PROCESSOR] = time.total.span / 1e6;
-    for (int i = 0; i < PRISM_SCALING_PHASES; i++) {
-        enum bench_scaling_part part = i == PRISM_SCALING_PACK_KV || i == PRISM_SCALING_TILES ? BENCH_SCALING_ATTENTION
-            : i == PRISM_SCALING_QKV || i == PRISM_SCALING_OUT || i == PRISM_SCALING_GATE_UP || i == PRISM_SCALING_DOWN_OUT ? BENCH_SCALING_LINEAR
+    for (int i = 0; i < SCALING_PHASES; i++) {
+        enum bench_scaling_part part = i == SCALING_PACK_KV || i == SCALING_TILES ? BENCH_SCALING_ATTENTION
+            : i == SCALING_QKV || i == SCALING_OUT || i == SCALING_GATE_UP || i == SCALING_DOWN_OUT ? BENCH_SCALING_LINEAR
             : BENCH_SCALING_OTHER;
         check->modelled[part] += time.phase[i].span / 1e6;
     }
@@ -210,16 +210,16 @@ static int check_model(const struct options *opt, const prism_model *model, cons
 static int run(const struct options *opt, const prism_model *model, struct bench_scaling_subject *s)
 {
     size_t n = opt->threads.n, *n_threads = calloc(n, sizeof *n_threads);
-    struct prism_scaling *time = calloc(n, sizeof *time);
+    struct scaling *time = calloc(n, sizeof *time);
     struct bench_scaling_check check[CHECK_THREADS];
-    struct prism_scaling one = { 0 };
+    struct scaling one = { 0 };
     int status = n_threads && time ? bench_scaling_costs(s) : process_error("out of memory");
 
     if (status == PROCESS_OK)
-        prism_scaling(&s->layer, 1, &one);
+        scaling_model(&s->layer, 1, &one);
     for (size_t i = 0; i < n && status == PROCESS_OK; i++) {
         n_threads[i] = strtoul(opt->threads.value[i], NULL, 10);
-        prism_scaling(&s->layer, n_threads[i], &time[i]);
+        scaling_model(&s->layer, n_threads[i], &time[i]);
     }
     if (status == PROCESS_OK && model)
         status = check_model(opt, model, s, check);

@@ -2,14 +2,14 @@
 #ifndef PRISM_TOOLS_BENCH_SCALING_H
 #define PRISM_TOOLS_BENCH_SCALING_H
 
-#include "src/engine/scaling.h"
+#include "tools/bench/scaling.h"
 
 /* What is modelled. */
 struct bench_scaling_subject {
     const char *name;        /* of the shape or the file */
     const struct prism_kernels *kernels;
-    enum prism_type type[PRISM_SCALING_MATRICES]; /* of the weights */
-    struct prism_scaling_layer layer;
+    enum prism_type type[SCALING_MATRICES]; /* of the weights */
+    struct scaling_layer layer;
 };
 
 /* Fills layer.cost, whose other fields are set, by the kernels on one thread. bench_scaling_costs.c. PROCESS_ERROR after one line. */
@@ -27,8 +27,8 @@ struct bench_scaling_results {
     const struct bench_scaling_subject *subject;
     size_t n;
     const size_t *n_threads;           /* [n] */
-    const struct prism_scaling *one;   /* of one thread */
-    const struct prism_scaling *time;  /* [n] */
+    const struct scaling *one;   /* of one thread */
+    const struct scaling *time;  /* [n] */
     size_t n_checks;
     const struct bench_scaling_check *check;
 };

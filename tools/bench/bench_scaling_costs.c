@@ -69,7 +69,7 @@ static void run_gemm(void *arg)
     p->kind->gemm(&(struct prism_gemm_args){ .c = p->c, .ldc = COLS, .a = p->a, .w = p->panels, .rows = ROWS, .cols = COLS, .k = p->k });
 }
 
-static void measure_matrix(struct bench_job *j, struct bench_scaling_subject *s, enum prism_scaling_matrix m, size_t k)
+static void measure_matrix(struct bench_job *j, struct bench_scaling_subject *s, enum scaling_matrix m, size_t k)
 {
     const struct prism_linear *kind = s->layer.kind[m];
     struct product_run p = { .kind = kind, .type = s->type[m], .k = k, .row_bytes = prism_row_bytes(s->type[m], k) };
@@ -108,13 +108,13 @@ static void run_head(void *arg)
 
 static void measure_values(struct bench_job *j, struct bench_scaling_subject *s)
 {
-    struct prism_scaling_costs *c = &s->layer.cost;
+    struct scaling_costs *c = &s->layer.cost;
     size_t n = s->layer.n_embd, d = s->layer.head_dim;
     struct value_run r = { s->kernels, n, bench_floats(j, n), bench_floats(j, n), bench_take(j, n * sizeof(float)) };
 
     c->norm = best_ns(run_norm, &r) / (double)n;
     r.n = COLS;
-    c->activate = best_ns(run_gate, &r) / COLS + c->pack_a[PRISM_SCALING_DOWN];
+    c->activate = best_ns(run_gate, &r) / COLS + c->pack_a[SCALING_DOWN];
     r.n = d;
     c->rotate = best_ns(run_head, &r) / (double)d;
 }
@@ -192,14 +192,14 @@ static int measure_phase(struct bench_scaling_subject *s)
 
 int bench_scaling_costs(struct bench_scaling_subject *s)
 {
-    const struct prism_scaling_layer *l = &s->layer;
+    const struct scaling_layer *l = &s->layer;
     struct bench_job j = { .memory = { .capacity = BENCH_JOB_BYTES } };
 
     j.memory.base = prism_reserve(j.memory.capacity, j.memory.capacity);
     if (!j.memory.base)
         return process_error("no memory for the operands");
-    for (int m = 0; m < PRISM_SCALING_MATRICES; m++)
-        measure_matrix(&j, s, (enum prism_scaling_matrix)m, m == PRISM_SCALING_O ? l->n_head * l->head_dim : m == PRISM_SCALING_DOWN ? l->n_ff : l->n_embd);
+    for (int m = 0; m < SCALING_MATRICES; m++)
+        measure_matrix(&j, s, (enum scaling_matrix)m, m == SCALING_O ? l->n_head * l->head_dim : m == SCALING_DOWN ? l->n_ff : l->n_embd);
     measure_values(&j, s);
     measure_attention(&j, s);
     prism_release(j.memory.base, j.memory.capacity);

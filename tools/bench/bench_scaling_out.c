@@ -9,8 +9,8 @@
 static const char *const part_names[BENCH_SCALING_PARTS] = { "linear", "attention", "other", "processor time" };
 
 /* The table's last row is the total. */
-static const struct prism_scaling_time *row_of(const struct prism_scaling *s, int row) { return row < PRISM_SCALING_PHASES ? &s->phase[row] : &s->total; }
-static const char *row_name(int row) { return row < PRISM_SCALING_PHASES ? prism_scaling_phase_name((enum prism_scaling_phase)row) : "all"; }
+static const struct scaling_time *row_of(const struct scaling *s, int row) { return row < SCALING_PHASES ? &s->phase[row] : &s->total; }
+static const char *row_name(int row) { return row < SCALING_PHASES ? scaling_phase_name((enum scaling_phase)row) : "all"; }
 
 /* Over one thread: weights that are unpacked again count as idle. */
 static double speedup(const struct bench_scaling_results *r, size_t i) { return r->one->total.span / r->time[i].total.span; }
@@ -34,7 +34,7 @@ static void print_checks(const struct bench_scaling_results *r)
 
 void bench_scaling_table(const struct bench_scaling_results *r)
 {
-    const struct prism_scaling_layer *l = &r->subject->layer;
+    const struct scaling_layer *l = &r->subject->layer;
     char cpu[256];
 
     bench_cpu_name(cpu, sizeof cpu);
@@ -43,12 +43,12 @@ void bench_scaling_table(const struct bench_scaling_results *r)
     printf("%-18s %7s", "threads", "of one");
     for (size_t i = 0; i < r->n; i++)
         printf(" %7zu", r->n_threads[i]);
-    for (int row = 0; row <= PRISM_SCALING_PHASES; row++) {
+    for (int row = 0; row <= SCALING_PHASES; row++) {
         if (row_of(&r->time[0], row)->n_jobs == 0)
             continue;
         printf("\n%-18s %6.1f%%", row_name(row), 100 * row_of(r->one, row)->busy / r->one->total.busy);
         for (size_t i = 0; i < r->n; i++)
-            printf(" %6.1f%%", 100 * prism_scaling_idle(row_of(&r->time[i], row), r->n_threads[i]));
+            printf(" %6.1f%%", 100 * scaling_idle(row_of(&r->time[i], row), r->n_threads[i]));
     }
     printf("\n%-18s %7s", "speedup", "");
     for (size_t i = 0; i < r->n; i++)
@@ -66,11 +66,11 @@ void bench_scaling_csv(const struct bench_scaling_results *r)
 {
     printf("threads,phase,jobs,busy_ms,span_ms,idle,measured_ms\n");
     for (size_t i = 0; i < r->n; i++)
-        for (int row = 0; row <= PRISM_SCALING_PHASES; row++) {
-            const struct prism_scaling_time *t = row_of(&r->time[i], row);
+        for (int row = 0; row <= SCALING_PHASES; row++) {
+            const struct scaling_time *t = row_of(&r->time[i], row);
             if (t->n_jobs)
                 printf("%zu,\"%s\",%zu,%.4f,%.4f,%.4f,\n", r->n_threads[i], row_name(row), t->n_jobs, t->busy / 1e6, t->span / 1e6,
-                       prism_scaling_idle(t, r->n_threads[i]));
+                       scaling_idle(t, r->n_threads[i]));
         }
     for (size_t i = 0; i < r->n_checks; i++)
         for (int p = 0; p < BENCH_SCALING_PARTS; p++)
@@ -79,7 +79,7 @@ void bench_scaling_csv(const struct bench_scaling_results *r)
 
 void bench_scaling_json(const struct bench_scaling_results *r)
 {
-    const struct prism_scaling_layer *l = &r->subject->layer;
+    const struct scaling_layer *l = &r->subject->layer;
     struct json j = { .out = stdout };
     char cpu[256];
 
@@ -95,8 +95,8 @@ void bench_scaling_json(const struct bench_scaling_results *r)
         json_int(&j, "threads", (int64_t)r->n_threads[i]);
         json_real(&j, "speedup", speedup(r, i));
         json_array(&j, "phases");
-        for (int row = 0; row <= PRISM_SCALING_PHASES; row++) {
-            const struct prism_scaling_time *t = row_of(&r->time[i], row);
+        for (int row = 0; row <= SCALING_PHASES; row++) {
+            const struct scaling_time *t = row_of(&r->time[i], row);
             if (!t->n_jobs)
                 continue;
             json_object(&j, NULL);
@@ -104,7 +104,7 @@ void bench_scaling_json(const struct bench_scaling_results *r)
             json_int(&j, "jobs", (int64_t)t->n_jobs);
             json_real(&j, "busy_ms", t->busy / 1e6);
             json_real(&j, "span_ms", t->span / 1e6);
-            json_real(&j, "idle", prism_scaling_idle(t, r->n_threads[i]));
+            json_real(&j, "idle", scaling_idle(t, r->n_threads[i]));
             json_close(&j);
         }
         json_close(&j);

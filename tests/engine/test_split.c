@@ -111,6 +111,8 @@ static void test_packing(void **state)
                 }
         }
     }
+    const struct prism_linear four = { .mr = 4 }, six = { .mr = 6 }; /* neither a multiple of the other */
+    assert_int_equal(prism_split_pack((const struct prism_linear *[]){ &six, &four }, 2, 512, THREADS), 12);
     assert_int_equal(prism_split_rows(512, 16, 1, 2), 16);
     assert_int_equal(prism_split_rows(512, 16, 1, 16), 4);
     assert_int_equal(prism_split_rows(512, 24, 6, 64), 6);

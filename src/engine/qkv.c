@@ -81,6 +81,13 @@ static void store_head(const struct rope_job *j, size_t head, size_t pos, const 
         prism_note_fault(c, prism_is_finite(v, d) ? PRISM_FAULT_VALUE_RANGE : PRISM_FAULT_VALUES, pos, head);
 }
 
+/* A head that is read a row later: rows of a slab lie in the third-level cache, and processors fetch ahead to the end of a page only. */
+static void fetch(const float *head, size_t d)
+{
+    for (size_t i = 0; i < d; i += 64 / sizeof *head)
+        __builtin_prefetch(head + i);
+}
+
 /* Positions of job on the absolute grid of j->grain, clipped to the rows of the slab. */
 static void rope_job(void *arg, size_t job, uint32_t thread)
 {
@@ -92,19 +99,22 @@ static void rope_job(void *arg, size_t job, uint32_t thread)
 
     (void)thread;
     for (size_t pos = from > j->pos ? from : j->pos; pos < end; pos++) {
-        size_t row = pos - j->pos;
+        size_t row = pos - j->pos, next = pos + 1 < end;
         float *k = j->made + row * c->y_width, *v = k + a->n_head_kv * d;
         if (!norm_all(j, j->q + row * a->n_head * d, &a->q_norm, a->n_head))
             prism_note_fault(c, PRISM_FAULT_QUERIES, pos, 0);
         bool keys_tame = n_kv == 0 || norm_all(j, k, &a->k_norm, n_kv);
         for (size_t h = 0; h < a->n_head; h++) {
             float *q = j->q + (row * a->n_head + h) * d;
+            fetch(q + next * a->n_head * d, d);
             if (!head_norm_rope(j, q, &a->q_norm, h, j->rope_row + row))
                 prism_note_fault(c, PRISM_FAULT_QUERIES, pos, h);
             heat(j, q, pos);
             prism_selection_add_query(c, j->index, h, pos, q, pos % c->plan.block == 0 || j->rope_row + row == 0);
         }
         for (size_t h = 0; h < n_kv; h++) {
+            fetch(k + next * c->y_width + h * d, d);
+            fetch(v + next * c->y_width + h * d, d);
             if (!a->v.data)
                 memcpy(v + h * d, k + h * d, d * sizeof *v);
             if (a->v_norm.kind && !prism_is_tame(prism_normalise(c->kernels, &a->v_norm, v + h * d, v + h * d, d)))

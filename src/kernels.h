@@ -59,7 +59,7 @@ struct prism_gemm_args {
  * to the caller, who asks for their size (a multiple of 64 bytes each) and keeps them back to back.
  * A panel that is only partly filled (last rows or columns) is padded with zeros by the packer. */
 struct prism_linear {
-    const char *name;      /* "f32", "i8", "i8sym", "i8x2", "i16", "bf16": printed by --kernels */
+    const char *name;      /* "f32", "i8", "i8sym", "i8w", "i8x2", "i16", "bf16": printed by --kernels */
     unsigned mr, nr;       /* activation rows per panel (divides 24), weight columns (= output features) per panel (at most 64) */
     unsigned k_step;       /* k must be a multiple of this (1, 2, 32 or 64) */
     unsigned few_rows;     /* up to so many rows the level's gemv takes less time than packing: measured; 0: up to 16 */
@@ -72,7 +72,7 @@ struct prism_linear {
     void (*pack_w)(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k);
 
     /* One activation panel from rows <= mr rows of k floats, stride ldx. i8: groups of 32 with d = max|x|/127 and
-     * round half to even, i8x2 and i16 (groups of k_step) likewise with finer steps; bf16: round half to even. */
+     * round half to even, i8w (groups of 64) the same, i8x2 and i16 (groups of k_step) likewise with finer steps; bf16: round half to even. */
     void (*pack_a)(void *panel, const float *x, size_t ldx, size_t rows, size_t k);
 
     void (*gemm)(const struct prism_gemm_args *args);
@@ -80,7 +80,7 @@ struct prism_linear {
     /* Bound for |c - exact|, exact = the double product of the *original* float activations and dequantised weights:
      * a_err * sum|x_max32 * w| + w_err * sum|x * w_max32| + a_err * w_err * sum|x_max32 * w_max32| + k * FLT_EPSILON * sum|x * w|,
      * where x_max32, w_max32 stand for the largest magnitude in the value's group of 32 (of k_step, if that is more; bf16: the value itself;
-     * i8sym: the largest that the group's scales can express). f32: 0, 0. */
+     * weights of i8w: the 256; of Q4_0 and Q4_K in i8sym and i8w: the largest that the group's scales can express). f32: 0, 0. */
     float a_err, w_err;
 };
 

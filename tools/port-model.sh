@@ -40,6 +40,7 @@ i8   arch/avxvnni/linear_i8.c        tile_symmetric vpdpbusd     - - linear_auto
 f32  arch/avx512/linear_f32.c        tile           vfmadd231ps  - - linear_f32:F16    $all
 i8   arch/avx512vnni/linear_i8.c     tile_i8        vpdpbusd     - - linear_auto:Q8_0  $all
 i8x2 arch/avx512vnni/linear_i8.c     tile_i8x2      vpdpbusd     - - linear_finer:Q8_0 $all
+i8w  arch/avx512vnni/linear_i8w.c    tile_i8w       vpdpbusd     - - linear_auto:Q4_0  $all
 i16  arch/avx512vnni/linear_i16.c    tile           vpdpwssd     - - linear_auto:F16   $all
 qk   arch/avx512vnni/attention_i16.c scores_8x32    vpdpwssd     - - -                 $all
 pv   arch/avx512vnni/attention_i16.c values_8x32    vpdpwssd     - - -                 $all

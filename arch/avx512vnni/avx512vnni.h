@@ -4,7 +4,7 @@
 
 #include "src/kernels.h"
 
-extern const struct prism_linear prism_linear_i8_avx512vnni, prism_linear_i8sym_avx512vnni, prism_linear_i8x2_avx512vnni,
+extern const struct prism_linear prism_linear_i8_avx512vnni, prism_linear_i8w_avx512vnni, prism_linear_i8x2_avx512vnni,
     prism_linear_i16_avx512vnni;
 prism_sketch_pack_fn prism_sketch_pack_avx512vnni; /* sketch.c */
 prism_sketch_scan_fn prism_sketch_scan_avx512vnni;

@@ -98,12 +98,7 @@ static __attribute__((noinline)) void quantize_i16(char *out, const float *x, si
 {
     for (; n > 0; n--, x += GROUP, out += A_GROUP) {
         _Alignas(64) float inverse[16];
-        __m512 v[16];
-        for (size_t i = 0; i < MR; i++)
-            v[i] = larger(magnitudes(load_group(x + i * ldx)), magnitudes(load_group(x + i * ldx + 32)));
-        for (size_t i = MR; i < 16; i++)
-            v[i] = _mm512_setzero_ps();
-        _mm512_store_ps((float *)(void *)(out + A_D), scales_of(inverse, v, A_MAX, LEAST));
+        _mm512_store_ps((float *)(void *)(out + A_D), scales_of_rows_64(inverse, x, ldx, A_MAX, LEAST));
         KEEP_IN_MEMORY(inverse);
         for (size_t i = 0; i < MR; i++) {
             _mm512_store_si512(out + 128 * i, words_of_group(load_group(x + i * ldx), inverse[i]));

@@ -4,8 +4,7 @@
  * integers start at -128 * (sum of the weights), which takes back the +128 of the unsigned activations at no cost, and end
  * as c += float(acc) * (d_a * d_w); types with a minimum add m_w * (d_a * sum a). With two bytes the high ones come first, and the shift by 8
  * makes of the start the 32768 of the pair. 96 vpdpbusd and 36 (48) other instructions of the same two ports per group: 0.73 (0.67) of the
- * vpdpbusd peak is what this scheme can reach; 192 and 48 (60), 0.80, with two bytes. Scales that two or four groups of activations share
- * would save a third of the others; measured, they save nothing, and the error of the NLL grows from 0.016 to 0.019 and 0.022.
+ * vpdpbusd peak is what this scheme can reach; 192 and 48 (60), 0.80, with two bytes. Fewer scales: linear_i8w.c.
  * Overflow: one byte |128 * sum w| + 32 * 255 * 128 < 2^21, two bytes |sum| <= 32 * 32768 * 128 = 2^27, and twice that on the way. */
 #include "arch/avx512vnni/panel_i8.h"
 #include "arch/avx512vnni/walk.h"
@@ -115,15 +114,6 @@ const struct prism_linear prism_linear_i8_avx512vnni = {
     .a_bytes = prism_i8_a_bytes, .w_bytes = prism_i8_w_bytes,
     .pack_w = prism_pack_w_i8_avx512vnni, .pack_a = prism_pack_a_i8_avx512vnni, .gemm = gemm_i8,
     .a_err = 0.5f / 127, .w_err = 0.5f / 127,
-};
-
-/* Q4_K without its minimum, requantised from a grid of 16 values to one of 255: the minimum costs the product 12 multiply-adds in 144
- * instructions, a sixth of its rate (430 Gop/s for 510). */
-const struct prism_linear prism_linear_i8sym_avx512vnni = {
-    .name = "i8sym", .mr = MR, .nr = NR, .k_step = 32, .a_part = 64, .few_rows = 8,
-    .a_bytes = prism_i8_a_bytes, .w_bytes = prism_i8_w_bytes,
-    .pack_w = prism_pack_w_i8sym_avx512vnni, .pack_a = prism_pack_a_i8_avx512vnni, .gemm = gemm_i8,
-    .a_err = 0.5f / 127, .w_err = 0.54f / 127,
 };
 
 /* Half a step of max/32767, and three roundings of at most 2^15 half units. */

@@ -1,5 +1,5 @@
-/* panel_i8.h - the panels of the AVX-512 VNNI linear layers: written by pack_a_i8.c and pack_w_i8.c, read by linear_i8.c. Three kinds share
- * them: "i8" with activations of one byte, "i8x2" with activations of two, "i8sym" with requantised weights. */
+/* panel_i8.h - the panels of the AVX-512 VNNI linear layers: written by pack_a_i8.c and pack_w_i8.c, read by linear_i8.c. Two kinds share
+ * them: "i8" with activations of one byte, "i8x2" with activations of two. */
 #ifndef PRISM_AVX512VNNI_PANEL_I8_H
 #define PRISM_AVX512VNNI_PANEL_I8_H
 
@@ -29,7 +29,6 @@ size_t prism_i8_a_bytes(size_t k);
 size_t prism_i8x2_a_bytes(size_t k);
 size_t prism_i8_w_bytes(size_t k);
 void prism_pack_w_i8_avx512vnni(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k);
-void prism_pack_w_i8sym_avx512vnni(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k);
 void prism_pack_a_i8_avx512vnni(void *panel, const float *x, size_t ldx, size_t rows, size_t k);
 void prism_pack_a_i8x2_avx512vnni(void *panel, const float *x, size_t ldx, size_t rows, size_t k);
 

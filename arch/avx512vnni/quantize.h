@@ -75,6 +75,17 @@ PRISM_INLINE __m512 scales_of_rows(float inverse[16], const float *x, size_t ldx
     return scales_of(inverse, v, q_max, least);
 }
 
+/* Of one group of 64 of the rows of a panel: lane i belongs to row i. */
+PRISM_INLINE __m512 scales_of_rows_64(float inverse[16], const float *x, size_t ldx, float q_max, float least)
+{
+    __m512 v[16];
+    for (size_t i = 0; i < MR; i++)
+        v[i] = larger(magnitudes(load_group(x + i * ldx)), magnitudes(load_group(x + i * ldx + 32)));
+    for (size_t i = MR; i < 16; i++)
+        v[i] = _mm512_setzero_ps();
+    return scales_of(inverse, v, q_max, least);
+}
+
 /* A group times f as signed words, round half to even, saturated. Order: four of the first half and four of the second by turns. */
 PRISM_INLINE __m512i words_of_group(struct group g, float f)
 {

@@ -62,7 +62,7 @@ static bool add_embd(struct embd_call *e)
     size_t n_embd = c->model->n_embd;
     struct prism_product own = { .m = s->from_embd, .kind = prism_coarse(c, &s->from_embd), .y = c->y, .ldy = c->y_width };
     struct prism_product gate = { .m = s->gate, .kind = prism_coarse(c, &s->gate), .y = c->y + s->width, .ldy = c->y_width };
-    struct prism_product out = { .m = s->out, .kind = prism_fine(c, &s->out), .y = c->half, .ldy = n_embd };
+    struct prism_product out = { .m = s->out, .kind = prism_fine(c, &s->out, &s->gate), .y = c->half, .ldy = n_embd };
 
     return prism_products(c, &(struct prism_rows){ .fn = embed_rows, .arg = e }, e->n, n_embd, &own, 1) &&
            prism_products(c, &(struct prism_rows){ .x = e->x, .ldx = n_embd }, e->n, n_embd, &gate, 1) &&

@@ -229,7 +229,7 @@ static struct prism_product down_of(const struct expert_call *l, size_t e, size_
     const struct prism_routes *r = &l->c->routes;
     size_t n_embd = l->c->model->n_embd;
     return (struct prism_product){
-        .m = prism_matrix_rows(&f->down, e * n_embd, n_embd), .kind = prism_fine(l->c, &f->down),
+        .m = prism_matrix_rows(&f->down, e * n_embd, n_embd), .kind = prism_fine(l->c, &f->down, &f->up),
         .bias = f->down_bias ? f->down_bias + e * n_embd : NULL, .first = first, .n_rows = n, .add = true,
         .y = l->to, .ldy = n_embd, .to = r->to, .weight = l->e->weigh_input ? NULL : r->to_weight,
         .factor = l->e->weigh_input && !l->waits ? l->layer->residual_scale : 1,
@@ -376,7 +376,7 @@ bool prism_layer_experts(struct prism_context *c, size_t index, size_t pos, size
     const struct prism_ffn *each = &l.e->each;
 
     l.to = l.waits ? c->routes.sum : c->x + first * c->model->n_embd;
-    l.way = prism_is_few(l.n, prism_coarse(c, &each->gate)) && prism_is_few(l.n, prism_fine(c, &each->down)) ? PRISM_STORED : PRISM_PACKED;
+    l.way = prism_is_few(l.n, prism_coarse(c, &each->gate)) && prism_is_few(l.n, prism_fine(c, &each->down, &each->up)) ? PRISM_STORED : PRISM_PACKED;
     if (!route(&l))
         return false;
     sort_pairs(&l);

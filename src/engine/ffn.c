@@ -79,11 +79,11 @@ bool prism_run_ffn(struct prism_context *c, const struct prism_ffn_rows *f)
     struct prism_product *first = ffn->gate.data ? &gated : &plain;
     struct prism_rows activated = { .x = c->y, .ldx = c->y_width };
 
-    first->next = prism_next_kind(c, f->source->way, f->n, n_embd, first, 1, prism_fine(c, &ffn->down));
+    first->next = prism_next_kind(c, f->source->way, f->n, n_embd, first, 1, prism_fine(c, &ffn->down, &ffn->up));
     activated.panels = first->next ? (uint8_t *)c->y : NULL;
     if (!prism_products(c, f->source, f->n, n_embd, first, 1))
         return false;
-    struct prism_product down = last_product(c, &ffn->down, prism_fine(c, &ffn->down), ffn->down_bias, f);
+    struct prism_product down = last_product(c, &ffn->down, prism_fine(c, &ffn->down, &ffn->up), ffn->down_bias, f);
     return prism_products(c, &activated, f->n, ffn->width, &down, 1);
 }
 

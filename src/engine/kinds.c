@@ -8,14 +8,15 @@ enum { FINE_BITS = 6 }; /* a stored weight of more bits than these deserves fine
  * 1.1e-4 (two bytes) or 1.2e-4 (bf16). Of that, down makes 1.2e-4, v .34e-4, k .13e-4; what stays int8 adds .65e-4 (gate and up), .35e-4 (o),
  * .1e-4 (q). Every layer has its equal share, and no few groups of 32 values have most of the error: two bytes only for the groups of a row
  * that have a step twice the mean square would take 9 % of a row's groups, but 41 % of those of six rows, and lose half of the gain.
- * Not with weights of few bits, whose own error is far larger. In Q4_0 the root mean square of the NLL's error goes from 0.025 to 0.016, too,
+ * Not with weights of few bits, whose own error is far larger, nor beside such weights (Q6_K in a file of Q4_K_M). In Q4_0 the root mean square of the NLL's error goes from 0.025 to 0.016, too,
  * and the perplexity of 16 x 4096 tokens from +0.03 % to -0.01 % of that in fp32, each give or take 0.01 %; but the rounding of the weights is
  * +4 %, and a prefill of 512 tokens takes 1.2 times as long. */
-const struct prism_linear *prism_fine_kind(const struct prism_kernels *kernels, enum prism_type type)
+static bool is_fine(enum prism_type type) { return 8 * prism_types[type].bytes > FINE_BITS * prism_types[type].block; }
+
+const struct prism_linear *prism_fine_kind(const struct prism_kernels *kernels, enum prism_type type, enum prism_type beside)
 {
     const struct prism_linear *finer = kernels->linear_finer[type];
-    const struct prism_type_info *t = &prism_types[type];
-    return finer && 8 * t->bytes > FINE_BITS * t->block ? finer : kernels->linear_auto[type];
+    return finer && is_fine(type) && is_fine(beside) ? finer : kernels->linear_auto[type];
 }
 
 /* kind, or fp32 where the context or the matrix asks for that. */
@@ -24,9 +25,9 @@ static const struct prism_linear *usable(const struct prism_context *c, const st
     return c->compute == PRISM_COMPUTE_F32 || m->k % kind->k_step ? c->kernels->linear_f32 : kind;
 }
 
-const struct prism_linear *prism_fine(const struct prism_context *c, const struct prism_matrix *m)
+const struct prism_linear *prism_fine(const struct prism_context *c, const struct prism_matrix *m, const struct prism_matrix *beside)
 {
-    return usable(c, m, prism_fine_kind(c->kernels, m->type));
+    return usable(c, m, prism_fine_kind(c->kernels, m->type, beside->type));
 }
 
 const struct prism_linear *prism_coarse(const struct prism_context *c, const struct prism_matrix *m)

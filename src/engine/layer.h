@@ -88,11 +88,12 @@ struct prism_ffn_rows {
 };
 bool prism_run_ffn(struct prism_context *c, const struct prism_ffn_rows *f);
 
-/* Of the kinds for weights of a type (compute auto), that of the products which need finer activations most: keys, values, down. */
-const struct prism_linear *prism_fine_kind(const struct prism_kernels *kernels, enum prism_type type);
+/* Of the kinds for weights of a type (compute auto), that of the products which need finer activations most: keys, values, down. beside: the type of
+ * the matrix whose error they share: that of queries, which reads the same; up, whose product down reads. kinds.c */
+const struct prism_linear *prism_fine_kind(const struct prism_kernels *kernels, enum prism_type type, enum prism_type beside);
 
-/* The kind for a matrix whose products need finer activations, and for the others. kinds.c */
-const struct prism_linear *prism_fine(const struct prism_context *c, const struct prism_matrix *m);
+/* The kind for a matrix whose products need finer activations, and for the others. */
+const struct prism_linear *prism_fine(const struct prism_context *c, const struct prism_matrix *m, const struct prism_matrix *beside);
 const struct prism_linear *prism_coarse(const struct prism_context *c, const struct prism_matrix *m);
 
 #endif

@@ -70,7 +70,7 @@ size_t prism_kernels_text(int level, char *buf, size_t cap)
     const struct prism_kernels *k = prism_kernels_by_level[l];
     put(&t, "linear      compute f32: %s, tile %u x %u\n", k->linear_f32->name, k->linear_f32->mr, k->linear_f32->nr);
     for (int i = 0; i < PRISM_N_TYPES; i++) {
-        const struct prism_linear *kind = k->linear_auto[i], *fine = prism_fine_kind(k, (enum prism_type)i);
+        const struct prism_linear *kind = k->linear_auto[i], *fine = prism_fine_kind(k, (enum prism_type)i, (enum prism_type)i);
         put(&t, "  %-9s compute auto: %s, tile %u x %u%s%s; a few rows: %s\n", prism_types[i].name, kind->name, kind->mr, kind->nr,
             fine != kind ? "; k, v, down: " : "", fine != kind ? fine->name : "", k->gemv_auto[i] ? k->gemv_auto[i]->name : "f32");
     }

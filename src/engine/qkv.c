@@ -154,9 +154,9 @@ bool prism_layer_qkv(struct prism_context *c, size_t index, struct prism_span sp
         struct prism_product p[PRISM_MAX_QUERY_PRODUCTS + 2];
         size_t n_products = prism_query_products(c, a, PRISM_QUERIES, c->q + row * q_width, p);
         if (prism_has_kv(c->model, index))
-            p[n_products++] = (struct prism_product){ .m = a->k, .kind = prism_fine(c, &a->k), .bias = a->k_bias, .y = c->y, .ldy = c->y_width };
+            p[n_products++] = (struct prism_product){ .m = a->k, .kind = prism_fine(c, &a->k, &a->q), .bias = a->k_bias, .y = c->y, .ldy = c->y_width };
         if (prism_has_kv(c->model, index) && a->v.data)
-            p[n_products++] = (struct prism_product){ .m = a->v, .kind = prism_fine(c, &a->v), .bias = a->v_bias, .y = c->y + kv_width, .ldy = c->y_width };
+            p[n_products++] = (struct prism_product){ .m = a->v, .kind = prism_fine(c, &a->v, &a->q), .bias = a->v_bias, .y = c->y + kv_width, .ldy = c->y_width };
         size_t pos = span.pos + row, grain = c->selection.selector ? c->plan.block : prism_split_rope(n, c->plan.n_threads);
         struct rope_job r = { c, a, prism_kv_view(c, index, span.n), index, n, pos, row, grain, c->q + row * q_width, c->y };
         if (!prism_products(c, &(struct prism_rows){ .fn = prism_norm_rows, .arg = &source }, n, n_embd, p, n_products) ||

@@ -33,6 +33,7 @@ static const struct shape shapes[] = {
     { 2, 1, 2, 1, 160, KT_NORMAL, "tails everywhere" },
     { 2, 2, 1, 5, 320, KT_HARD, "zeros, subnormals, huge values" },
     { 0, 2, 1, 1, 4096, KT_NORMAL, "long sums" },
+    { 1, 2, 1, 3, 6208, KT_NORMAL, "long sums of whole panels and of parts" },
     { 2, 0, 1, 2, 160, ONE_HOT, "single weights" },
     { 5, 0, 4, -3, 64, KT_NORMAL, "several panels" },
     { 1, 1, 2, -3, 320, HARD_WEIGHTS, "groups of zeros, of subnormals, with huge values" },
@@ -75,10 +76,11 @@ static void pack(struct product *p)
     kt_freeze(p->b);
 }
 
-/* The largest magnitude in the group of 32 of each of n rows' k values (bf16: of the value itself). */
-static double *reaches(const struct prism_linear *l, const float *x, size_t n, size_t ld, size_t k)
+static bool is_named(const struct prism_linear *l, const char *name) { return !strcmp(l->name, name); }
+
+/* The largest magnitude in the group of each of n rows' k values. */
+static double *reaches(const float *x, size_t n, size_t ld, size_t k, size_t group)
 {
-    const size_t group = !strcmp(l->name, "bf16") ? 1 : l->k_step > 32 ? l->k_step : 32;
     double *reach = kt_alloc(n * k * sizeof *reach, 8);
 
     for (size_t i = 0; i < n; i++)
@@ -92,29 +94,48 @@ static double *reaches(const struct prism_linear *l, const float *x, size_t n, s
     return reach;
 }
 
-/* For i8sym, the largest magnitude that d * q + m, q = 0..15, can have in the group of 32. */
-static double *reaches_of_scales(const struct product *p)
+/* The same of numbers of four bits that become bytes: the largest magnitude that d * q + m, q = 0..15 (Q4_0: -8..7), can have. */
+static double *reaches_of_scales(const struct product *p, size_t group)
 {
+    const double first = p->type == PRISM_Q4_0 ? -8 : 0;
     double *reach = kt_alloc(p->cols * p->k * sizeof *reach, 8);
     int8_t *q = kt_alloc(p->k, 1);
     float *d = kt_floats(p->k / 32), *m = kt_floats(p->k / 32);
 
     for (size_t j = 0; j < p->cols; j++) {
         prism_kernels_generic.to_i8[p->type](q, d, m, p->w + j * p->row_bytes, p->k);
-        for (size_t t = 0; t < p->k; t++)
-            reach[j * p->k + t] = fmax(fabs((double)m[t / 32]), fabs(15 * (double)d[t / 32] + (double)m[t / 32]));
+        for (size_t i = 0; i < p->k; i += group) {
+            double max = 0;
+            for (size_t t = i; t < p->k && t < i + group; t++)
+                max = fmax(max, fmax(fabs(first * (double)d[t / 32] + (double)m[t / 32]), fabs((first + 15) * (double)d[t / 32] + (double)m[t / 32])));
+            for (size_t t = i; t < p->k && t < i + group; t++)
+                reach[j * p->k + t] = max;
+        }
     }
     return reach;
 }
 
+/* Values that share a scale: of activations, and of weights. */
+static size_t group_of(const struct prism_linear *l, bool weights)
+{
+    return is_named(l, "bf16") ? 1 : is_named(l, "i8w") && weights ? 256 : l->k_step > 32 ? l->k_step : 32;
+}
+
+static bool is_of_nibbles(const struct prism_linear *l, enum prism_type type)
+{
+    return is_named(l, "i8sym") || (is_named(l, "i8w") && (type == PRISM_Q4_0 || type == PRISM_Q4_K));
+}
+
 static bool is_float(enum prism_type type) { return type == PRISM_F32 || type == PRISM_F16 || type == PRISM_BF16; }
+
+static bool requantises(const struct prism_linear *l) { return is_named(l, "i8sym") || is_named(l, "i8w"); }
 
 /* What a linear rounds of weights of a type: blocks with scales of 32 values are taken as they are by bytes and by two-byte integers, which also
  * take Q3_K and Q6_K (arch/avx2/linear_i16.c). */
 static double weight_error(const struct prism_linear *l, enum prism_type type)
 {
     const bool by_32 = prism_types[type].group == 32;
-    bool exact = !is_float(type) && strcmp(l->name, "i8sym") != 0 &&
+    bool exact = !is_float(type) && !requantises(l) &&
                  ((!strcmp(l->name, "i16") && (by_32 || type == PRISM_Q3_K || type == PRISM_Q6_K)) || (!strncmp(l->name, "i8", 2) && by_32));
     return exact ? 0 : (double)l->w_err;
 }
@@ -200,8 +221,8 @@ static void make(struct product *p, const struct shape *s, const struct prism_li
     kt_freeze(p->x);
     kt_freeze(p->w);
     kt_freeze(p->wf);
-    p->x_reach = reaches(l, p->x, p->rows, p->ldx, p->k);
-    p->w_reach = strcmp(l->name, "i8sym") ? reaches(l, p->wf, p->cols, p->k, p->k) : reaches_of_scales(p);
+    p->x_reach = reaches(p->x, p->rows, p->ldx, p->k, group_of(l, false));
+    p->w_reach = is_of_nibbles(l, type) ? reaches_of_scales(p, group_of(l, true)) : reaches(p->wf, p->cols, p->k, p->k, group_of(l, true));
     exact_product(p);
     pack(p);
 }
@@ -232,7 +253,8 @@ static void check_against_double(const struct product *p, const float *c, const 
 static void check_against_generic(struct product *p, const float *c)
 {
     static const struct prism_linear *const definitions[] = { &prism_linear_f32_generic, &prism_linear_i8_generic,
-                                                              &prism_linear_i8sym_generic, &prism_linear_bf16_generic };
+                                                              &prism_linear_i8sym_generic, &prism_linear_i8w_generic,
+                                                              &prism_linear_bf16_generic };
     const struct prism_linear *l = p->l, *g = NULL;
     for (size_t i = 0; i < sizeof definitions / sizeof *definitions; i++)
         if (!strcmp(definitions[i]->name, l->name))
@@ -247,7 +269,7 @@ static void check_against_generic(struct product *p, const float *c)
     run(&ref, want, 0, p->rows, 0, p->cols, false);
     int8_t *q = kt_alloc(p->k, 1);
     float *d = kt_floats(p->k / 32 + 1), *m = kt_floats(p->k / 32 + 1);
-    const bool offset = !strncmp(l->name, "i8", 2) && strcmp(l->name, "i8sym") != 0 && prism_types[p->type].has_min;
+    const bool offset = !strncmp(l->name, "i8", 2) && !requantises(l) && prism_types[p->type].has_min;
     for (size_t j = 0; j < p->cols; j++) {
         if (offset)
             prism_kernels_generic.to_i8[p->type](q, d, m, p->w + j * p->row_bytes, p->k);
@@ -271,18 +293,20 @@ static void check_gaps(const struct product *p, const float *c)
         kt_true(kt_untouched(c + i * p->ldc + p->cols, (p->ldc - p->cols) * sizeof *c), "wrote past cols");
 }
 
-/* The same bits whichever way rows and columns are split into calls. */
-static void check_splits(const struct product *p, const float *c)
+/* The same bits whichever way rows and columns are split into calls. before: what c was added to, or NULL. */
+static void check_splits(const struct product *p, const float *c, const float *before)
 {
     const struct prism_linear *l = p->l;
     float *by_panel = new_c(p), *by_row = new_c(p);
 
+    for (size_t i = 0; before && i < (p->rows - 1) * p->ldc + p->cols; i++)
+        by_panel[i] = by_row[i] = before[i];
     for (size_t i = 0; i < p->rows; i += l->mr)
         for (size_t j = 0; j < p->cols; j += l->nr)
-            run(p, by_panel, i, p->rows - i < l->mr ? p->rows - i : l->mr, j, p->cols - j < l->nr ? p->cols - j : l->nr, false);
+            run(p, by_panel, i, p->rows - i < l->mr ? p->rows - i : l->mr, j, p->cols - j < l->nr ? p->cols - j : l->nr, before);
     for (size_t i = 0; i < p->rows; i += l->mr)
         for (size_t j = 0; j < p->cols; j += l->nr)
-            run(p, by_row, i, 1, j, 1, false);
+            run(p, by_row, i, 1, j, 1, before);
     for (size_t i = 0; i < p->rows; i++)
         kt_same_floats(by_panel + i * p->ldc, c + i * p->ldc, p->cols);
     for (size_t i = 0; i < p->rows; i += l->mr)
@@ -304,12 +328,13 @@ static void check_linear(const struct prism_kernels *k, const struct prism_linea
         check_gaps(&p, c);
         check_against_double(&p, c, NULL);
         check_against_generic(&p, c);
-        check_splits(&p, c);
+        check_splits(&p, c, NULL);
 
         kt_fill(before, (p.rows - 1) * p.ldc + p.cols, KT_NORMAL);
         memcpy(sum, before, ((p.rows - 1) * p.ldc + p.cols) * sizeof *sum);
         run(&p, sum, 0, p.rows, 0, p.cols, true);
         check_against_double(&p, sum, before);
+        check_splits(&p, sum, before);
         kt_release();
     }
 }
@@ -342,8 +367,10 @@ static void check_definitions(const struct prism_kernels *k)
         return;
     for (int t = 0; t < PRISM_N_TYPES; t++) {
         check_linear(k, &prism_linear_bf16_generic, (enum prism_type)t);
-        if (k->to_i8[t])
+        if (k->to_i8[t]) {
             check_linear(k, &prism_linear_i8_generic, (enum prism_type)t);
+            check_linear(k, &prism_linear_i8w_generic, (enum prism_type)t);
+        }
     }
     check_linear(k, &prism_linear_i8sym_generic, PRISM_Q4_K);
 }

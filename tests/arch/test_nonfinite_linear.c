@@ -183,14 +183,14 @@ static void check_weights(struct product *p, const char *level, const char *kind
 
 /* ---- very large and very small numbers ---- */
 
-/* The largest magnitude in the group of 32 of each of k values. */
-static void reaches(double *reach, const float *x, size_t k)
+/* The largest magnitude in the group of each of k values. */
+static void reaches(double *reach, const float *x, size_t k, size_t group)
 {
-    for (size_t g = 0; g < k; g += GROUP) {
+    for (size_t g = 0; g < k; g += group) {
         float max = 0;
-        for (size_t t = g; t < k && t < g + GROUP; t++)
+        for (size_t t = g; t < k && t < g + group; t++)
             max = fmaxf(max, fabsf(x[t]));
-        for (size_t t = g; t < k && t < g + GROUP; t++)
+        for (size_t t = g; t < k && t < g + group; t++)
             reach[t] = (double)max;
     }
 }
@@ -201,6 +201,7 @@ static void check_extremes(struct product *p, const char *level, const char *kin
     static const float sizes[] = { 0x1p-149f, 0x1p-127f, 0x1.fp-121f, 0x1p-120f, 0x1.fp-113f, 0x1p-112f, 0x1p-100f, 1e30f, 0x1p126f, FLT_MAX };
     double *x_reach = kt_alloc(p->k * sizeof *x_reach, 8), *w_reach = kt_alloc(p->k * sizeof *w_reach, 8);
     float *w = kt_floats(p->k);
+    const bool wide = p->l && !strcmp(p->l->name, "i8w");
 
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         kt_context("%s %s %s, activations up to %g", level, kind, prism_types[p->type].name, (double)sizes[s]);
@@ -211,10 +212,10 @@ static void check_extremes(struct product *p, const char *level, const char *kin
         run(p, p->c);
         for (size_t j = 0; j < p->cols; j++) {
             prism_kernels_generic.to_f32[p->type](w, p->w + j * p->row_bytes, p->k);
-            reaches(w_reach, w, p->k);
+            reaches(w_reach, w, p->k, wide ? 256 : GROUP);
             for (size_t i = 0; i < p->rows; i++) {
                 double exact = 0, bound = 0;
-                reaches(x_reach, p->x + i * p->k, p->k);
+                reaches(x_reach, p->x + i * p->k, p->k, wide ? 64 : GROUP);
                 for (size_t t = 0; t < p->k; t++) {
                     exact += (double)p->x[i * p->k + t] * w[t];
                     bound += 0.02 * x_reach[t] * (w_reach[t] + 0.5) + 0x1p-110 * (w_reach[t] + 0.5); /* 0.5: of offsets that cancel */
@@ -252,8 +253,10 @@ static void check_linear(const struct prism_kernels *k)
         if (k != &prism_kernels_generic)
             continue;
         check_product((struct product){ .l = &prism_linear_bf16_generic, .type = type }, k->name, "linear bf16"); /* definitions */
-        if (k->to_i8[t])
+        if (k->to_i8[t]) {
             check_product((struct product){ .l = &prism_linear_i8_generic, .type = type }, k->name, "linear i8");
+            check_product((struct product){ .l = &prism_linear_i8w_generic, .type = type }, k->name, "linear i8w");
+        }
         if (t == PRISM_Q4_K)
             check_product((struct product){ .l = &prism_linear_i8sym_generic, .type = type }, k->name, "linear i8sym");
     }

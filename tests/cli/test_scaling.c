@@ -19,7 +19,7 @@ static const struct prism_kernels *level(int l) { return prism_level_runs_here((
 /* The 8B shape in Q8_0. Costs: an EPYC with Zen 5 cores, AVX-512 BF16 (prism-bench scaling), in nanoseconds. */
 static struct scaling_layer layer_8b(const struct prism_kernels *k)
 {
-    const struct prism_linear *coarse = k->linear_auto[PRISM_Q8_0], *fine = prism_fine_kind(k, PRISM_Q8_0);
+    const struct prism_linear *coarse = k->linear_auto[PRISM_Q8_0], *fine = prism_fine_kind(k, PRISM_Q8_0, PRISM_Q8_0);
     const double one = 0.0025, two = fine != coarse ? 0.0048 : one, unpacked = 0.03, packed = 0.085;
     return (struct scaling_layer){
         .n_tokens = 4096, .n_embd = 4096, .n_head = 32, .n_head_kv = 8, .head_dim = 128, .n_ff = 14336,

@@ -205,7 +205,9 @@ static void test_fine_kinds(void **state)
         for (int t = 0; t < PRISM_N_TYPES; t++) {
             bool finer = is_wide((enum prism_type)t) && k->linear_finer[t];
             char name[16];
-            assert_ptr_equal(prism_fine_kind(k, (enum prism_type)t), finer ? k->linear_finer[t] : k->linear_auto[t]);
+            for (int beside = 0; beside < PRISM_N_TYPES; beside++)
+                assert_ptr_equal(prism_fine_kind(k, (enum prism_type)t, (enum prism_type)beside),
+                                 finer && is_wide((enum prism_type)beside) ? k->linear_finer[t] : k->linear_auto[t]);
             snprintf(name, sizeof name, "\n  %s ", prism_types[t].name);
             const char *line = strstr(text, name), *said;
             assert_non_null(line);

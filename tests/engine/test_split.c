@@ -40,7 +40,7 @@ static const struct product_case cases[] = {
 
 static void fill(const struct prism_kernels *k, const struct product_case *c, struct prism_product *p)
 {
-    const struct prism_linear *coarse = k->linear_auto[PRISM_Q8_0], *fine = prism_fine_kind(k, PRISM_Q8_0);
+    const struct prism_linear *coarse = k->linear_auto[PRISM_Q8_0], *fine = prism_fine_kind(k, PRISM_Q8_0, PRISM_Q8_0);
 
     for (size_t i = 0; i < c->n; i++)
         p[i] = (struct prism_product){ .m = { .data = &some, .rows = c->cols[i] }, .up = { .data = c->gated ? &some : NULL },

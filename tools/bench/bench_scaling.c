@@ -72,8 +72,9 @@ static void set_kinds(struct bench_scaling_subject *s)
 
     for (int m = 0; m < SCALING_MATRICES; m++) {
         bool fine = m == SCALING_K || m == SCALING_V || m == SCALING_DOWN;
+        int beside = m == SCALING_DOWN ? SCALING_GATE : SCALING_Q;
         size_t k = m == SCALING_O ? l->n_head * l->head_dim : m == SCALING_DOWN ? l->n_ff : l->n_embd;
-        const struct prism_linear *kind = fine ? prism_fine_kind(s->kernels, s->type[m]) : s->kernels->linear_auto[s->type[m]];
+        const struct prism_linear *kind = fine ? prism_fine_kind(s->kernels, s->type[m], s->type[beside]) : s->kernels->linear_auto[s->type[m]];
         l->kind[m] = k % kind->k_step ? s->kernels->linear_f32 : kind;
     }
     l->attention = s->kernels->attention_auto;

@@ -1,0 +1,220 @@
+/* pack_w_i8w.c - stored weights of few bits to the panels of panel_i8w.h.
+ *
+ * 16 columns (stored rows) and a slab of 256 values at a time. Q4_0 and Q4_K: the 16 values that a group of 32 of a column can have become bytes in
+ * units of 1/127 of the slab's largest, in a table that the nibbles look up. The other types become floats first. */
+#include <assert.h>
+#include <string.h>
+
+#include "arch/avx512/avx512.h"
+#include "arch/avx512vnni/chunks.h"
+#include "arch/avx512vnni/panel_i8w.h"
+#include "arch/avx512vnni/quantize.h"
+
+enum { SLAB = I8W_SLAB * I8W_GROUP, GROUPS = SLAB / 32 /* of 32 values */ };
+
+PRISM_INLINE struct chunk low_nibbles(struct chunk c)
+{
+    for (int i = 0; i < 4; i++)
+        c.v[i] = _mm512_and_si512(c.v[i], _mm512_set1_epi8(15));
+    return c;
+}
+
+PRISM_INLINE struct chunk high_nibbles(struct chunk c)
+{
+    for (int i = 0; i < 4; i++)
+        c.v[i] = _mm512_srli_epi16(c.v[i], 4);
+    return low_nibbles(c);
+}
+
+/* ---- weights of four bits on an even grid ---- */
+
+/* The stored numbers of 16 columns: value = d[g] * nibble + m[g]. */
+struct slab {
+    __m512 d[GROUPS], m[GROUPS];
+};
+
+/* 127 * 256 over the largest magnitude of the n groups, where it is not tiny; *scale: 1/127 of it, or NaN. */
+PRISM_INLINE __m512 inverse_of(const struct slab *s, size_t n, __m512 *scale)
+{
+    __m512 max = _mm512_setzero_ps(), finite = max;
+    for (size_t g = 0; g < n; g++) {
+        const __m512 last = _mm512_fmadd_ps(s->d[g], _mm512_set1_ps(15), s->m[g]);
+        max = _mm512_max_ps(max, _mm512_max_ps(_mm512_abs_ps(s->m[g]), _mm512_abs_ps(last)));
+        finite = _mm512_fmadd_ps(_mm512_setzero_ps(), _mm512_add_ps(s->d[g], s->m[g]), finite);
+    }
+    *scale = _mm512_add_ps(finite, _mm512_mul_ps(max, _mm512_set1_ps(1.0f / 127))); /* NaN stays NaN */
+    return _mm512_maskz_div_ps(_mm512_cmp_ps_mask(max, _mm512_set1_ps(0x1p-100f), _CMP_GE_OQ), _mm512_set1_ps(127 * 256), max);
+}
+
+/* The bytes of a group's 16 values: v[i] holds those of columns i, 4 + i, 8 + i, 12 + i. q * a + b is in units of 1/256 of a byte, whose roundings
+ * add 0.03 of a step to the half. As arch/generic/linear_i8w.c defines it. */
+PRISM_INLINE struct chunk table_of(__m512 d, __m512 m, __m512 inverse)
+{
+    /* two bytes for each column, those of columns 4 l .. 4 l + 3 in 128-bit lane l */
+    const __m512i spread = _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3);
+    const __m256i a16 = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(_mm512_mul_ps(d, inverse)));
+    const __m256i b16 = _mm512_cvtepi32_epi16(_mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(m, inverse)), _mm512_set1_epi32(128)));
+    const __m512i a4 = _mm512_permutexvar_epi64(spread, _mm512_castsi256_si512(a16));
+    const __m512i b4 = _mm512_permutexvar_epi64(spread, _mm512_castsi256_si512(b16));
+    const __m512i q = _mm512_broadcast_i32x4(_mm_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7));
+    struct chunk c;
+    for (int i = 0; i < 4; i++) {
+        const __m512i which = _mm512_set1_epi16((short)(2 * i + 256 * (2 * i + 1)));
+        const __m512i a = _mm512_shuffle_epi8(a4, which), b = _mm512_shuffle_epi8(b4, which);
+        const __m512i low = _mm512_add_epi16(_mm512_mullo_epi16(q, a), b), high = _mm512_add_epi16(low, _mm512_slli_epi16(a, 3));
+        c.v[i] = _mm512_packs_epi16(_mm512_srai_epi16(low, 8), _mm512_srai_epi16(high, 8));
+    }
+    return c;
+}
+
+PRISM_INLINE struct chunk look_up(struct chunk table, struct chunk nibbles)
+{
+    for (int i = 0; i < 4; i++)
+        nibbles.v[i] = _mm512_shuffle_epi8(table.v[i], nibbles.v[i]);
+    return nibbles;
+}
+
+/* Half a group of 64: 32 nibbles of each column. Returns sum + 128 * (sum of their values). */
+PRISM_INLINE __m512i put_half(const struct half_panel *h, size_t half, struct chunk table, struct chunk low, struct chunk high, __m512i sum)
+{
+    return put_chunk(h, 0, 2 * half + 1, look_up(table, high), put_chunk(h, 0, 2 * half, look_up(table, low), sum));
+}
+
+PRISM_INLINE void put_numbers(const struct half_panel *h, __m512i sum, __m512 scale)
+{
+    put_line(h, I8W_START, _mm512_sub_epi32(_mm512_setzero_si512(), sum));
+    put_line(h, I8W_D, _mm512_castps_si512(scale));
+}
+
+static __attribute__((noinline)) void pack_q4_0(struct half_panel h, const uint8_t *rows, size_t row_bytes, size_t k)
+{
+    for (size_t g0 = 0; g0 < k / 32; g0 += GROUPS) {
+        const size_t n = k / 32 - g0 < GROUPS ? k / 32 - g0 : GROUPS;
+        const uint8_t *b = rows + 18 * g0;
+        struct slab s;
+        __m512 scale;
+        for (size_t g = 0; g < n; g++) {
+            s.d[g] = _mm512_castsi512_ps(halves_of_blocks(b + 18 * g, row_bytes));
+            s.m[g] = _mm512_mul_ps(s.d[g], _mm512_set1_ps(-8));
+        }
+        const __m512 inverse = inverse_of(&s, n, &scale);
+        for (size_t g = 0; g < n; g += 2, h.out += h.group_bytes) {
+            __m512i sum = _mm512_setzero_si512();
+            if (g % 4 == 0)
+                fetch_next(b, row_bytes, 18 * g);
+            for (size_t half = 0; half < 2; half++) {
+                const struct chunk c = load_chunk(b + 18 * (g + half) + 2, row_bytes);
+                sum = put_half(&h, half, table_of(s.d[g + half], s.m[g + half], inverse), low_nibbles(c), high_nibbles(c), sum);
+            }
+            put_numbers(&h, sum, scale);
+        }
+    }
+}
+
+static __attribute__((noinline)) void pack_q4_k(struct half_panel h, const uint8_t *rows, size_t row_bytes, size_t k)
+{
+    _Alignas(64) float dm[16][16];
+    for (size_t block = 0; block < k / 256; block++) {
+        const uint8_t *b = rows + 144 * block;
+        __m512 scale;
+        union {
+            struct slab slab;
+            __m512 r[16];
+        } s;
+        for (size_t i = 0; i < 144; i += 64)
+            fetch_next(b, row_bytes, i);
+        for (size_t j = 0; j < 16; j++) {
+            const struct q4_k_scales scales = unpack_q4_k_scales(b + j * row_bytes);
+            _mm256_store_ps(dm[j], scales.d);
+            _mm256_store_ps(dm[j] + 8, scales.m);
+        }
+        scales_of_columns(s.r, dm);
+        const __m512 inverse = inverse_of(&s.slab, GROUPS, &scale);
+        for (size_t i = 0; i < I8W_SLAB; i++, h.out += h.group_bytes) {
+            const struct chunk c0 = load_chunk(b + 16 + 32 * i, row_bytes), c1 = load_chunk(b + 32 + 32 * i, row_bytes);
+            const struct chunk low = table_of(s.slab.d[2 * i], s.slab.m[2 * i], inverse);
+            const struct chunk high = table_of(s.slab.d[2 * i + 1], s.slab.m[2 * i + 1], inverse);
+            __m512i sum = put_half(&h, 0, low, low_nibbles(c0), low_nibbles(c1), _mm512_setzero_si512());
+            put_numbers(&h, put_half(&h, 1, high, high_nibbles(c0), high_nibbles(c1), sum), scale);
+        }
+    }
+}
+
+static void pack_nibbles(struct half_panel h, const uint8_t *rows, size_t row_bytes, enum prism_type type, size_t k)
+{
+    (type == PRISM_Q4_0 ? pack_q4_0 : pack_q4_k)(h, rows, row_bytes, k);
+}
+
+/* ---- any type, any number of columns up to 16 ---- */
+
+/* The largest magnitude of n values is among the lanes. */
+PRISM_INLINE __m512 magnitudes_of(const float *x, size_t n)
+{
+    __m512 most = _mm512_setzero_ps();
+    for (size_t i = 0; i < n; i += 16)
+        most = larger(most, magnitude(_mm512_load_ps(x + i)));
+    return most;
+}
+
+PRISM_INLINE void put_bytes(uint8_t *q, const float *x, size_t n, float inverse)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        const __m512i v = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_load_ps(x + i), _mm512_set1_ps(inverse)));
+        _mm_store_si128((__m128i *)(void *)(q + i), _mm512_cvtepi32_epi8(v));
+    }
+}
+
+static void pack_buffered(struct half_panel h, const uint8_t *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
+{
+    _Alignas(64) float values[16][SLAB], inverse[16];
+    _Alignas(64) uint8_t q[16][SLAB];
+    __m512 v[16];
+
+    memset(values, 0, sizeof values);
+    for (size_t i = 0; i < k; i += SLAB) {
+        const size_t n = k - i < SLAB ? k - i : SLAB;
+        for (size_t j = 0; j < cols; j++)
+            prism_kernels_avx512.to_f32[type](values[j], rows + j * row_bytes + prism_row_bytes(type, i), n);
+        for (size_t j = 0; j < 16; j++)
+            v[j] = magnitudes_of(values[j], n);
+        const __m512 scale = scales_of(inverse, v, 127, 0x1p-100f);
+        KEEP_IN_MEMORY(inverse);
+        for (size_t j = 0; j < 16; j++)
+            put_bytes(q[j], values[j], n, inverse[j]);
+        for (size_t g = 0; g < n / I8W_GROUP; g++, h.out += h.group_bytes) {
+            __m512i sum = _mm512_setzero_si512();
+            for (size_t c = 0; c < I8W_GROUP / 16; c++)
+                sum = put_chunk(&h, 0, c, load_chunk(q[0] + I8W_GROUP * g + 16 * c, SLAB), sum);
+            put_numbers(&h, sum, scale);
+        }
+    }
+}
+
+/* Nibbles of fewer than 16 columns: slab by slab from a copy, the missing ones zeros. */
+static void pack_few_nibbles(struct half_panel h, const uint8_t *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
+{
+    for (size_t i = 0; i < k; i += SLAB, h.out += I8W_SLAB * h.group_bytes) {
+        const size_t part = k - i < SLAB ? k - i : SLAB;
+        uint8_t blocks[16][144] = { 0 }; /* 8 blocks of Q4_0, or one of Q4_K */
+        for (size_t j = 0; j < cols; j++)
+            memcpy(blocks[j], rows + j * row_bytes + prism_row_bytes(type, i), prism_row_bytes(type, part));
+        pack_nibbles(h, blocks[0], sizeof *blocks, type, part);
+    }
+}
+
+void prism_pack_w_i8w_avx512vnni(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
+{
+    assert(cols >= 1 && cols <= NR && k % I8W_GROUP == 0 && k % prism_types[type].block == 0);
+
+    for (size_t j = 0; j < NR; j += 16) {
+        const struct half_panel h = { (char *)panel + 4 * j, I8W_W_GROUP };
+        const uint8_t *first = (const uint8_t *)rows + (j < cols ? j : 0) * row_bytes;
+        const size_t n = cols <= j ? 0 : cols - j < 16 ? cols - j : 16;
+        if (type != PRISM_Q4_0 && type != PRISM_Q4_K)
+            pack_buffered(h, first, row_bytes, type, n, k);
+        else if (n == 16)
+            pack_nibbles(h, first, row_bytes, type, k);
+        else
+            pack_few_nibbles(h, first, row_bytes, type, n, k);
+    }
+}

@@ -60,7 +60,7 @@ PRISM_INLINE void dot_tile(const struct gemv_args *g, size_t row, int rows, size
     for (; k >= 32; k -= 32, x += 32, w += step, ahead += (size_t)cols * step) {
 #pragma GCC unroll 8
         for (size_t i = 0; i < (size_t)cols * step; i += 64)
-            _mm_prefetch((const char *)ahead + i, _MM_HINT_T0);
+            stream_fetch(ahead + i);
         add_32(s, rows, cols, x, ldx, w, g->row_bytes, format, 32);
     }
     if (k > 0)

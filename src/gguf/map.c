@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "src/base/arena.h"
+
 static const char *kind_of(mode_t mode)
 {
     switch (mode & S_IFMT) {
@@ -37,6 +39,7 @@ static enum prism_status map_fd(int fd, struct prism_gguf *g, const char *shown,
     if (map == MAP_FAILED)
         return prism_fail(err, PRISM_E_IO, "%s: file: cannot map %llu bytes: %m", shown, (unsigned long long)g->map_bytes);
     g->map = map;
+    prism_advise_huge(map, g->map_bytes); /* decode reads all of it for each token */
     return PRISM_OK;
 }
 

@@ -6,17 +6,22 @@
 
 enum { ROWS = 4, LANES = 8 };
 
-/* best[r] = the larger of it and sum[r], of keys [first, first + 16) in two vectors, lane by lane. Row r sees keys j <= seen + r; a key that is
- * not seen does not count. */
-PRISM_INLINE void keep_largest(__m256i best[ROWS], __m256i sum[ROWS][2], size_t first, size_t seen)
+#define SKETCH_BYTES 32
+#define SKETCH_SIGNS(mask) _mm256_movemask_ps((__m256)(mask))
+
+/* best[r] = the larger of it and sum[r], of keys [first, first + 16) in two vectors, lane by lane. Where the block is causal, row r sees keys
+ * j <= seen + r; a key that is not seen does not count. */
+PRISM_INLINE void keep_largest(__m256i best[ROWS], __m256i sum[ROWS][2], size_t first, size_t seen, bool causal)
 {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
 
     for (size_t r = 0; r < ROWS; r++)
         for (size_t v = 0; v < 2; v++) {
-            const __m256i last = _mm256_set1_epi32((int)(seen + r) - (int)(first + v * LANES));
-            const __m256i unseen = _mm256_cmpgt_epi32(lane, last);
-            best[r] = _mm256_max_epi32(best[r], _mm256_blendv_epi8(sum[r][v], _mm256_set1_epi32(INT32_MIN), unseen));
+            if (causal) {
+                const __m256i last = _mm256_set1_epi32((int)(seen + r) - (int)(first + v * LANES));
+                sum[r][v] = _mm256_blendv_epi8(sum[r][v], _mm256_set1_epi32(INT32_MIN), _mm256_cmpgt_epi32(lane, last));
+            }
+            best[r] = _mm256_max_epi32(best[r], sum[r][v]);
         }
 }
 

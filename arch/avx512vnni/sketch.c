@@ -8,14 +8,9 @@
 #include "arch/avx512/simd.h"
 #include "arch/avx512vnni/avx512vnni.h"
 
+#define SKETCH_BYTES 64
 #if !defined(PRISM_SIMDE)
-#define SKETCH_OPEN_PARTS open_parts_by_mask
-static inline unsigned open_parts_by_mask(__m512i mask)
-{
-    unsigned m = 0xffffu & ~(unsigned)_mm512_movepi32_mask(mask);
-    m |= m >> 1, m |= m >> 2; /* bits 0, 4, 8, 12: of four */
-    return (m & 1) | (m >> 3 & 2) | (m >> 6 & 4) | (m >> 9 & 8);
-}
+#define SKETCH_SIGNS(mask) _mm512_movepi32_mask((__m512i)(mask))
 #endif
 #include "arch/generic/sketch_scan.h"
 

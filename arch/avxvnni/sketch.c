@@ -32,7 +32,7 @@ PRISM_INLINE void add_keys(__m256i best[ROWS], const int8_t *q, const uint8_t *k
             sum[r][1] = _mm256_dpbusd_avx_epi32(sum[r][1], k1, x);
         }
     }
-    keep_largest(best, sum, first, seen);
+    keep_largest(best, sum, first, seen, seen < block);
 }
 
 static void best_products(int32_t best[PRISM_SKETCH_ROWS], const struct sketch_part part[SKETCH_PARTS], size_t block, size_t n)

@@ -1,6 +1,7 @@
 /* sketch_scan.h - the body of sketch_scan, sketch_needed and sketch_pack, for each level (struct prism_sketch_scan). The level's file defines
- * best_products. Floats are vectors of 16 that the compiler maps to the level's registers: one order of operations, so the same bits
- * everywhere. */
+ * best_products, and before may define SKETCH_BYTES, of a register (16), and SKETCH_SIGNS(mask), where bit i says that lane i of a register of
+ * integers is negative. Floats are vectors of a register: gcc 12 compares longer ones lane by lane, and copies them in pieces of eight bytes. Each of
+ * the 16 lanes of a tile meets the same operations in the same order, so the bits are the same everywhere. */
 #ifndef PRISM_GENERIC_SKETCH_SCAN_H
 #define PRISM_GENERIC_SKETCH_SCAN_H
 
@@ -12,8 +13,12 @@
 
 #define SKETCH_INLINE static inline __attribute__((always_inline))
 
-typedef float floats __attribute__((vector_size(64)));
-typedef int32_t ints __attribute__((vector_size(64)));
+#ifndef SKETCH_BYTES
+#define SKETCH_BYTES 16
+#endif
+typedef float floats __attribute__((vector_size(SKETCH_BYTES)));
+typedef int32_t ints __attribute__((vector_size(SKETCH_BYTES)));
+enum { SKETCH_WIDTH = SKETCH_BYTES / 4 };
 
 /* Four rows of a tile and a block of keys; row i of the four sees keys j <= seen + i. */
 enum { SKETCH_PART = PRISM_SKETCH_TOGETHER, SKETCH_PARTS = PRISM_SKETCH_ROWS / SKETCH_PART };
@@ -45,19 +50,22 @@ SKETCH_INLINE floats all_of(float x) { return x - (floats){ 0 }; }
 /* Lanes of mask are 0 or -1. */
 SKETCH_INLINE floats pick(ints mask, floats a, floats b) { return (floats)((mask & (ints)a) | (~mask & (ints)b)); }
 
-/* Bit p: not all four lanes of part p are -1. */
-#ifndef SKETCH_OPEN_PARTS
-#define SKETCH_OPEN_PARTS open_parts
-#endif
+/* Bit p: not all of lanes [4 p, 4 p + 4) are -1. */
 SKETCH_INLINE unsigned open_parts(ints mask)
 {
-    int64_t two[2 * SKETCH_PARTS];
+#ifdef SKETCH_SIGNS
+    unsigned m = ((1u << SKETCH_WIDTH) - 1) & ~(unsigned)SKETCH_SIGNS(mask);
+    m |= m >> 1, m |= m >> 2; /* bits 0, 4, 8, 12: of four */
+    return (m & 1) | (m >> 3 & 2) | (m >> 6 & 4) | (m >> 9 & 8);
+#else
+    int64_t two[SKETCH_WIDTH / 2];
     unsigned open = 0;
 
     memcpy(two, &mask, sizeof two);
-    for (size_t p = 0; p < SKETCH_PARTS; p++)
+    for (size_t p = 0; p < SKETCH_WIDTH / SKETCH_PART; p++)
         open |= (unsigned)((two[2 * p] & two[2 * p + 1]) != -1) << p;
     return open;
+#endif
 }
 
 /* 2^-|x|, 2e-7 relative; 2^-100 from there on. */
@@ -81,23 +89,28 @@ SKETCH_INLINE floats log2_of(floats x)
 /* Joins the logits of n blocks to what the rows have seen, and renews the floors; x: those of the first block, the others `step` floats before each other. */
 SKETCH_INLINE void count(struct prism_sketch_tile *t, const float *x, size_t step, size_t n, float log_t)
 {
-    floats before = load(t->most), most = before, sum = { 0 };
-
-    for (size_t i = 0; i < n; i++) {
-        floats one = load(x - i * step);
-        most = pick(one > most, one, most);
+    for (size_t r = 0; r < PRISM_SKETCH_ROWS; r += SKETCH_WIDTH) {
+        floats before = load(t->most + r), most = before, sum = { 0 };
+        for (size_t i = 0; i < n; i++) {
+            floats one = load(x - i * step + r);
+            most = pick(one > most, one, most);
+        }
+        for (size_t i = 0; i < n; i++) {
+            floats one = load(x - i * step + r);
+            sum += pick(one == one, exp2_minus(most - one), all_of(0));
+        }
+        sum += load(t->sum + r) * exp2_minus(most - before);
+        store(t->sum + r, sum);
+        store(t->most + r, most);
+        store(t->floor + r, most + log2_of(sum) + log_t);
     }
-    for (size_t i = 0; i < n; i++) {
-        floats one = load(x - i * step);
-        sum += pick(one == one, exp2_minus(most - one), all_of(0));
-    }
-    store(t->sum, load(t->sum) * exp2_minus(most - before) + sum);
-    store(t->most, most);
-    store(t->floor, most + log2_of(load(t->sum)) + log_t);
 }
 
-/* Bit p: the logit of a row of part p is not below its floor. */
-SKETCH_INLINE unsigned reaching(const struct prism_sketch_tile *t, floats x) { return SKETCH_OPEN_PARTS(x < load(t->floor)); }
+/* Bit p: the logit of a row of part p is not below its floor. x: those of rows [r, r + SKETCH_WIDTH). */
+SKETCH_INLINE unsigned reaching(const struct prism_sketch_tile *t, size_t r, floats x)
+{
+    return open_parts(x < load(t->floor + r)) << r / SKETCH_PART;
+}
 
 /* Blocks v, v - 1, ... v - n + 1, n <= BATCH, with all tiles. */
 struct batch {
@@ -123,15 +136,29 @@ SKETCH_INLINE float *logits_at(const struct batch *b, struct place at)
     return b->x - (at.i * b->s->n_tiles - at.tile) * PRISM_SKETCH_ROWS + at.row;
 }
 
-/* A tile's logits of the mean of a block, from the products. */
-SKETCH_INLINE floats mean_logits(const struct batch *b, size_t i, size_t tile, const int32_t *products)
+/* The logits of the mean of a block, of rows [row, row + SKETCH_WIDTH) of a tile, from the products. */
+SKETCH_INLINE floats mean_logits(const struct batch *b, struct place at, const int32_t *products)
 {
-    const struct prism_sketch_tile *t = &b->s->tiles[tile];
+    const struct prism_sketch_tile *t = &b->s->tiles[at.tile];
     ints product, bias;
 
     memcpy(&product, products, sizeof product);
-    memcpy(&bias, t->bias, sizeof bias);
-    return __builtin_convertvector(product - bias, floats) * (load(t->scale) * b->s->k_scale[b->v - i]);
+    memcpy(&bias, t->bias + at.row, sizeof bias);
+    return __builtin_convertvector(product - bias, floats) * (load(t->scale + at.row) * b->s->k_scale[b->v - at.i]);
+}
+
+/* Raises the logits of means at the rows of a tile and a block; bit p: part p is open. */
+SKETCH_INLINE unsigned judge(const struct batch *b, struct place at, const int32_t *products)
+{
+    const struct prism_sketch_tile *t = &b->s->tiles[at.tile];
+    unsigned parts = 0;
+
+    for (; at.row < PRISM_SKETCH_ROWS; at.row += SKETCH_WIDTH) {
+        floats x = mean_logits(b, at, products + at.row), reach = load(t->reach + at.row) * b->s->k_rest[b->v - at.i];
+        store(logits_at(b, at), x + reach * b->s->lift);
+        parts |= reaching(t, at.row, x + reach);
+    }
+    return parts;
 }
 
 /* The logits of the best keys at up to four places. */
@@ -170,13 +197,8 @@ SKETCH_INLINE void scan_batch(const struct prism_sketch_scan *s, size_t v, size_
         mean_products(mean, s, v, n);
     for (size_t i = 0; i < n; i++)
         for (size_t t = 0; t < n_tiles; t++) {
-            const struct prism_sketch_tile *tile = &s->tiles[t];
-            unsigned parts = (1u << SKETCH_PARTS) - 1;
-            if (!whole) {
-                floats x = mean_logits(&b, i, t, mean[i] + t * PRISM_SKETCH_ROWS), reach = load(tile->reach) * s->k_rest[v - i];
-                store(logits_at(&b, (struct place){ (uint8_t)i, (uint8_t)t, 0 }), x + reach * s->lift);
-                parts = reaching(tile, x + reach);
-            }
+            const struct place at = { (uint8_t)i, (uint8_t)t, 0 };
+            unsigned parts = whole ? (1u << SKETCH_PARTS) - 1 : judge(&b, at, mean[i] + t * PRISM_SKETCH_ROWS);
             for (size_t p = 0; p < SKETCH_PARTS; p++) { /* no branch: which are open cannot be foreseen */
                 open[n_open] = (struct place){ (uint8_t)i, (uint8_t)t, (uint8_t)(p * SKETCH_PART) };
                 n_open += parts >> p & 1;
@@ -194,20 +216,22 @@ SKETCH_INLINE void scan(const struct prism_sketch_scan *s, size_t v, size_t n, s
         scan_batch(s, v - done, n - done < BATCH ? n - done : BATCH, seen, whole);
 }
 
-/* Of the softmax of all blocks seen: what the rows of tile i give to a block whose logits are x. */
-SKETCH_INLINE floats shares(const struct prism_sketch_scan *s, size_t i, const float *x)
+/* Of the softmax of all blocks seen: what rows [r, r + SKETCH_WIDTH) of tile i give to a block whose logits are x. */
+SKETCH_INLINE floats shares(const struct prism_sketch_scan *s, size_t i, size_t r, const float *x)
 {
-    return exp2_minus(load(s->tiles[i].floor) - s->log_t - load(x + i * PRISM_SKETCH_ROWS));
+    return exp2_minus(load(s->tiles[i].floor + r) - s->log_t - load(x + i * PRISM_SKETCH_ROWS + r));
 }
 
 SKETCH_INLINE float total_share(const struct prism_sketch_scan *s, const float *x)
 {
     float part[PRISM_SKETCH_ROWS], all = 0;
-    floats sum = { 0 };
 
-    for (size_t i = 0; i < s->n_tiles; i++)
-        sum += shares(s, i, x);
-    store(part, sum);
+    for (size_t r = 0; r < PRISM_SKETCH_ROWS; r += SKETCH_WIDTH) {
+        floats sum = { 0 };
+        for (size_t i = 0; i < s->n_tiles; i++)
+            sum += shares(s, i, r, x);
+        store(part + r, sum);
+    }
     for (size_t i = 0; i < PRISM_SKETCH_ROWS; i++)
         all += part[i];
     return all;
@@ -222,15 +246,17 @@ SKETCH_INLINE void needed(const struct prism_sketch_scan *s, size_t n, uint64_t 
     for (size_t v = 0; v < n; v++) {
         const float *x = s->x + v * n_tiles * PRISM_SKETCH_ROWS;
         bool unknown = isnan(s->k_scale[v]), one = unknown, some = false;
-        for (size_t i = 0; i < n_tiles && !one; i++) {
-            one = reaching(&s->tiles[i], load(x + i * PRISM_SKETCH_ROWS));
-            some |= reaching(&s->tiles[i], load(x + i * PRISM_SKETCH_ROWS) - mean) != 0;
+        for (size_t row = 0; row < n_tiles * PRISM_SKETCH_ROWS && !one; row += SKETCH_WIDTH) {
+            const struct prism_sketch_tile *t = &s->tiles[row / PRISM_SKETCH_ROWS];
+            one = reaching(t, row % PRISM_SKETCH_ROWS, load(x + row));
+            some |= reaching(t, row % PRISM_SKETCH_ROWS, load(x + row) - mean) != 0;
         }
         if (!one && !(some && total_share(s, x) >= least))
             continue;
         bits[v / 64] |= (uint64_t)1 << v % 64;
         for (size_t i = 0; i < n_tiles && !unknown; i++)
-            store(s->tiles[i].mass, load(s->tiles[i].mass) + shares(s, i, x));
+            for (size_t r = 0; r < PRISM_SKETCH_ROWS; r += SKETCH_WIDTH)
+                store(s->tiles[i].mass + r, load(s->tiles[i].mass + r) + shares(s, i, r, x));
     }
 }
 
@@ -239,75 +265,66 @@ SKETCH_INLINE void needed(const struct prism_sketch_scan *s, size_t n, uint64_t 
 SKETCH_INLINE ints magnitude(floats x) { return (ints)x & 0x7fffffff; }
 SKETCH_INLINE ints larger(ints a, ints b) { return (a & (a > b)) | (b & ~(a > b)); }
 
-#define SKETCH_TURN(v, by) __builtin_shufflevector(v, v, (0 ^ by), (1 ^ by), (2 ^ by), (3 ^ by), (4 ^ by), (5 ^ by), (6 ^ by), (7 ^ by), (8 ^ by), \
-                                                   (9 ^ by), (10 ^ by), (11 ^ by), (12 ^ by), (13 ^ by), (14 ^ by), (15 ^ by))
-
-SKETCH_INLINE int32_t largest_lane(ints v)
-{
-    v = larger(v, SKETCH_TURN(v, 8)), v = larger(v, SKETCH_TURN(v, 4)), v = larger(v, SKETCH_TURN(v, 2)), v = larger(v, SKETCH_TURN(v, 1));
-    return v[0];
-}
-
 SKETCH_INLINE int32_t sum_lanes(ints v)
 {
-    v += SKETCH_TURN(v, 8), v += SKETCH_TURN(v, 4), v += SKETCH_TURN(v, 2), v += SKETCH_TURN(v, 1);
-    return v[0];
+    int32_t sum = 0;
+    for (size_t i = 0; i < SKETCH_WIDTH; i++)
+        sum += v[i];
+    return sum;
 }
 
-SKETCH_INLINE float sum_lanes_f(floats v)
+/* Lane i and lane i + 8, and so on. */
+SKETCH_INLINE float sum_rows(float x[PRISM_SKETCH_ROWS])
 {
-    v += SKETCH_TURN(v, 8), v += SKETCH_TURN(v, 4), v += SKETCH_TURN(v, 2), v += SKETCH_TURN(v, 1);
-    return v[0];
+    for (size_t half = PRISM_SKETCH_ROWS / 2; half > 0; half /= 2)
+        for (size_t i = 0; i < half; i++)
+            x[i] += x[i + half];
+    return x[0];
 }
 
 /* As integers magnitudes are in order, infinity and NaN above all numbers. */
-SKETCH_INLINE ints largest_of(const float *x, size_t n)
+SKETCH_INLINE float scale_of(const float *x, size_t n)
 {
     ints most = { 0 };
-    for (size_t c = 0; c < n; c += 16)
+    for (size_t c = 0; c < n; c += SKETCH_WIDTH)
         most = larger(most, magnitude(load(x + c)));
-    return most;
-}
-
-SKETCH_INLINE float scale_of(ints most)
-{
-    int32_t bits = largest_lane(most);
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return isfinite(x) ? x / 127 : NAN;
+    int32_t bits = 0;
+    for (size_t i = 0; i < SKETCH_WIDTH; i++)
+        bits = most[i] > bits ? most[i] : bits;
+    float largest;
+    memcpy(&largest, &bits, sizeof largest);
+    return isfinite(largest) ? largest / 127 : NAN;
 }
 
 SKETCH_INLINE void pack_row(const struct prism_sketch_rows *r, size_t i, float scale)
 {
+    typedef uint8_t bytes __attribute__((vector_size(SKETCH_WIDTH)));
     const float *x = r->x + i * r->rank;
-    float step = scale > 0 ? 1 / scale : 0;
+    float step = scale > 0 ? 1 / scale : 0, squares[PRISM_SKETCH_ROWS] = { 0 };
     ints sum = { 0 };
-    floats squares = { 0 };
 
-    for (size_t c = 0; c < r->rank; c += 16) {
+    for (size_t c = 0; c < r->rank; c += SKETCH_WIDTH) {
         floats v = load(x + c);
-        squares += v * v * load(r->weights + c);
+        float *lanes = squares + c % PRISM_SKETCH_ROWS;
+        store(lanes, load(lanes) + v * v * load(r->weights + c));
         /* rounded by the sum with 1.5 * 2^23, whose last bits are the integer */
         ints n = (ints)(v * step + 0x1.8p23f) - (ints)all_of(0x1.8p23f);
         sum += n;
-        uint8_t bytes[16];
-        typedef uint8_t small __attribute__((vector_size(16)));
-        small b = __builtin_convertvector(n + r->offset, small);
-        memcpy(bytes, &b, sizeof bytes);
-        for (size_t g = 0; g < 4; g++)
-            memcpy(r->out + ((c / 4 + g) * r->lanes + i) * 4, bytes + g * 4, 4);
+        bytes b = __builtin_convertvector(n + r->offset, bytes);
+        for (size_t g = 0; g < SKETCH_WIDTH / 4; g++)
+            memcpy(r->out + ((c / 4 + g) * r->lanes + i) * 4, (const uint8_t *)&b + g * 4, 4);
     }
     r->scale[i] = scale;
-    r->length[i] = sqrtf(sum_lanes_f(squares));
+    r->length[i] = sqrtf(sum_rows(squares));
     r->sum[i] = sum_lanes(sum);
 }
 
 SKETCH_INLINE void pack(const struct prism_sketch_rows *r)
 {
-    float scale = r->common ? scale_of(largest_of(r->x, r->n * r->rank)) : 0;
+    float scale = r->common ? scale_of(r->x, r->n * r->rank) : 0;
 
     for (size_t i = 0; i < r->n; i++)
-        pack_row(r, i, r->common ? scale : scale_of(largest_of(r->x + i * r->rank, r->rank)));
+        pack_row(r, i, r->common ? scale : scale_of(r->x + i * r->rank, r->rank));
 }
 
 #endif

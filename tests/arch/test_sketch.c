@@ -50,10 +50,10 @@ static struct scene make_scene(size_t n_tiles, size_t block, size_t rank, const 
         for (size_t t = 0; t < n_tiles; t++) {
             int8_t *q = kt_alloc(rank * ROWS, 1);
             s.tiles[t] = (struct prism_sketch_tile){ .q = q };
-            for (size_t g = 0; g < rank * ROWS; g += 4 * ROWS) { /* rows that are alike need the same blocks */
-                int first = (int)(kt_random() % 200) - 100;
+            for (size_t g = 0; g < rank * ROWS; g += 4 * ROWS) { /* rows that are alike need the same blocks; later coordinates are smaller */
+                int first = (int)(kt_random() % 200) - 100, part = g < rank * ROWS / 4 ? 1 : g < rank * ROWS / 2 ? 4 : 8;
                 for (size_t i = g; i < g + 4 * ROWS; i++)
-                    q[i] = (int8_t)(first + (int)(kt_random() % 55) - 27);
+                    q[i] = (int8_t)((first + (int)(kt_random() % 55) - 27) / part);
             }
             kt_freeze(q);
             for (size_t i = 0; i < ROWS; i++) {
@@ -229,27 +229,40 @@ static void check_scans(const struct prism_kernels *k)
     kt_true(n_dropped > 100 && n_needed > 100 && n_left > 100, "blocks are dropped, needed and left out");
 }
 
-/* The largest bytes: products reach 127 * 255 * n, which no step may saturate. */
+/* The largest bytes of keys, and of queries in the first coordinates; in the others m, of all rows or of one in five: products reach 127 * 255 * n,
+ * which no step may saturate. */
+static void check_extreme(const struct prism_kernels *k, size_t n, int m, size_t every)
+{
+    struct scene s = make_scene(1, 64, n, NULL);
+    int8_t *q = kt_alloc(n * ROWS, 1);
+    uint8_t *keys = kt_alloc(BLOCKS * 64 * n, 1), *means = kt_alloc(BLOCKS * n, 1);
+
+    kt_context("%s sketch_scan, largest bytes, rank %zu, %d in a row of %zu", k->name, n, m, every);
+    memset(keys, 255, BLOCKS * 64 * n);
+    memset(means, 255, BLOCKS * n);
+    for (size_t i = 0; i < n * ROWS; i++) {
+        size_t row = i / 4 % ROWS;
+        int size = i < n * ROWS / 3 ? 127 : row % every ? 1 : m;
+        q[i] = (int8_t)(row % 2 ? size : -size);
+    }
+    s.tiles[0].q = q, s.scan.keys = keys, s.scan.means = means, s.scan.mean_bytes = n, s.scan.lift = 0;
+    k->sketch_scan(&s.scan, 4, 1, 64, true);
+    check_logits(&s, 4, 5, 64, true);
+    for (size_t i = 0; i < ROWS; i++)
+        s.tiles[0].reach[i] = -0x1p30f; /* all are dropped */
+    k->sketch_scan(&s.scan, 3, 4, 64, false);
+    kt_true(check_logits(&s, 0, 4, 64, false) == 4 * ROWS / TOGETHER, "means of the largest bytes");
+    kt_release();
+}
+
 static void check_extremes(const struct prism_kernels *k)
 {
-    for (size_t n = 16; n <= PRISM_MAX_HEAD_DIM; n += 48) {
-        struct scene s = make_scene(1, 64, n, NULL);
-        int8_t *q = kt_alloc(n * ROWS, 1);
-        uint8_t *keys = kt_alloc(BLOCKS * 64 * n, 1), *means = kt_alloc(BLOCKS * n, 1);
-        kt_context("%s sketch_scan, largest bytes, rank %zu", k->name, n);
-        memset(keys, 255, BLOCKS * 64 * n);
-        memset(means, 255, BLOCKS * n);
-        for (size_t i = 0; i < n * ROWS; i++)
-            q[i] = i / 4 % ROWS % 2 ? 127 : -127;
-        s.tiles[0].q = q, s.scan.keys = keys, s.scan.means = means, s.scan.mean_bytes = n, s.scan.lift = 0;
-        k->sketch_scan(&s.scan, 4, 1, 64, true);
-        check_logits(&s, 4, 5, 64, true);
-        for (size_t i = 0; i < ROWS; i++)
-            s.tiles[0].reach[i] = -0x1p30f; /* all are dropped */
-        k->sketch_scan(&s.scan, 3, 4, 64, false);
-        kt_true(check_logits(&s, 0, 4, 64, false) == 4 * ROWS / TOGETHER, "means of the largest bytes");
-        kt_release();
-    }
+    static const int sizes[] = { 127, 33, 32, 17, 16 }; /* up to 32 and 16 the products of eight and of 16 coordinates fit into 16 bits */
+
+    for (size_t n = 16; n <= PRISM_MAX_HEAD_DIM; n += 160)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+            for (size_t every = 1; every <= 5; every += 4)
+                check_extreme(k, n, sizes[i], every);
 }
 
 /* ---- packing ---- */

@@ -248,7 +248,7 @@ static bool make_sketch_scan(struct bench_job *j)
     for (size_t i = 0; i < j->row->k * rank; i++)
         keys[i] = (uint8_t)(1 + i * 37 % 255);
     for (size_t i = 0; i < TILES * PRISM_SKETCH_ROWS * rank; i++)
-        q[i] = (int8_t)(i * 91 % 255 - 127);
+        q[i] = (int8_t)(((int)(i * 91 % 255) - 127) * 10 / (int)(10 + i / (4 * PRISM_SKETCH_ROWS) % (rank / 4) * 4)); /* as a sketch's: sorted */
     for (size_t v = 0; v < n_blocks; v++)
         scale[v] = 1e-3f;
     *s = (struct prism_sketch_scan){ .tiles = bench_take(j, TILES * sizeof *s->tiles), .n_tiles = TILES, .keys = keys, .means = keys, .k_scale = scale, .k_rest = scale,

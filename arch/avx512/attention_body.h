@@ -18,15 +18,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "arch/avx512/attention_tile.h"
 #include "arch/avx512/avx512.h"
 #include "arch/generic/attn_keys.h"
 
 enum { TILE_ROWS = 64, PANEL = 32, KEYS = 8, GROUP = 8 };
-
-/* While the scores of a block are computed its values are fetched into L2, then the next block's keys: they come from L3 or
- * memory, and the processor's own prefetching stops at every page. 16 bytes per step make a block in as many steps as a full
- * tile takes. */
-enum { FETCH_STEP = 16 };
 
 /* The scratch of one tile: three arrays, and numbers of each of its 64 rows. */
 struct state {
@@ -34,6 +30,7 @@ struct state {
     float *s;             /* [block][64] logits, then probabilities (words) */
     float *o;
     float *max, *sum;     /* running maximum and sum */
+    float *top;           /* the largest of all logits of the block, with those that a row does not see, before the cap */
     float *alpha, *beta;  /* factors of the older blocks and of this block (integers only) in O */
     float *q_step;        /* what one unit of a logit is worth: 1 of floats */
     float *to_cap;        /* what a logit is multiplied by to be in units of the softcap */
@@ -48,19 +45,9 @@ struct job {
 };
 
 /* Keys of a block by what 16 rows see of it: begin .. all - 1 some, all .. most - 1 every row (a multiple of four), most .. end - 1 some. begin and
- * end are even. */
+ * end are multiples of eight. */
 struct span {
     size_t begin, all, most, end;
-};
-
-/* Register tiles: eight rows of 32 columns, and of 16 (the last ones of a head size that is no multiple of 32, of queries the last rows): two rows in
- * each pair. */
-struct tile {
-    struct pair c0, c1, c2, c3, c4, c5, c6, c7;
-};
-
-struct half_tile {
-    struct pair c01, c23, c45, c67;
 };
 
 /* ---- the family's part ---- */
@@ -72,9 +59,8 @@ static size_t v_block_bytes(size_t d, size_t block);
 static float query_factor(const struct state *st, const struct prism_attn_tile *t, size_t r);
 static float key_factor(float *numbers, size_t key, const char *x, enum prism_kv_format format, size_t d);
 
-/* S[8 keys][32 rows, or 16] of a tile; numbers: those behind the words of K, of its first key. */
-static inline void put_scores(float *s, const struct tile *t, const float *numbers);
-static inline void put_half_scores(float *s, const struct half_tile *t, const float *numbers);
+/* Logits from sums of products; number: that behind the words of K, of their key. */
+static inline __m512 logits(__m512 sums, const float *number);
 
 /* 16 rows (r ..) of S to probabilities, and their state moved on. */
 static void softmax_16(const struct state *st, const struct job *j, size_t r, const struct span *keys);
@@ -92,7 +78,7 @@ static size_t pad_16(size_t d)
 
 static size_t tile_scratch(size_t d, size_t block)
 {
-    return TILE_ROWS * (d / PER_WORD + block + pad_16(d) + 6) * sizeof(float);
+    return TILE_ROWS * (d / PER_WORD + block + pad_16(d) + 7) * sizeof(float);
 }
 
 static struct state state_at(void *scratch, size_t d, size_t block)
@@ -102,7 +88,8 @@ static struct state state_at(void *scratch, size_t d, size_t block)
     st.o = st.s + TILE_ROWS * block;
     st.max = st.o + TILE_ROWS * pad_16(d);
     st.sum = st.max + TILE_ROWS;
-    st.alpha = st.sum + TILE_ROWS;
+    st.top = st.sum + TILE_ROWS;
+    st.alpha = st.top + TILE_ROWS;
     st.beta = st.alpha + TILE_ROWS;
     st.q_step = st.beta + TILE_ROWS;
     st.to_cap = st.q_step + TILE_ROWS;
@@ -190,60 +177,52 @@ static void start(const struct state *st, const struct job *job, const struct pr
 
 /* ---- products ---- */
 
-PRISM_INLINE struct tile tile_zero(void)
+PRISM_INLINE void put_row(float *s, struct pair *top, struct pair sums, const float *number)
 {
-    const struct pair z = pair_zero();
-    return (struct tile){ z, z, z, z, z, z, z, z };
+    const struct pair x = { logits(sums.x, number), logits(sums.y, number) };
+    pair_put(s, x, false);
+    *top = (struct pair){ _mm512_max_ps(top->x, x.x), _mm512_max_ps(top->y, x.y) };
 }
 
-PRISM_INLINE struct half_tile half_tile_zero(void)
-{
-    const struct pair z = pair_zero();
-    return (struct half_tile){ z, z, z, z };
-}
-
-/* t += a.b over n words: a advances by a_step, b by 32. Meanwhile n * FETCH_STEP bytes from `ahead` come into L2. */
-PRISM_INLINE void tile_run(struct tile *t, const float *a, size_t a_step, const float *b, size_t n, const char *ahead)
-{
-    for (; n > 0; n--, a += a_step, b += 32, ahead += FETCH_STEP) {
-        _mm_prefetch(ahead, _MM_HINT_T1);
-        const struct pair w = pair_load(b, b + 16);
-        madd(&t->c0, _mm512_set1_ps(a[0]), w);
-        madd(&t->c1, _mm512_set1_ps(a[1]), w);
-        madd(&t->c2, _mm512_set1_ps(a[2]), w);
-        madd(&t->c3, _mm512_set1_ps(a[3]), w);
-        madd(&t->c4, _mm512_set1_ps(a[4]), w);
-        madd(&t->c5, _mm512_set1_ps(a[5]), w);
-        madd(&t->c6, _mm512_set1_ps(a[6]), w);
-        madd(&t->c7, _mm512_set1_ps(a[7]), w);
-    }
-}
-
-/* Likewise; b advances by b_step. */
-PRISM_INLINE void half_tile_run(struct half_tile *t, const float *a, size_t a_step, const float *b, size_t b_step, size_t n, const char *ahead)
-{
-    for (; n > 0; n--, a += a_step, b += b_step, ahead += FETCH_STEP) {
-        _mm_prefetch(ahead, _MM_HINT_T1);
-        const __m512 w = _mm512_load_ps(b);
-        madd_rows(&t->c01, a, w);
-        madd_rows(&t->c23, a + 2, w);
-        madd_rows(&t->c45, a + 4, w);
-        madd_rows(&t->c67, a + 6, w);
-    }
-}
-
-static __attribute__((noinline)) void scores_8x32(float *s, const float *k, const float *numbers, const float *q, size_t n, const char *ahead)
+/* n: a multiple of LAST */
+static __attribute__((noinline)) void scores_8x32(float *s, float *top, const float *k, const float *numbers, const float *q, size_t n,
+                                                  const char *ahead)
 {
     struct tile t = tile_zero();
+    struct pair m = pair_load(top, top + 16);
+    n -= LAST;
     tile_run(&t, k, KEYS, q, n, ahead);
-    put_scores(s, &t, numbers);
+    _mm_prefetch(ahead + n * FETCH_STEP, _MM_HINT_T1);
+    const struct last l = last_words(k + n * KEYS, KEYS, q + n * PANEL);
+    put_row(s, &m, last_of_row(&l, 0, t.c0), numbers);
+    put_row(s + TILE_ROWS, &m, last_of_row(&l, 1, t.c1), numbers + 1);
+    put_row(s + 2 * TILE_ROWS, &m, last_of_row(&l, 2, t.c2), numbers + 2);
+    put_row(s + 3 * TILE_ROWS, &m, last_of_row(&l, 3, t.c3), numbers + 3);
+    put_row(s + 4 * TILE_ROWS, &m, last_of_row(&l, 4, t.c4), numbers + 4);
+    put_row(s + 5 * TILE_ROWS, &m, last_of_row(&l, 5, t.c5), numbers + 5);
+    put_row(s + 6 * TILE_ROWS, &m, last_of_row(&l, 6, t.c6), numbers + 6);
+    put_row(s + 7 * TILE_ROWS, &m, last_of_row(&l, 7, t.c7), numbers + 7);
+    pair_put(top, m, false);
 }
 
-static __attribute__((noinline)) void scores_8x16(float *s, const float *k, const float *numbers, const float *q, size_t n, const char *ahead)
+/* Of two keys, 16 rows. */
+PRISM_INLINE void put_two_rows(float *s, float *top, struct pair sums, const float *numbers)
+{
+    const struct pair x = { logits(sums.x, numbers), logits(sums.y, numbers + 1) };
+    _mm512_store_ps(s, x.x);
+    _mm512_store_ps(s + TILE_ROWS, x.y);
+    _mm512_store_ps(top, _mm512_max_ps(_mm512_max_ps(_mm512_load_ps(top), x.x), x.y));
+}
+
+static __attribute__((noinline)) void scores_8x16(float *s, float *top, const float *k, const float *numbers, const float *q, size_t n,
+                                                  const char *ahead)
 {
     struct half_tile t = half_tile_zero();
     half_tile_run(&t, k, KEYS, q, PANEL, n, ahead);
-    put_half_scores(s, &t, numbers);
+    put_two_rows(s, top, t.c01, numbers);
+    put_two_rows(s + 2 * TILE_ROWS, top, t.c23, numbers + 2);
+    put_two_rows(s + 4 * TILE_ROWS, top, t.c45, numbers + 4);
+    put_two_rows(s + 6 * TILE_ROWS, top, t.c67, numbers + 6);
 }
 
 /* ---- one block ---- */
@@ -261,11 +240,13 @@ static void next_block(struct job *j, const struct prism_attn_tile *t, size_t b)
 static void scores(const struct state *st, const struct job *j, const float *k, const char *ahead)
 {
     const size_t words = j->d / PER_WORD, end = j->to[TILE_ROWS / GROUP - 1];
+    for (size_t r = 0; r < TILE_ROWS; r++)
+        st->top[r] = -INFINITY;
     for (size_t i = j->from[0] / KEYS * KEYS; i < end; i += KEYS)
         for (size_t row = 0; row < j->rows; row += PANEL)
             if (j->from[row / GROUP] < i + KEYS && i < j->to[(row + PANEL) / GROUP - 1]) {
-                (j->rows - row <= 16 ? scores_8x16 : scores_8x32)(st->s + i * TILE_ROWS + row, k + i * words, k + j->block * words + i,
-                                                                  st->q + row * words, words, ahead);
+                (j->rows - row <= 16 ? scores_8x16 : scores_8x32)(st->s + i * TILE_ROWS + row, st->top + row, k + i * words,
+                                                                  k + j->block * words + i, st->q + row * words, words, ahead);
                 ahead += words * FETCH_STEP;
             }
 }
@@ -274,7 +255,7 @@ static void scores(const struct state *st, const struct job *j, const float *k, 
 static struct span span_16(const struct job *j, size_t r)
 {
     const size_t gone = (keys_gone(&j->keys, r + 15) + 3) / 4 * 4, seen = keys_seen(&j->keys, r) / 4 * 4;
-    struct span s = { j->from[r / GROUP] / 2 * 2, gone, seen, (j->to[r / GROUP + 1] + 1) / 2 * 2 };
+    struct span s = { j->from[r / GROUP] / KEYS * KEYS, gone, seen, (j->to[r / GROUP + 1] + KEYS - 1) / KEYS * KEYS };
     if (gone >= seen)
         s.all = s.most = s.begin;
     return s;
@@ -286,11 +267,14 @@ PRISM_INLINE __mmask16 rows_that_see(const struct keys *k, size_t r, size_t i)
     return (__mmask16)(vec_mask(keys_end_row(k, r, i, 16)) & ~vec_mask(keys_first_row(k, r, i, 16)));
 }
 
-/* The largest of the first n logits (a multiple of four) of each of 16 rows; -inf for none. If all are NaN, so is the result. */
-PRISM_INLINE __m512 largest(const float *s, size_t n)
+/* The largest of the logits of keys that all of 16 rows (r ..) see, of each row; -inf for none. If all are NaN, so is the result. */
+PRISM_INLINE __m512 largest(const struct state *st, const struct job *j, size_t r, const struct span *keys)
 {
+    if (j->cap == 0 && keys->all == 0 && keys->most == j->block)
+        return _mm512_load_ps(st->top + r);
     __m512 m0 = _mm512_set1_ps(-INFINITY), m1 = m0, m2 = m0, m3 = m0;
-    for (size_t i = 0; i < n; i += 4) {
+    const float *s = st->s + r;
+    for (size_t i = keys->all, end = keys->most; i < end; i += 4) {
         m0 = _mm512_max_ps(m0, _mm512_load_ps(s + i * TILE_ROWS));
         m1 = _mm512_max_ps(m1, _mm512_load_ps(s + (i + 1) * TILE_ROWS));
         m2 = _mm512_max_ps(m2, _mm512_load_ps(s + (i + 2) * TILE_ROWS));

@@ -57,10 +57,10 @@ PRISM_INLINE void tile_store(const struct tile *t, float *c, size_t ldc)
     pair_put(c + 7 * ldc, t->c7, false);
 }
 
-PRISM_INLINE void put_scores(float *s, const struct tile *t, const float *numbers)
+PRISM_INLINE __m512 logits(__m512 sums, const float *number)
 {
-    (void)numbers;
-    tile_store(t, s, TILE_ROWS);
+    (void)number;
+    return sums;
 }
 
 PRISM_INLINE void half_tile_store(const struct half_tile *t, float *c, size_t ldc)
@@ -75,12 +75,6 @@ PRISM_INLINE void half_tile_store(const struct half_tile *t, float *c, size_t ld
     _mm512_store_ps(c + 7 * ldc, t->c67.y);
 }
 
-PRISM_INLINE void put_half_scores(float *s, const struct half_tile *t, const float *numbers)
-{
-    (void)numbers;
-    half_tile_store(t, s, TILE_ROWS);
-}
-
 /* Key i of 16 rows (r ..) of S: -inf for those that do not see it. */
 PRISM_INLINE __m512 seen_or_none(float *s, const struct job *j, size_t r, size_t i)
 {
@@ -93,7 +87,7 @@ static __attribute__((noinline)) void softmax_16(const struct state *st, const s
 {
     const __m512 minus_inf = _mm512_set1_ps(-INFINITY);
     float *s = st->s + r;
-    __m512 top = largest(s + keys->all * TILE_ROWS, keys->most - keys->all);
+    __m512 top = largest(st, j, r, keys);
     for (size_t i = keys->begin; i < keys->all; i++)
         top = _mm512_max_ps(top, seen_or_none(s, j, r, i));
     for (size_t i = keys->most; i < keys->end; i++)

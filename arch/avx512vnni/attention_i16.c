@@ -84,39 +84,8 @@ static void pack_v(void *dst, const void *src, enum prism_kv_format format, size
 
 PRISM_INLINE __m512 floats(__m512 sums) { return _mm512_cvtepi32_ps(_mm512_castps_si512(sums)); }
 
-PRISM_INLINE void put_row(float *s, struct pair sums, float step)
-{
-    _mm512_store_ps(s, _mm512_mul_ps(_mm512_set1_ps(step), floats(sums.x)));
-    _mm512_store_ps(s + 16, _mm512_mul_ps(_mm512_set1_ps(step), floats(sums.y)));
-}
-
 /* In units of the queries' steps. */
-PRISM_INLINE void put_scores(float *s, const struct tile *t, const float *step)
-{
-    put_row(s, t->c0, step[0]);
-    put_row(s + TILE_ROWS, t->c1, step[1]);
-    put_row(s + 2 * TILE_ROWS, t->c2, step[2]);
-    put_row(s + 3 * TILE_ROWS, t->c3, step[3]);
-    put_row(s + 4 * TILE_ROWS, t->c4, step[4]);
-    put_row(s + 5 * TILE_ROWS, t->c5, step[5]);
-    put_row(s + 6 * TILE_ROWS, t->c6, step[6]);
-    put_row(s + 7 * TILE_ROWS, t->c7, step[7]);
-}
-
-/* Of two keys, 16 rows. */
-PRISM_INLINE void put_two_rows(float *s, struct pair sums, const float *step)
-{
-    _mm512_store_ps(s, _mm512_mul_ps(_mm512_set1_ps(step[0]), floats(sums.x)));
-    _mm512_store_ps(s + TILE_ROWS, _mm512_mul_ps(_mm512_set1_ps(step[1]), floats(sums.y)));
-}
-
-PRISM_INLINE void put_half_scores(float *s, const struct half_tile *t, const float *step)
-{
-    put_two_rows(s, t->c01, step);
-    put_two_rows(s + 2 * TILE_ROWS, t->c23, step + 2);
-    put_two_rows(s + 4 * TILE_ROWS, t->c45, step + 4);
-    put_two_rows(s + 6 * TILE_ROWS, t->c67, step + 6);
-}
+PRISM_INLINE __m512 logits(__m512 sums, const float *step) { return _mm512_mul_ps(_mm512_set1_ps(*step), floats(sums)); }
 
 /* ---- probabilities ---- */
 
@@ -124,8 +93,7 @@ PRISM_INLINE void put_half_scores(float *s, const struct half_tile *t, const flo
  * most; none at 0). Any x below -2 gives 0. */
 PRISM_INLINE __m512i exp2_int(__m512 x)
 {
-    const __m512 magic = _mm512_set1_ps(0x1.8p23f), n = _mm512_sub_ps(_mm512_add_ps(x, magic), magic);
-    const __m512 f = _mm512_sub_ps(x, n);
+    const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), f = _mm512_sub_ps(x, n);
     __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(0.00981465727f), f, _mm512_set1_ps(0.0559772737f));
     p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.240200251f));
     p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.693114638f));
@@ -167,7 +135,7 @@ static __attribute__((noinline)) void softmax_16(const struct state *st, const s
     const __m512 step = _mm512_load_ps(st->q_step + r), before = _mm512_load_ps(st->max + r);
     float *s = st->s + r;
 
-    __m512 top = largest(s + keys->all * TILE_ROWS, keys->most - keys->all); /* a NaN stays: vmaxps returns its second operand then */
+    __m512 top = largest(st, j, r, keys); /* a NaN stays: vmaxps returns its second operand then */
     if (keys->begin < keys->all)
         top = largest_of_some(top, st, j, r, keys->begin, keys->all);
     if (keys->most < keys->end)
@@ -197,66 +165,82 @@ static __attribute__((noinline)) void softmax_16(const struct state *st, const s
 
 /* ---- values ---- */
 
-/* Where a tile's sums go: O = alpha * O + beta * (step * sums), by rows. */
+/* Where a tile's sums go: O += beta * (step * sums), by rows. */
 struct target {
     float *o;
-    const float *alpha, *beta, *step;
+    const float *beta, *step;
 };
 
-PRISM_INLINE void add_row(const struct target *t, size_t row, struct pair sums)
+PRISM_INLINE void add_vector(float *o, __m512 sums, __m512 step, __m512 beta)
 {
-    const __m512 alpha = _mm512_set1_ps(t->alpha[row]), beta = _mm512_set1_ps(t->beta[row]);
-    float *o = t->o + 32 * row;
-    const __m512 x = _mm512_mul_ps(floats(sums.x), _mm512_load_ps(t->step)), y = _mm512_mul_ps(floats(sums.y), _mm512_load_ps(t->step + 16));
-    _mm512_store_ps(o, _mm512_fmadd_ps(x, beta, _mm512_mul_ps(alpha, _mm512_load_ps(o))));
-    _mm512_store_ps(o + 16, _mm512_fmadd_ps(y, beta, _mm512_mul_ps(alpha, _mm512_load_ps(o + 16))));
+    _mm512_store_ps(o, _mm512_fmadd_ps(_mm512_mul_ps(floats(sums), step), beta, _mm512_load_ps(o)));
+}
+
+PRISM_INLINE void add_row(const struct target *t, size_t row, struct pair sums, struct pair step)
+{
+    const __m512 beta = _mm512_set1_ps(t->beta[row]);
+    add_vector(t->o + 32 * row, sums.x, step.x, beta);
+    add_vector(t->o + 32 * row + 16, sums.y, step.y, beta);
 }
 
 /* Rows row, row + 1 of 16 columns. */
-PRISM_INLINE void add_two_rows(const struct target *t, size_t row, struct pair sums)
+PRISM_INLINE void add_two_rows(const struct target *t, size_t row, struct pair sums, __m512 step)
 {
-    const __m512 step = _mm512_load_ps(t->step), alpha0 = _mm512_set1_ps(t->alpha[row]), alpha1 = _mm512_set1_ps(t->alpha[row + 1]);
-    float *o = t->o + 16 * row;
-    const __m512 x = _mm512_mul_ps(floats(sums.x), step), y = _mm512_mul_ps(floats(sums.y), step);
-    _mm512_store_ps(o, _mm512_fmadd_ps(x, _mm512_set1_ps(t->beta[row]), _mm512_mul_ps(alpha0, _mm512_load_ps(o))));
-    _mm512_store_ps(o + 16, _mm512_fmadd_ps(y, _mm512_set1_ps(t->beta[row + 1]), _mm512_mul_ps(alpha1, _mm512_load_ps(o + 16))));
+    add_vector(t->o + 16 * row, sums.x, step, _mm512_set1_ps(t->beta[row]));
+    add_vector(t->o + 16 * row + 16, sums.y, step, _mm512_set1_ps(t->beta[row + 1]));
 }
 
 static __attribute__((noinline)) void values_8x32(const struct target *to, const float *p, const float *v, size_t n, const char *ahead)
 {
-    struct tile t = tile_zero();
-    tile_run(&t, p, TILE_ROWS, v, n, ahead);
-    add_row(to, 0, t.c0);
-    add_row(to, 1, t.c1);
-    add_row(to, 2, t.c2);
-    add_row(to, 3, t.c3);
-    add_row(to, 4, t.c4);
-    add_row(to, 5, t.c5);
-    add_row(to, 6, t.c6);
-    add_row(to, 7, t.c7);
+    const struct target t = *to;
+    struct tile s = tile_zero();
+    n -= LAST;
+    tile_run(&s, p, TILE_ROWS, v, n, ahead);
+    _mm_prefetch(ahead + n * FETCH_STEP, _MM_HINT_T1);
+    const struct last l = last_words(p + n * TILE_ROWS, TILE_ROWS, v + n * PANEL);
+    const struct pair step = pair_load(t.step, t.step + 16);
+    add_row(&t, 0, last_of_row(&l, 0, s.c0), step);
+    add_row(&t, 1, last_of_row(&l, 1, s.c1), step);
+    add_row(&t, 2, last_of_row(&l, 2, s.c2), step);
+    add_row(&t, 3, last_of_row(&l, 3, s.c3), step);
+    add_row(&t, 4, last_of_row(&l, 4, s.c4), step);
+    add_row(&t, 5, last_of_row(&l, 5, s.c5), step);
+    add_row(&t, 6, last_of_row(&l, 6, s.c6), step);
+    add_row(&t, 7, last_of_row(&l, 7, s.c7), step);
 }
 
 static __attribute__((noinline)) void values_8x16(const struct target *to, const float *p, const float *v, size_t n, const char *ahead)
 {
+    const __m512 step = _mm512_load_ps(to->step);
     struct half_tile t = half_tile_zero();
     half_tile_run(&t, p, TILE_ROWS, v, 16, n, ahead);
-    add_two_rows(to, 0, t.c01);
-    add_two_rows(to, 2, t.c23);
-    add_two_rows(to, 4, t.c45);
-    add_two_rows(to, 6, t.c67);
+    add_two_rows(to, 0, t.c01, step);
+    add_two_rows(to, 2, t.c23, step);
+    add_two_rows(to, 4, t.c45, step);
+    add_two_rows(to, 6, t.c67, step);
+}
+
+/* O of 8 rows, `width` columns each, times alpha. */
+static __attribute__((noinline)) void rescale(float *o, const float *alpha, size_t width)
+{
+    for (size_t i = 0; i < GROUP * width; i += 16)
+        _mm512_store_ps(o + i, _mm512_mul_ps(_mm512_set1_ps(alpha[i / width]), _mm512_load_ps(o + i)));
 }
 
 static void values_group(const struct state *st, const struct job *j, const float *v, size_t r, size_t c, size_t i, size_t n, const char *ahead)
 {
-    static const float once[GROUP] = { 1, 1, 1, 1, 1, 1, 1, 1 }; /* alpha of the chunks after the first */
     const size_t padded = pad_16(j->d), width = padded - c < PANEL ? 16 : PANEL, chunk = chunk_keys(j->block) / PER_WORD;
-    struct target to = { st->o + r * padded + c * GROUP, st->alpha + r, st->beta + r, v + v_words(j->d, j->block) + c };
+    struct target to = { st->o + r * padded + c * GROUP, st->beta + r, v + v_words(j->d, j->block) + c };
 
+    if (_mm256_cmp_ps_mask(_mm256_load_ps(st->alpha + r), _mm256_set1_ps(1), _CMP_NEQ_UQ))
+        rescale(to.o, st->alpha + r, width);
     v += c * j->block / PER_WORD;
+    i = i / LAST * LAST; /* P of the keys that no row of the group sees are zeros */
+    n = (n + LAST - 1) / LAST * LAST;
     const size_t first = i == 0 ? 0 : i / chunk; /* the chunk that holds word i */
     size_t end = (first + 1) * chunk;
     to.step += first * padded;
-    for (; i < n; ahead += (end - i) * FETCH_STEP, i = end, end += chunk, to.alpha = once, to.step += padded)
+    for (; i < n; ahead += (end - i) * FETCH_STEP, i = end, end += chunk, to.step += padded)
         (width == 16 ? values_8x16 : values_8x32)(&to, st->s + r + i * TILE_ROWS, v + i * width, (n < end ? n : end) - i, ahead);
 }
 

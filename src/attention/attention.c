@@ -98,23 +98,22 @@ static void pack_job(void *arg, size_t job, uint32_t thread)
     }
 }
 
-/* Rows [pos, end) of a head, all inside one query block: in a chunked layer they see back to one key, the first of its block. */
-static void run_tile(const struct batch *b, size_t head, size_t pos, size_t end, uint8_t *scratch)
+/* Rows of a head, all inside one query block. */
+static void run_tile(const struct batch *b, const struct prism_attention_rows_of_head *r, uint8_t *scratch)
 {
     const struct prism_attention_call *a = b->a;
-    size_t slot = head / b->split.group - b->first, first = prism_first_key(a->window, a->chunked, pos) / a->block;
-    size_t n = (end - 1) / a->block + 1 - first;
-    float *q = a->q + ((pos - a->q_pos) * a->n_head + head) * a->d;
-    const uint32_t *blocks = a->blocks + first;
+    size_t head = b->first * b->split.group + r->head, slot = r->head / b->split.group, n = r->n_blocks;
+    float *q = a->q + ((r->pos - a->q_pos) * a->n_head + head) * a->d;
+    const uint32_t *blocks = a->blocks + r->first_block;
 
-    if (a->mask && pos < a->dense_from) {
+    if (a->mask && r->pos < a->dense_from) {
         uint32_t *list = (uint32_t *)(void *)(scratch + tile_bytes(a->family, a->d, a->block));
-        n = prism_mask_list(prism_mask_row(a->mask, head, pos / a->block - a->mask->first), a->mask->words, list);
+        n = prism_mask_list(prism_mask_row(a->mask, head, r->pos / a->block - a->mask->first), a->mask->words, list);
         blocks = list;
     }
     a->family->tile(&(struct prism_attn_tile){
         .q = q, .ldq = a->n_head * a->d, .o = q, .ldo = a->n_head * a->d,
-        .rows = end - pos, .d = a->d, .q_pos = pos, .kv_len = b->split.kv_len, .block = a->block,
+        .rows = r->end - r->pos, .d = a->d, .q_pos = r->pos, .kv_len = b->split.kv_len, .block = a->block,
         .k = k_panels(b, slot), .v = v_panels(b, slot), .blocks = blocks, .n_blocks = n, .scale = a->scale, .scratch = scratch,
         .window = a->chunked ? 0 : a->window, .softcap = a->softcap, .sink = a->sinks ? a->sinks + head : NULL,
     });
@@ -126,14 +125,14 @@ static void tile_job(void *arg, size_t job, uint32_t thread)
     const struct batch *b = arg;
     const struct prism_attention_call *a = b->a;
     struct prism_attention_rows_of_head t = prism_attention_tile_of(&b->split, a->mask ? a->order[job] : job);
-    size_t head = b->first * b->split.group + t.head;
     uint8_t *scratch = a->scratch + (size_t)thread * a->scratch_bytes;
 
     if (a->mask && t.pos < a->dense_from && a->dense_from < t.end) { /* the dense tail starts inside this tile */
-        run_tile(b, head, t.pos, a->dense_from, scratch);
-        t.pos = a->dense_from;
+        struct prism_attention_rows_of_head before = t;
+        before.end = t.pos = a->dense_from;
+        run_tile(b, &before, scratch);
     }
-    run_tile(b, head, t.pos, t.end, scratch);
+    run_tile(b, &t, scratch);
 }
 
 /* Blocks that a job attends to. */

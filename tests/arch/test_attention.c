@@ -103,6 +103,44 @@ static void check_nan(const struct prism_attention *a, size_t q_pos)
         }
 }
 
+/* Logits far below zero, all of them: a softmax does not see what they have in common. */
+static void check_low(const struct prism_attention *a)
+{
+    const struct attn_shape shape = { 64, 64, 0, 192, 0, ALL_BLOCKS, PRISM_KVF_F32, "low" };
+    struct attn_scene s;
+    attn_scene_make(&s, a, &shape, MODERATE, NULL);
+    const size_t rows = s.t.rows, d = s.t.d, block = s.t.block, n_blocks = (s.t.kv_len + block - 1) / block, bytes = a->k_block_bytes(d, block);
+    float *k = kt_floats(n_blocks * block * d), *q = kt_floats(rows * d), *o[2] = { kt_floats(rows * d), kt_floats(rows * d) };
+    char *packed = kt_alloc(n_blocks * bytes, 64);
+    float most = 0;
+
+    memset(k, 0, n_blocks * block * d * sizeof *k);
+    memcpy(k, s.k, s.t.kv_len * d * sizeof *k);
+    for (size_t key = 0; key < s.t.kv_len; key++) {
+        k[key * d] = 1;
+        for (size_t i = 0; i < d; i++)
+            most = fmaxf(most, fabsf(s.v[key * d + i]));
+    }
+    for (size_t b = 0; b < n_blocks; b++)
+        a->pack_k(packed + b * bytes, k + b * block * d, PRISM_KVF_F32, s.t.kv_len - b * block < block ? s.t.kv_len - b * block : block, d, block);
+    for (int low = 0; low < 2; low++) {
+        for (size_t r = 0; r < rows; r++) {
+            for (size_t i = 0; i < d; i++)
+                q[r * d + i] = 0.25f * s.q[r * s.t.ldq + i];
+            q[r * d] = low ? -20 / s.t.scale : 0;
+        }
+        struct prism_attn_tile t = s.t;
+        t.k = packed;
+        t.q = q;
+        t.o = o[low];
+        t.ldq = t.ldo = d;
+        a->tile(&t);
+    }
+    for (size_t i = 0; i < rows * d; i++)
+        kt_true(fabsf(o[1][i] - o[0][i]) <= 2 * a->err * most, "logits that are all low change the result");
+    kt_release();
+}
+
 static void check_scene(const struct prism_attention *a, const struct attn_shape *shape, enum attn_logits logits, const struct attn_extras *x)
 {
     struct attn_scene s;
@@ -154,6 +192,8 @@ static void check_family(const struct prism_kernels *k, const struct prism_atten
     kt_context("%s attention %s, NaN", k->name, a->name);
     check_nan(a, 150);
     check_nan(a, 130); /* rows that see three keys of the last block, and more */
+    kt_context("%s attention %s, low logits", k->name, a->name);
+    check_low(a);
     /* The largest errors that the families may claim: fp32 sums of 512 products behind logits of 30, by 6 sigma; with i16, 256 roundings of P
      * by 5 sigma. */
     assert_true(a->err <= (!strcmp(a->name, "i16") ? 3e-3f : 1e-4f));

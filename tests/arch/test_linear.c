@@ -33,7 +33,7 @@ static const struct shape shapes[] = {
     { 2, 1, 2, 1, 160, KT_NORMAL, "tails everywhere" },
     { 2, 2, 1, 5, 320, KT_HARD, "zeros, subnormals, huge values" },
     { 0, 2, 1, 1, 4096, KT_NORMAL, "long sums" },
-    { 1, 2, 1, 3, 6208, KT_NORMAL, "long sums of whole panels and of parts" },
+    { 1, 1, 1, 1, 3136, KT_NORMAL, "long sums of whole panels and of parts" },
     { 2, 0, 1, 2, 160, ONE_HOT, "single weights" },
     { 5, 0, 4, -3, 64, KT_NORMAL, "several panels" },
     { 1, 1, 2, -3, 320, HARD_WEIGHTS, "groups of zeros, of subnormals, with huge values" },

@@ -170,6 +170,9 @@ ln -s "$root/models" "$work/origin/models"
     find . -maxdepth 1 -type f -perm -u+x -exec cp -a {} "$work/origin/build" \;
     for program in "${programs[@]}"; do cp -a --parents "tests/$program" "tests/$program".[od] "$work/origin/build"; done
 )
+if [ "$BUILD" != build ]; then # what each object depends on, so that a mistake in a header rebuilds it
+    find "$work/origin/build" -name '*.d' -exec sed -i "s|$BUILD/|build/|g" {} +
+fi
 for ((i = 0; i < copies; i++)); do cp -a "$work/origin" "$work/$i"; done
 
 seq "$(wc -l <"$work/items")" | xargs -r -P "$copies" -n 1 --process-slot-var=SLOT "$root/tests/run-mutants.sh" --item

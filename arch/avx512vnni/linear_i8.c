@@ -9,14 +9,6 @@
 #include "arch/avx512vnni/panel_i8.h"
 #include "arch/avx512vnni/walk.h"
 
-/* s += (four bytes of a, broadcast) . (four bytes of each column) */
-PRISM_INLINE void dot_quad(struct sums *s, const uint8_t *a, struct sums w)
-{
-    const __m512i quad = _mm512_set1_epi32(*(const int32_t *)(const void *)a);
-    s->x = _mm512_dpbusd_epi32(s->x, quad, w.x);
-    s->y = _mm512_dpbusd_epi32(s->y, quad, w.y);
-}
-
 /* The 32 values of k of one group: s0..s5 += a . w */
 PRISM_INLINE void dot_group(struct sums *s0, struct sums *s1, struct sums *s2, struct sums *s3, struct sums *s4, struct sums *s5,
                             const uint8_t *a, const char *w)

@@ -28,9 +28,8 @@ static size_t w_bytes(size_t k) { return k / I8W_GROUP * I8W_W_GROUP; }
 /* The 64 bytes of a row, in order. */
 PRISM_INLINE __m512i bytes_of_row(const float *x, float inverse)
 {
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i q = _mm512_packs_epi16(words_of_group(load_group(x), inverse), words_of_group(load_group(x + 32), inverse));
-    return _mm512_xor_si512(_mm512_permutexvar_epi32(order, q), _mm512_set1_epi8((char)128));
+    return _mm512_xor_si512(in_order(q), _mm512_set1_epi8((char)128));
 }
 
 /* quantize_fn */
@@ -52,14 +51,6 @@ static void pack_a(void *panel, const float *x, size_t ldx, size_t rows, size_t 
 }
 
 /* ---- product ---- */
-
-/* s += (four bytes of a, broadcast) . (four bytes of each column) */
-PRISM_INLINE void dot_quad(struct sums *s, const uint8_t *a, struct sums w)
-{
-    const __m512i quad = _mm512_set1_epi32(*(const int32_t *)(const void *)a);
-    s->x = _mm512_dpbusd_epi32(s->x, quad, w.x);
-    s->y = _mm512_dpbusd_epi32(s->y, quad, w.y);
-}
 
 /* t += s * d */
 PRISM_INLINE void add_floats(struct pair *t, struct sums s, const float *d)

@@ -21,12 +21,6 @@ PRISM_INLINE __m512i sum_of_each_half(__m512i v[8])
     return _mm512_permutexvar_epi32(order, _mm512_add_epi32(even, odd)); /* from: low halves of 0..3, high halves of 0..3, ... of 4..7 */
 }
 
-/* Two groups of bytes, or of words that fit in bytes, from the lanes of packs and packus to the order of k. */
-PRISM_INLINE __m512i in_order(__m512i packed)
-{
-    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), packed);
-}
-
 PRISM_INLINE void put_two_groups(uint8_t *out, size_t group_bytes, __m512i bytes)
 {
     _mm256_store_si256((__m256i *)(void *)out, _mm512_castsi512_si256(bytes));

@@ -93,6 +93,12 @@ PRISM_INLINE __m512i words_of_group(struct group g, float f)
     return _mm512_packs_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(g.x, factor)), _mm512_cvtps_epi32(_mm512_mul_ps(g.y, factor)));
 }
 
+/* Two groups of bytes from the lanes of two words_of_group, put together by packs or packus, to the order of k. */
+PRISM_INLINE __m512i in_order(__m512i packed)
+{
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), packed);
+}
+
 /* Twice n groups of a whole panel's rows to groups of a panel at out. */
 typedef void quantize_fn(char *out, const float *x, size_t ldx, size_t n);
 

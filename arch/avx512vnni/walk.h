@@ -1,4 +1,4 @@
-/* walk.h - the walk of a linear's product over its panels, tile by tile, and what its tiles share. Included by linear_i8.c, linear_i16.c.
+/* walk.h - the walk of a linear's product over its panels, tile by tile, and what its tiles share. Included by linear_i8.c, linear_i8w.c, linear_i16.c.
  *
  * kc groups of k and NC columns at a time: that part of W stays in L2 while each A panel, in L1, passes by it once. An element adds its
  * groups in order, and the blocks of groups one after the other: its bits depend on k only. */
@@ -36,6 +36,14 @@ PRISM_INLINE struct sums load_weights(const char *w)
     KEEP_IN_REGISTER(b.x);
     KEEP_IN_REGISTER(b.y);
     return b;
+}
+
+/* s += (four bytes of a, broadcast) . (four bytes of each column) */
+PRISM_INLINE void dot_quad(struct sums *s, const uint8_t *a, struct sums w)
+{
+    const __m512i quad = _mm512_set1_epi32(*(const int32_t *)(const void *)a);
+    s->x = _mm512_dpbusd_epi32(s->x, quad, w.x);
+    s->y = _mm512_dpbusd_epi32(s->y, quad, w.y);
 }
 
 /* c += s * (a * d) */

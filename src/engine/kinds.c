@@ -6,12 +6,20 @@ enum { FINE_BITS = 6 }; /* a stored weight of more bits than these deserves fine
 /* Keys and values (small, and read by every later token) and the down projection (its inputs are products of two activations, with heavy
  * tails) get the finer activations: on the 38M model in Q8_0, 6 x 1024 tokens, the mean divergence from fp32 falls from 2.6e-4 nats a token to
  * 1.1e-4 (two bytes) or 1.2e-4 (bf16). Of that, down makes 1.2e-4, v .34e-4, k .13e-4; what stays int8 adds .65e-4 (gate and up), .35e-4 (o),
- * .1e-4 (q). Every layer has its equal share, and no few groups of 32 values have most of the error: two bytes only for the groups of a row
- * that have a step twice the mean square would take 9 % of a row's groups, but 41 % of those of six rows, and lose half of the gain (1.9e-4). Where
- * each row's groups count alone, 29 % of them, those above the mean square, give 1.5e-4, and 55 % what bf16 gives, at no less time.
- * Not with weights of few bits, whose own error is far larger, nor beside such weights (Q6_K in a file of Q4_K_M). In Q4_0 the root mean square of the NLL's error goes from 0.025 to 0.016, too,
- * and the perplexity of 16 x 4096 tokens from +0.03 % to -0.01 % of that in fp32, each give or take 0.01 %; but the rounding of the weights is
- * +4 %, and a prefill of 512 tokens takes 1.2 times as long. */
+ * .1e-4 (q). Every layer has its equal share. What was tried for the three products (time: in those of int8, by the ports of Zen 4):
+ *
+ *     activations                                                              divergence   time
+ *     int8, groups of 32 values / of 16 / of 64                                2.6 / 2.0 / 3.4e-4   1 / 1.2 / .9
+ *     bf16                                                                     1.2e-4       1.7
+ *     two bytes                                                                1.1e-4       1.9
+ *     two bytes where a group's step^2 is above the mean of its row (29 %)     1.5e-4       1.3 and a branch for each row and group
+ *     above half of the mean (55 %) / twice the mean (9 %)                     1.2 / 1.9e-4 1.6 / 1.1, likewise
+ *     int8 of 32 or 64 values rotated (Hadamard, random signs), exact weights  1.6e-4       (weights of floats)
+ *     the same, the rotated weights rounded to bytes again                     2.5e-4       1
+ *
+ * Not with weights of few bits, whose own error is far larger, nor beside such weights (Q6_K in a file of Q4_K_M). In Q4_0 the root mean square
+ * of the NLL's error goes from 0.025 to 0.016, too, and the perplexity of 16 x 4096 tokens from +0.03 % to -0.01 % of that in fp32, each give or
+ * take 0.01 %; but the rounding of the weights is +4 %, and a prefill of 512 tokens takes 1.2 times as long. */
 static bool is_fine(enum prism_type type) { return 8 * prism_types[type].bytes > FINE_BITS * prism_types[type].block; }
 
 const struct prism_linear *prism_fine_kind(const struct prism_kernels *kernels, enum prism_type type, enum prism_type beside)

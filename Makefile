@@ -92,7 +92,7 @@ run-tests: $(TESTS) $(TOOLS)
 # Besides the quick rooms, tests that meet every kernel family and a whole model.
 CLANG       ?= clang
 CLANG_TESTS  = $(filter-out $(SLOW_TESTS),$(TESTS)) tests/embed/test_embed.sh \
-               $(patsubst %,$(BUILD)/tests/%,arch/test_dispatch arch/test_vectors arch/test_matmul arch/test_gates arch/test_gemv arch/test_groups arch/test_linear engine/test_key_outliers)
+               $(patsubst %,$(BUILD)/tests/%,arch/test_dispatch arch/test_vectors arch/test_matmul arch/test_gates arch/test_gemv arch/test_groups arch/test_linear arch/test_linear_exact engine/test_key_outliers)
 
 check-clang: ## build everything with clang, warnings being errors, and run the quick tests
 	@CC="$(CLANG)" tools/setup.sh "make check-clang"

@@ -2,11 +2,12 @@
  *
  *   memory.c       arena, limits, errors               eval.c       expressions -> values
  *   lexer.c        text -> tokens, white space         access.c     attributes, items, slices
- *   parse.c        statements -> nodes                 call.c       arguments, macros, global functions
- *   parse_expr.c   expressions -> nodes                exec.c       statements -> text
- *   string.c       strings with origins                filters.c, filters_list.c, tests.c, methods.c   what values can do
- *   value.c        truth, order, items                 write.c, date.c   values and dates as text
- *   render.c       the variables, the result           public.c     the functions of prism.h
+ *   lex_item.c     the tokens inside a tag             call.c       arguments, macros, global functions
+ *   parse.c        statements -> nodes                 exec.c       statements -> text
+ *   parse_expr.c   expressions -> nodes                filters.c, filters_list.c, tests.c, methods.c   what values can do
+ *   string.c       strings with origins                write.c, date.c   values and dates as text
+ *   value.c        truth, order, items                 public.c     the functions of prism.h
+ *   render.c       the variables, the result
  *
  * Functions that return bool return false after a failure, which c->err describes; then all there is to do is to return as well. Everything
  * lives in the arena of one rendering. */

@@ -1,32 +1,20 @@
-/* prism-run as a chat: the prompt becomes a message where there is a template, documents and questions, stop texts, what --info tells, and a
- * conversation on a terminal. The model is tiny and random: what it says is compared with what it says when asked in another way. */
+/* prism-run as a chat: the prompt becomes a message where there is a template, documents and questions, stop texts, and what --info tells.
+ * Conversations on a terminal: test_conversation.c. */
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "prism/prism.h"
-#include "tests/support/data.h"
-#include "tests/support/screen.h"
-#include "tests/support/tiny_model.h"
+#include "tests/support/chat_tool.h"
+#include "tests/support/gguf_build.h"
 #include "tests/support/tool_check.h"
 
-static const char turns[] = "{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}{{ '[assistant]' if add_generation_prompt }}"
-                            "{{ 'think' ~ enable_thinking if enable_thinking is defined }}";
-static char model[512], raw_model[512]; /* with that template, and without one */
 static const char announced[] = "chat      with the template of the model; -no-cnv continues the raw text\n";
-
-/* Everything but the model, so that answers can be told apart. */
-#define ASK(child, ...) RUN(child, "prism-run", "-m", model, "-n", "8", "--temp", "0", "-t", "1", "--ignore-eos", __VA_ARGS__)
-#define ASK_RAW(child, path, ...) RUN(child, "prism-run", "-m", path, "-n", "8", "--temp", "0", "-t", "1", "--ignore-eos", __VA_ARGS__)
 
 static void same_answer(struct child *a, struct child *b)
 {
@@ -67,7 +55,7 @@ static void the_template_makes_the_prompt(void **state)
     ASK(&chat, "-p", "Hello");
     ASK(&raw, "-p", "Hello", "-no-cnv");
     other_answer(&chat, &raw);
-    child_run(&chat, (const char *const[]){ "prism-run", "-m", model, "-n", "8", "--temp", "0", "-t", "1", "--ignore-eos", NULL }, "Hello\n", 6);
+    child_run(&chat, (const char *const[]){ "prism-run", "-m", chat_model, "-n", "8", "--temp", "0", "-t", "1", "--ignore-eos", NULL }, "Hello\n", 6);
     ASK(&raw, "-p", "Hello");
     same_answer(&chat, &raw);
 }
@@ -193,7 +181,7 @@ static void stop_texts(void **state)
     char stop[8] = "", expected[4096];
 
     (void)state;
-    RUN(&free_answer, "prism-run", "-m", model, LONG_ANSWER);
+    RUN(&free_answer, "prism-run", "-m", chat_model, LONG_ANSWER);
     assert_worked(&free_answer);
     size_t at = 0;
     for (const char *p = free_answer.out + 4; p[1] && p[2] && !*stop; p++) /* three letters, of several tokens, first seen there */
@@ -204,18 +192,18 @@ static void stop_texts(void **state)
     if (!*stop)
         fail_msg("no three letters in \"%s\"", free_answer.out);
     snprintf(expected, sizeof expected, "%.*s\n", (int)at, free_answer.out);
-    RUN(&stopped, "prism-run", "-m", model, LONG_ANSWER, "-r", "never said", "-r", stop);
+    RUN(&stopped, "prism-run", "-m", chat_model, LONG_ANSWER, "-r", "never said", "-r", stop);
     assert_worked(&stopped);
     if (strcmp(stopped.out, expected))
         fail_msg("-r \"%s\" of \"%s\": \"%s\"", stop, free_answer.out, stopped.out);
     child_free(&stopped);
-    RUN(&stopped, "prism-run", "-m", model, LONG_ANSWER, "-r", stop, "--json");
+    RUN(&stopped, "prism-run", "-m", chat_model, LONG_ANSWER, "-r", stop, "--json");
     assert_worked(&stopped);
     assert_json(stopped.out);
     assert_non_null(strstr(stopped.out, "\"stop\": \"stop text\""));
     assert_non_null(strstr(stopped.out, "\"chat\": true"));
     child_free(&stopped);
-    RUN(&stopped, "prism-run", "-m", model, LONG_ANSWER, "-r", "never said");
+    RUN(&stopped, "prism-run", "-m", chat_model, LONG_ANSWER, "-r", "never said");
     same_answer(&stopped, &free_answer); /* what was held back is printed in the end */
 }
 
@@ -227,9 +215,9 @@ static void info_names_the_template(void **state)
     char expected[128];
 
     (void)state;
-    RUN(&c, "prism-run", "-m", model, "--info");
+    RUN(&c, "prism-run", "-m", chat_model, "--info");
     assert_worked(&c);
-    snprintf(expected, sizeof expected, "  chat template      tokenizer.chat_template, %zu bytes, further ones: [\"tool?use\", \"rag\"]\n", sizeof turns - 1);
+    snprintf(expected, sizeof expected, "  chat template      tokenizer.chat_template, %zu bytes, further ones: [\"tool?use\", \"rag\"]\n", strlen(chat_turns));
     if (!strstr(c.out, expected))
         fail_msg("%s", c.out);
     child_free(&c);
@@ -237,14 +225,14 @@ static void info_names_the_template(void **state)
     assert_worked(&c);
     assert_non_null(strstr(c.out, "  chat template      none\n"));
     child_free(&c);
-    RUN(&c, "prism-run", "-m", model, "--info", "--json");
+    RUN(&c, "prism-run", "-m", chat_model, "--info", "--json");
     assert_worked(&c);
     assert_json(c.out);
     assert_non_null(strstr(c.out, "\"chat_template\": \"{% for m in messages %}"));
     child_free(&c);
 }
 
-/* ---- conversations ---- */
+/* ---- no terminal ---- */
 
 /* Standard input is a pipe that nobody closes: nothing is read from it. */
 static void no_terminal_no_waiting(void **state)
@@ -257,193 +245,18 @@ static void no_terminal_no_waiting(void **state)
     same_answer(&a, &b);
 }
 
-#define CONVERSE(s, ...) \
-    screen_start(s, (const char *const[]){ "prism-run", "-m", model, "--temp", "0", "-t", "1", "--ignore-eos", "-cnv", __VA_ARGS__, NULL })
-
-static void type(struct screen *s, const char *text)
-{
-    assert_int_equal(write(s->master, text, strlen(text)), (ssize_t)strlen(text));
-}
-
-/* How often it is in the screen's text. */
-static size_t count(const struct screen *s, const char *text)
-{
-    size_t n = 0;
-    for (const char *at = s->text; (at = strstr(at, text)); at++)
-        n++;
-    return n;
-}
-
-/* More of what is on the screen; a random model also writes NULs, which would hide the rest. */
-static void read_more(struct screen *s, const char *wanted)
-{
-    ssize_t n = s->len + 1 < sizeof s->text ? read(s->master, s->text + s->len, sizeof s->text - 1 - s->len) : 0;
-
-    if (n <= 0)
-        fail_msg("\"%s\" not on the screen:\n%s", wanted, s->text);
-    for (ssize_t i = 0; i < n; i++, s->len++)
-        s->text[s->len] = s->text[s->len] ? s->text[s->len] : '?';
-    s->text[s->len] = 0;
-}
-
-/* Reads on until `text` appears behind what was awaited before. */
-static size_t seen;
-static void await(struct screen *s, const char *text)
-{
-    const char *at;
-
-    while (!(at = strstr(s->text + seen, text)))
-        read_more(s, text);
-    seen = (size_t)(at - s->text) + strlen(text);
-}
-
-/* Reads on until there are n bytes behind what was awaited. */
-static void await_more(struct screen *s, size_t n)
-{
-    while (s->len < seen + n)
-        read_more(s, "more");
-}
-
-static int finish(struct screen *s, pid_t pid)
-{
-    screen_read(s, NULL);
-    close(s->master);
-    return child_wait(pid);
-}
-
-static void commands(void **state)
-{
-    static struct screen s;
-
-    (void)state;
-    pid_t pid = CONVERSE(&s, "-n", "3", "-v");
-    seen = 0;
-    await(&s, "> ");
-    type(&s, "Hello\n");
-    await(&s, "answer    0 of ");
-    await(&s, "> ");
-    type(&s, "And now?\n");
-    await(&s, "answer    ");
-    await(&s, "> ");
-    type(&s, "/regen\n");
-    await(&s, "answer    ");
-    await(&s, "> ");
-    type(&s, "/clear\n");
-    await(&s, "the conversation begins anew");
-    type(&s, "/regen\n");
-    await(&s, "there is no message yet");
-    type(&s, "/read /absent/file\n");
-    await(&s, "cannot open /absent/file");
-    type(&s, "/nonsense\n");
-    await(&s, "Ctrl-D ends, /clear");
-    type(&s, "/exit\n");
-    assert_int_equal(finish(&s, pid), 0);
-    assert_int_equal(count(&s, "answer    "), 3);
-}
-
-/* A file and a message are one message, as -f and -p are. */
-static void files(void **state)
-{
-    static struct screen s;
-    struct child c;
-    char line[600];
-    const char *file = gb_write_bytes("doc.txt", "One line.\nTwo lines.\n", 21);
-    size_t n_typed, n_given;
-
-    (void)state;
-    pid_t pid = CONVERSE(&s, "-n", "3", "-v");
-    seen = 0;
-    await(&s, "> ");
-    snprintf(line, sizeof line, "/read %s\n", file);
-    type(&s, line);
-    await(&s, "20 bytes of ");
-    await(&s, "> ");
-    type(&s, "What?\n");
-    await(&s, "answer    0 of ");
-    await(&s, " tokens were");
-    n_typed = strtoul(strstr(s.text, "answer    0 of ") + 15, NULL, 10);
-    await(&s, "> ");
-    type(&s, "What?\n");
-    await(&s, "answer    ");
-    await(&s, "> ");
-    type(&s, "/exit\n");
-    assert_int_equal(finish(&s, pid), 0);
-    ASK(&c, "-f", file, "-p", "What?", "--json");
-    assert_worked(&c);
-    n_given = strtoul(strstr(c.out, "\"n_prompt\": ") + 12, NULL, 10);
-    assert_int_equal(n_typed, n_given);
-    child_free(&c);
-}
-
-static void end_of_input_ends(void **state)
-{
-    static struct screen s;
-
-    (void)state;
-    pid_t pid = CONVERSE(&s, "-n", "3", "-p", "Hello");
-    seen = 0;
-    await(&s, "\n> ");
-    type(&s, "\004");
-    assert_int_equal(finish(&s, pid), 0);
-    assert_non_null(strstr(s.text, "decode")); /* the summary */
-}
-
-/* Ctrl-C stops the answer, and one at the prompt drops what was typed; the program goes on, and the terminal is as it was. */
-static void interrupts(void **state)
-{
-    static struct screen s;
-    struct termios before, after;
-
-    (void)state;
-    pid_t pid = screen_start(&s, (const char *const[]){ "prism-run", "-m", model, "-t", "1", "--ignore-eos", "-cnv", "-n", "-1", "-c", "16384", "-v",
-                                                        "--cpu-level", "generic", "--compute", "f32", NULL });
-    seen = 0;
-    assert_int_equal(tcgetattr(s.master, &before), 0);
-    for (int round = 0; round < 3; round++) {
-        await(&s, "> ");
-        type(&s, "Hello\n");
-        await(&s, "prefill ");
-        await_more(&s, 1000); /* more than bars: it speaks */
-        kill(pid, SIGINT);
-        await(&s, "answer    ");
-        await(&s, "decode ");
-        await(&s, " tokens");
-        assert_true(strtoul(strstr(s.text + seen - 20, "decode ") + 7, NULL, 10) < 16000);
-    }
-    await(&s, "> ");
-    type(&s, "half a li");
-    await(&s, "half a li");
-    kill(pid, SIGINT);
-    await(&s, "> ");
-    type(&s, "/exit\n");
-    assert_int_equal(tcgetattr(s.master, &after), 0);
-    assert_int_equal(finish(&s, pid), 0);
-    assert_int_equal(before.c_lflag & (ICANON | ECHO), ICANON | ECHO);
-    assert_null(strstr(s.text, "unknown"));
-}
-
-static int set_up(void **state)
-{
-    struct tiny_model t = tiny_llama();
-    struct gb *g = tiny_build(&t);
-
-    (void)state;
-    snprintf(raw_model, sizeof raw_model, "%s", gb_write(g, "raw.gguf"));
-    gb_str(g, "tokenizer.chat_template", turns);
-    gb_strings(g, "tokenizer.chat_templates", (const char *const[]){ "tool\033use", "rag" }, 2);
-    snprintf(model, sizeof model, "%s", gb_write(g, "chat.gguf"));
-    gb_free(g);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_template_makes_the_prompt), cmocka_unit_test(system_messages),         cmocka_unit_test(templates_of_the_flags),
-        cmocka_unit_test(thinking),                      cmocka_unit_test(a_document_and_a_question), cmocka_unit_test(several_questions),
-        cmocka_unit_test(stop_texts),                    cmocka_unit_test(info_names_the_template), cmocka_unit_test(no_terminal_no_waiting),
-        cmocka_unit_test(commands),                      cmocka_unit_test(files),                   cmocka_unit_test(end_of_input_ends),
-        cmocka_unit_test(interrupts),
+        cmocka_unit_test(the_template_makes_the_prompt),
+        cmocka_unit_test(system_messages),
+        cmocka_unit_test(templates_of_the_flags),
+        cmocka_unit_test(thinking),
+        cmocka_unit_test(a_document_and_a_question),
+        cmocka_unit_test(several_questions),
+        cmocka_unit_test(stop_texts),
+        cmocka_unit_test(info_names_the_template),
+        cmocka_unit_test(no_terminal_no_waiting),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    return cmocka_run_group_tests(tests, chat_models, NULL);
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "tests/support/data.h"
+#include "tests/support/tiny_model.h"
 #include "tests/support/tool_check.h"
 
 const char *made_model(const char *name, const char *const *args)
@@ -45,6 +46,25 @@ struct prism_gguf *open_made(const char *path)
     if (prism_gguf_open(path, (struct prism_log){ .fn = made_no_warning }, &g, &err) != PRISM_OK)
         fail_msg("%s", err.text);
     return g;
+}
+
+prism_model *load_made(const char *path)
+{
+    struct prism_model_params params = { .check_tensors = true, .log = made_no_warning };
+    struct prism_error err = { 0 };
+    prism_model *m;
+
+    if (prism_model_load(path, &params, &m, &err) != PRISM_OK)
+        fail_msg("%s", err.text);
+    return m;
+}
+
+const char *made_vocab(const char *kind)
+{
+    struct tiny_model m = tiny_llama();
+
+    m.vocab = kind;
+    return tiny_write(&m, "vocab.gguf");
 }
 
 /* Of four bytes. */

@@ -2,6 +2,7 @@
 #ifndef PRISM_TESTS_MADE_MODEL_H
 #define PRISM_TESTS_MADE_MODEL_H
 
+#include "prism/prism.h"
 #include "src/gguf/gguf.h"
 
 /* Runs make-model with -o test_tmp_dir()/name; returns that path, valid until the call after the next. */
@@ -11,6 +12,12 @@ const char *made_model(const char *name, const char *const *args);
 /* Without a warning. */
 struct prism_gguf *open_made(const char *path);
 void made_no_warning(void *user, const char *line);
+
+/* The same as a model of the library, its tensors checked. */
+prism_model *load_made(const char *path);
+
+/* A file with a vocabulary of some hundred tokens: "gpt2" or "llama". */
+const char *made_vocab(const char *kind);
 
 /* The key arch.suffix. */
 void has_u32(const struct prism_gguf *g, const char *arch, const char *suffix, uint32_t value);

@@ -213,3 +213,56 @@ const struct prism_selector *select_case_find(const char *name)
     fail_msg("no selector \"%s\"", name);
     return NULL;
 }
+
+/* ---- cases for every selector ---- */
+
+const struct select_shape select_shapes[SELECT_SHAPES] = {
+    { 4, 2, 16, 32, 601, 0, false, PRISM_KVF_F32 },
+    { 3, 1, 24, 64, 640, 16, true, PRISM_KVF_F16 },
+    { 2, 2, 8, 32, 256, 0, false, PRISM_KVF_BF16 },
+};
+
+static const struct select_range ranges[] = { { 0, 640 }, { 0, 213 }, { 128, 640 }, { 101, 230 }, { 0, 20 }, { 200, 203 } };
+
+struct select_case select_case_peaked(const struct select_shape *s, uint32_t seed)
+{
+    struct select_case c = { .n_head = s->n_head, .n_head_kv = s->n_head_kv, .d = s->d, .block = s->block, .n_tokens = s->n_tokens,
+                             .n_rot = s->n_rot, .interleaved = s->interleaved, .format = s->format };
+    select_case_open(&c, seed);
+    c.scale *= 2;
+    for (size_t h = 0; h < c.n_head_kv; h++)
+        for (size_t t = 0; t < c.n_tokens; t++) {
+            float *k = c.k + (h * c.n_tokens + t) * c.d, *q = c.q + (t * c.n_head + h) * c.d;
+            k[0] += t < 20 || t % 89 == 5 ? 2.0f : 0;
+            q[0] += 1.0f;
+            for (size_t i = 0; i < c.d && t >= 77; i++)
+                q[i] += 0.5f * k[i - 77 * (ptrdiff_t)c.d];
+            for (size_t i = 0; i < c.d; i++)
+                k[i] = roundf(k[i] * 16) / 16; /* 8 significant bits hold what is below 16 */
+        }
+    return c;
+}
+
+/* The range cut to the prompt; false: nothing is left. What lies behind it must not be looked at. */
+static bool fit(struct select_case *c, const struct select_range *r, struct select_range *out)
+{
+    *out = (struct select_range){ r->from, r->to < c->n_tokens ? r->to : c->n_tokens };
+    for (size_t h = 0; h < c->n_head_kv; h++)
+        for (size_t i = out->to * c->d; i < c->n_tokens * c->d; i++)
+            c->k[h * c->n_tokens * c->d + i] = NAN;
+    return out->from < out->to;
+}
+
+void select_all_cases(void (*check)(struct select_case *c, struct select_range r))
+{
+    for (size_t l = 0; l < PRISM_N_LEVELS; l++)
+        for (size_t s = 0; prism_kernels_by_level[l] && prism_level_runs_here((enum prism_level)l) && s < SELECT_SHAPES; s++)
+            for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+                struct select_range r;
+                struct select_case c = select_case_peaked(&select_shapes[s], (uint32_t)(7 + s));
+                c.kernels = prism_kernels_by_level[l];
+                if (fit(&c, &ranges[i], &r))
+                    check(&c, r);
+                select_case_free(&c);
+            }
+}

@@ -55,4 +55,23 @@ uint64_t *select_case_copy(const struct select_case *c, size_t *bytes);
 /* NULL fails the test. */
 const struct prism_selector *select_case_find(const char *name);
 
+/* ---- cases for every selector ---- */
+
+struct select_shape {
+    size_t n_head, n_head_kv, d, block, n_tokens, n_rot;
+    bool interleaved;
+    enum prism_kv_format format;
+};
+enum { SELECT_SHAPES = 3 };
+extern const struct select_shape select_shapes[SELECT_SHAPES];
+
+/* Peaked attention with some keys and one distance that stand out; keys are numbers of the cache's format. */
+struct select_case select_case_peaked(const struct select_shape *s, uint32_t seed);
+
+/* check(case, range) for every shape, range of tokens and table of kernels that runs here; what lies behind the range must not be looked at. */
+struct select_range {
+    size_t from, to;
+};
+void select_all_cases(void (*check)(struct select_case *c, struct select_range r));
+
 #endif

@@ -1,5 +1,5 @@
 /* test_vocab.c - small vocabularies made here: merging against a naive implementation, special tokens, bytes of tokens. Their files
- * damaged: test_vocab_files.c. Whole vocabularies: test_tokenizer.c. */
+ * damaged: test_vocab_files.c. Whole vocabularies: test_tokenizer.c, test_recorded.c. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

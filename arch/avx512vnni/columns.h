@@ -85,24 +85,35 @@ PRISM_INLINE void columns_32(__m512i q[8], const struct columns *c, size_t at)
     }
 }
 
-/* Four groups of four bytes behind `at`: a load for each, and no shuffles across 128 bits. */
-PRISM_INLINE void columns_16(__m512i q[4], const struct columns *c, size_t at)
+/* The 16 bytes behind `at` of rows i, i + 4, i + 8, i + 12 as the lanes of t[i]: a load for each, and no shuffles. */
+PRISM_INLINE void lanes_16(__m512i t[4], const struct columns *c, size_t at)
 {
-    __m512i t[4];
 #pragma GCC unroll 4
-    for (size_t i = 0; i < 4; i++) { /* of rows i, i + 4, i + 8, i + 12 */
+    for (size_t i = 0; i < 4; i++) {
         t[i] = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)(column(c, i) + at)));
 #pragma GCC unroll 3
         for (size_t lane = 1; lane < 4; lane++)
             t[i] = _mm512_mask_broadcast_i32x4(t[i], (__mmask16)(0xf << 4 * lane),
                                                _mm_loadu_si128((const __m128i *)(const void *)(column(c, i + 4 * lane) + at)));
     }
+}
+
+/* Such lanes as four groups of four bytes of each row. */
+PRISM_INLINE void columns_of_lanes(__m512i q[4], const __m512i t[4])
+{
     const __m512i a = _mm512_unpacklo_epi32(t[0], t[1]), b = _mm512_unpacklo_epi32(t[2], t[3]);
     const __m512i x = _mm512_unpackhi_epi32(t[0], t[1]), y = _mm512_unpackhi_epi32(t[2], t[3]);
     q[0] = _mm512_unpacklo_epi64(a, b);
     q[1] = _mm512_unpackhi_epi64(a, b);
     q[2] = _mm512_unpacklo_epi64(x, y);
     q[3] = _mm512_unpackhi_epi64(x, y);
+}
+
+PRISM_INLINE void columns_16(__m512i q[4], const struct columns *c, size_t at)
+{
+    __m512i t[4];
+    lanes_16(t, c, at);
+    columns_of_lanes(q, t);
 }
 
 /* Four bytes behind `at` of 8 rows from number j on: not more masks than there are registers for them. */
@@ -123,5 +134,29 @@ PRISM_INLINE __m512i columns_4(const struct columns *c, size_t at)
 
 /* The low half of each lane as a float. */
 PRISM_INLINE __m512 low_halves(__m512i x) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x)); }
+
+/* Byte i of each lane as a float. */
+PRISM_INLINE __m512 byte_of(__m512i x, unsigned i)
+{
+    return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(x, 8 * i), _mm512_set1_epi32(255)));
+}
+
+/* The scales of the 8 groups of a block, and what their fields' sums are multiplied by in addition: d * scale, -(dmin * min). */
+PRISM_INLINE void q4_k_scales(__m512 scale[8], __m512 min[8], const struct columns *c)
+{
+    const __m512i six = _mm512_set1_epi8(0x3f), two = _mm512_set1_epi8(0x30), four = _mm512_set1_epi8(0x0f);
+    __m512i h[4];
+    columns_16(h, c, 0);
+    const __m512 d = low_halves(h[0]), m = _mm512_sub_ps(_mm512_set1_ps(-0.0f), low_halves(_mm512_srli_epi32(h[0], 16)));
+    const __m512i s[2] = { _mm512_and_si512(h[1], six),
+                           _mm512_or_si512(_mm512_and_si512(h[3], four), _mm512_and_si512(_mm512_srli_epi16(h[1], 2), two)) };
+    const __m512i t[2] = { _mm512_and_si512(h[2], six),
+                           _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(h[3], 4), four), _mm512_and_si512(_mm512_srli_epi16(h[2], 2), two)) };
+#pragma GCC unroll 8
+    for (unsigned g = 0; g < 8; g++) {
+        scale[g] = _mm512_mul_ps(d, byte_of(s[g / 4], g % 4));
+        min[g] = _mm512_mul_ps(m, byte_of(t[g / 4], g % 4));
+    }
+}
 
 #endif

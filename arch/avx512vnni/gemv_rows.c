@@ -118,30 +118,6 @@ PRISM_INLINE void add_q4_0(const struct rows *r, const struct x_256 *x, struct c
     }
 }
 
-/* Byte i of each lane as a float. */
-PRISM_INLINE __m512 byte_of(__m512i x, unsigned i)
-{
-    return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(x, 8 * i), _mm512_set1_epi32(255)));
-}
-
-/* The scales of the 8 groups of a block, and what their fields' sums are multiplied by in addition: d * scale, -(dmin * min). */
-PRISM_INLINE void q4_k_scales(__m512 scale[8], __m512 min[8], const struct columns *c)
-{
-    const __m512i six = _mm512_set1_epi8(0x3f), two = _mm512_set1_epi8(0x30), four = _mm512_set1_epi8(0x0f);
-    __m512i h[4];
-    columns_16(h, c, 0);
-    const __m512 d = low_halves(h[0]), m = _mm512_sub_ps(_mm512_set1_ps(-0.0f), low_halves(_mm512_srli_epi32(h[0], 16)));
-    const __m512i s[2] = { _mm512_and_si512(h[1], six),
-                           _mm512_or_si512(_mm512_and_si512(h[3], four), _mm512_and_si512(_mm512_srli_epi16(h[1], 2), two)) };
-    const __m512i t[2] = { _mm512_and_si512(h[2], six),
-                           _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi16(h[3], 4), four), _mm512_and_si512(_mm512_srli_epi16(h[2], 2), two)) };
-#pragma GCC unroll 8
-    for (unsigned g = 0; g < 8; g++) {
-        scale[g] = _mm512_mul_ps(d, byte_of(s[g / 4], g % 4));
-        min[g] = _mm512_mul_ps(m, byte_of(t[g / 4], g % 4));
-    }
-}
-
 PRISM_INLINE void add_q4_k(const struct rows *r, const struct x_256 *x, struct columns *c, size_t k)
 {
     for (; k > 0; k -= 256, x++, columns_advance(c, 144)) {

@@ -23,19 +23,21 @@ PRISM_INLINE void put_group(const struct half_panel *h, size_t group, struct chu
 
 static void pack_q8_0(const struct half_panel *h, const uint8_t *rows, size_t row_bytes, size_t groups)
 {
-    for (size_t g = 0; g < groups; g++) {
-        const uint8_t *b = rows + 34 * g;
-        if (g % 2 == 0)
-            fetch_next(rows, row_bytes, 34 * g);
-        put_group(h, g, load_chunk(b + 2, row_bytes), load_chunk(b + 18, row_bytes));
-        put_line(h, g * h->group_bytes + PRISM_I8_W_D, halves_of_blocks(b, row_bytes));
+    struct columns c;
+    columns_begin(&c, rows, row_bytes, COLUMNS, true);
+    for (size_t g = 0; g < groups; g++, columns_advance(&c, 34)) {
+        fetch_next_columns(&c, 34, 0, 1);
+        put_group(h, g, load_chunk(&c, 2), load_chunk(&c, 18));
+        put_line(h, g * h->group_bytes + PRISM_I8_W_D, _mm512_castps_si512(low_halves(columns_4(&c, 0))));
     }
 }
 
 static void put_scales(const struct half_panel *h, size_t group, size_t n, float dm[16][16], bool has_min)
 {
-    __m512 r[16];
-    scales_of_columns(r, dm);
+    __m512 r[16]; /* of column j; then of group j, and behind 8 of them their minima */
+    for (size_t j = 0; j < 16; j++)
+        r[j] = _mm512_load_ps(dm[j]);
+    vec_transpose_16(r);
     for (size_t g = 0; g < n; g++) {
         put_line(h, (group + g) * h->group_bytes + PRISM_I8_W_D, _mm512_castps_si512(r[g]));
         if (has_min)
@@ -49,15 +51,21 @@ static void pack_buffered(const struct half_panel *h, const uint8_t *rows, size_
     _Alignas(64) uint8_t q[16][256];
     _Alignas(64) float dm[16][16];
     prism_to_i8_fn *to_i8 = prism_kernels_avx512.to_i8[type];
+    const size_t row_part = prism_row_bytes(type, 256);
+    struct columns stored, bytes;
 
     memset(q, 0, sizeof q);
     memset(dm, 0, sizeof dm);
-    for (size_t k0 = 0; k0 < k; k0 += 256) {
+    columns_begin(&stored, rows, row_bytes, cols, false);
+    columns_begin(&bytes, q[0], sizeof q[0], COLUMNS, true);
+    for (size_t k0 = 0; k0 < k; k0 += 256, columns_advance(&stored, row_part)) {
         const size_t n = k - k0 < 256 ? k - k0 : 256;
-        for (size_t j = 0; j < cols; j++)
-            to_i8((int8_t *)q[j], dm[j], dm[j] + 8, rows + j * row_bytes + prism_row_bytes(type, k0), n);
+        for (size_t j = 0; j < cols; j++) {
+            fetch_next_columns(&stored, row_part, j, COLUMNS);
+            to_i8((int8_t *)q[j], dm[j], dm[j] + 8, column(&stored, j), n);
+        }
         for (size_t g = 0; g < n / 32; g++)
-            put_group(h, k0 / 32 + g, load_chunk(q[0] + 32 * g, sizeof q[0]), load_chunk(q[0] + 32 * g + 16, sizeof q[0]));
+            put_group(h, k0 / 32 + g, load_chunk(&bytes, 32 * g), load_chunk(&bytes, 32 * g + 16));
         put_scales(h, k0 / 32, n / 32, dm, prism_types[type].has_min);
     }
 }

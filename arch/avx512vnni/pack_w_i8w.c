@@ -50,19 +50,15 @@ PRISM_INLINE __m512 inverse_of(const struct slab *s, size_t n, __m512 *scale)
  * add 0.03 of a step to the half. As arch/generic/linear_i8w.c defines it. */
 PRISM_INLINE struct chunk table_of(__m512 d, __m512 m, __m512 inverse)
 {
-    /* two bytes for each column, those of columns 4 l .. 4 l + 3 in 128-bit lane l */
-    const __m512i spread = _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3);
-    const __m256i a16 = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(_mm512_mul_ps(d, inverse)));
-    const __m256i b16 = _mm512_cvtepi32_epi16(_mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(m, inverse)), _mm512_set1_epi32(128)));
-    const __m512i a4 = _mm512_permutexvar_epi64(spread, _mm512_castsi256_si512(a16));
-    const __m512i b4 = _mm512_permutexvar_epi64(spread, _mm512_castsi256_si512(b16));
-    const __m512i q = _mm512_broadcast_i32x4(_mm_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7));
+    const __m512i a4 = _mm512_cvtps_epi32(_mm512_mul_ps(d, inverse));
+    const __m512i b4 = _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(m, inverse)), _mm512_set1_epi32(128));
+    const __m512i q = _mm512_broadcast_i32x4(_mm_setr_epi16(0, 2, 4, 6, 8, 10, 12, 14));
     struct chunk c;
-    for (int i = 0; i < 4; i++) {
-        const __m512i which = _mm512_set1_epi16((short)(2 * i + 256 * (2 * i + 1)));
+    for (int i = 0; i < 4; i++) { /* lane l: of column 4 l + i, the low half of its number in each word */
+        const __m512i which = _mm512_set1_epi16((short)(4 * i + 256 * (4 * i + 1)));
         const __m512i a = _mm512_shuffle_epi8(a4, which), b = _mm512_shuffle_epi8(b4, which);
-        const __m512i low = _mm512_add_epi16(_mm512_mullo_epi16(q, a), b), high = _mm512_add_epi16(low, _mm512_slli_epi16(a, 3));
-        c.v[i] = _mm512_packs_epi16(_mm512_srai_epi16(low, 8), _mm512_srai_epi16(high, 8));
+        const __m512i even = _mm512_add_epi16(_mm512_mullo_epi16(q, a), b), odd = _mm512_add_epi16(even, a);
+        c.v[i] = _mm512_mask_mov_epi8(_mm512_srli_epi16(even, 8), 0xaaaaaaaaaaaaaaaa, odd);
     }
     return c;
 }
@@ -88,23 +84,23 @@ PRISM_INLINE void put_numbers(const struct half_panel *h, __m512i sum, __m512 sc
 
 static __attribute__((noinline)) void pack_q4_0(struct half_panel h, const uint8_t *rows, size_t row_bytes, size_t k)
 {
+    struct columns c;
+    columns_begin(&c, rows, row_bytes, COLUMNS, true);
     for (size_t g0 = 0; g0 < k / 32; g0 += GROUPS) {
         const size_t n = k / 32 - g0 < GROUPS ? k / 32 - g0 : GROUPS;
-        const uint8_t *b = rows + 18 * g0;
         struct slab s;
         __m512 scale;
         for (size_t g = 0; g < n; g++) {
-            s.d[g] = _mm512_castsi512_ps(halves_of_blocks(b + 18 * g, row_bytes));
+            s.d[g] = low_halves(columns_4(&c, 18 * g));
             s.m[g] = _mm512_mul_ps(s.d[g], _mm512_set1_ps(-8));
         }
         const __m512 inverse = inverse_of(&s, n, &scale);
-        for (size_t g = 0; g < n; g += 2, h.out += h.group_bytes) {
+        for (size_t g = 0; g < n; g += 2, h.out += h.group_bytes, columns_advance(&c, 36)) {
             __m512i sum = _mm512_setzero_si512();
-            if (g % 4 == 0)
-                fetch_next(b, row_bytes, 18 * g);
             for (size_t half = 0; half < 2; half++) {
-                const struct chunk c = load_chunk(b + 18 * (g + half) + 2, row_bytes);
-                sum = put_half(&h, half, table_of(s.d[g + half], s.m[g + half], inverse), low_nibbles(c), high_nibbles(c), sum);
+                fetch_next_columns(&c, 36, half, 2);
+                const struct chunk q = load_chunk(&c, 18 * half + 2);
+                sum = put_half(&h, half, table_of(s.d[g + half], s.m[g + half], inverse), low_nibbles(q), high_nibbles(q), sum);
             }
             put_numbers(&h, sum, scale);
         }
@@ -113,27 +109,17 @@ static __attribute__((noinline)) void pack_q4_0(struct half_panel h, const uint8
 
 static __attribute__((noinline)) void pack_q4_k(struct half_panel h, const uint8_t *rows, size_t row_bytes, size_t k)
 {
-    _Alignas(64) float dm[16][16];
-    for (size_t block = 0; block < k / 256; block++) {
-        const uint8_t *b = rows + 144 * block;
+    struct columns c;
+    columns_begin(&c, rows, row_bytes, COLUMNS, true);
+    for (; k > 0; k -= 256, columns_advance(&c, 144)) {
+        struct slab s;
         __m512 scale;
-        union {
-            struct slab slab;
-            __m512 r[16];
-        } s;
-        for (size_t i = 0; i < 144; i += 64)
-            fetch_next(b, row_bytes, i);
-        for (size_t j = 0; j < 16; j++) {
-            const struct q4_k_scales scales = unpack_q4_k_scales(b + j * row_bytes);
-            _mm256_store_ps(dm[j], scales.d);
-            _mm256_store_ps(dm[j] + 8, scales.m);
-        }
-        scales_of_columns(s.r, dm);
-        const __m512 inverse = inverse_of(&s.slab, GROUPS, &scale);
+        q4_k_scales(s.d, s.m, &c);
+        const __m512 inverse = inverse_of(&s, GROUPS, &scale);
         for (size_t i = 0; i < I8W_SLAB; i++, h.out += h.group_bytes) {
-            const struct chunk c0 = load_chunk(b + 16 + 32 * i, row_bytes), c1 = load_chunk(b + 32 + 32 * i, row_bytes);
-            const struct chunk low = table_of(s.slab.d[2 * i], s.slab.m[2 * i], inverse);
-            const struct chunk high = table_of(s.slab.d[2 * i + 1], s.slab.m[2 * i + 1], inverse);
+            fetch_next_columns(&c, 144, i, I8W_SLAB);
+            const struct chunk c0 = load_chunk(&c, 16 + 32 * i), c1 = load_chunk(&c, 32 + 32 * i);
+            const struct chunk low = table_of(s.d[2 * i], s.m[2 * i], inverse), high = table_of(s.d[2 * i + 1], s.m[2 * i + 1], inverse);
             __m512i sum = put_half(&h, 0, low, low_nibbles(c0), low_nibbles(c1), _mm512_setzero_si512());
             put_numbers(&h, put_half(&h, 1, high, high_nibbles(c0), high_nibbles(c1), sum), scale);
         }
@@ -168,13 +154,18 @@ static void pack_buffered(struct half_panel h, const uint8_t *rows, size_t row_b
 {
     _Alignas(64) float values[16][SLAB], inverse[16];
     _Alignas(64) uint8_t q[16][SLAB];
+    struct columns stored, bytes;
     __m512 v[16];
 
     memset(values, 0, sizeof values);
-    for (size_t i = 0; i < k; i += SLAB) {
+    columns_begin(&stored, rows, row_bytes, cols, false);
+    columns_begin(&bytes, q[0], SLAB, COLUMNS, true);
+    for (size_t i = 0; i < k; i += SLAB, columns_advance(&stored, prism_row_bytes(type, SLAB))) {
         const size_t n = k - i < SLAB ? k - i : SLAB;
-        for (size_t j = 0; j < cols; j++)
-            prism_kernels_avx512.to_f32[type](values[j], rows + j * row_bytes + prism_row_bytes(type, i), n);
+        for (size_t j = 0; j < cols; j++) {
+            fetch_next_columns(&stored, prism_row_bytes(type, SLAB), j, COLUMNS);
+            prism_kernels_avx512.to_f32[type](values[j], column(&stored, j), n);
+        }
         for (size_t j = 0; j < 16; j++)
             v[j] = magnitudes_of(values[j], n);
         const __m512 scale = scales_of(inverse, v, 127, 0x1p-100f);
@@ -184,7 +175,7 @@ static void pack_buffered(struct half_panel h, const uint8_t *rows, size_t row_b
         for (size_t g = 0; g < n / I8W_GROUP; g++, h.out += h.group_bytes) {
             __m512i sum = _mm512_setzero_si512();
             for (size_t c = 0; c < I8W_GROUP / 16; c++)
-                sum = put_chunk(&h, 0, c, load_chunk(q[0] + I8W_GROUP * g + 16 * c, SLAB), sum);
+                sum = put_chunk(&h, 0, c, load_chunk(&bytes, I8W_GROUP * g + 16 * c), sum);
             put_numbers(&h, sum, scale);
         }
     }

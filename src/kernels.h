@@ -59,7 +59,7 @@ struct prism_gemm_args {
  * to the caller, who asks for their size (a multiple of 64 bytes each) and keeps them back to back.
  * A panel that is only partly filled (last rows or columns) is padded with zeros by the packer. */
 struct prism_linear {
-    const char *name;      /* "f32", "i8", "i8sym", "i8w", "i8x2", "i16", "bf16": printed by --kernels */
+    const char *name;      /* "f32", "i8", "i8w", "i8x2", "i16", "bf16": printed by --kernels */
     unsigned mr, nr;       /* activation rows per panel (divides 24), weight columns (= output features) per panel (at most 64) */
     unsigned k_step;       /* k must be a multiple of this (1, 2, 32 or 64) */
     unsigned few_rows;     /* up to so many rows the level's gemv takes less time than packing: measured; 0: up to 16 */
@@ -80,7 +80,7 @@ struct prism_linear {
     /* Bound for |c - exact|, exact = the double product of the *original* float activations and dequantised weights:
      * a_err * sum|x_max32 * w| + w_err * sum|x * w_max32| + a_err * w_err * sum|x_max32 * w_max32| + k * FLT_EPSILON * sum|x * w|,
      * where x_max32, w_max32 stand for the largest magnitude in the value's group of 32 (of k_step, if that is more; bf16: the value itself;
-     * weights of i8w: the 256; of Q4_0 and Q4_K in i8sym and i8w: the largest that the group's scales can express). f32: 0, 0. */
+     * weights of i8w: the 256; of Q4_0 and Q4_K: the largest that the scales of these can express). f32: 0, 0. */
     float a_err, w_err;
 };
 
@@ -346,6 +346,11 @@ typedef double prism_peak_fn(size_t n);
 #define PRISM_ENTRY_TO_F32(level, NAME, name, ...)   [PRISM_##NAME] = prism_to_f32_##name##_##level,
 #define PRISM_ENTRY_TO_I8(level, NAME, name, ...)    [PRISM_##NAME] = prism_to_i8_##name##_##level,
 #define PRISM_ENTRY(value, NAME, ...)                [PRISM_##NAME] = value,
+
+/* The types of "i8w" where a level has it: of at most six bits, those that models are rounded to and not trained in. */
+#define PRISM_I8W_TYPES(X, A)                                                                               \
+    X(A, Q4_0) X(A, Q4_1) X(A, Q5_0) X(A, Q5_1) X(A, Q2_K) X(A, Q3_K) X(A, Q4_K) X(A, Q5_K) X(A, IQ4_NL)    \
+    X(A, IQ4_XS) X(A, IQ2_XXS) X(A, IQ2_XS) X(A, IQ2_S) X(A, IQ3_XXS) X(A, IQ3_S) X(A, IQ1_S) X(A, IQ1_M)
 
 /* ---- the table --------------------------------------------------------------------------------------------------------- */
 

@@ -54,6 +54,7 @@ f32  arch/neon/linear_f32.c                  tile_8x12   fmla    -     85 - $all
 gemv-q8_0 arch/neon/gemv.c                        dot_q8_0    fmla    -     -  - $all
 i8   arch/neon_i8mm_bf16/linear_i8.c         tile_i8     smmla   fmla  85 - $matrix
 i8x2 arch/neon_i8mm_bf16/linear_i8.c         tile_i8x2   smmla   fmla  85 - $matrix
+i8w  arch/neon_i8mm_bf16/linear_i8w.c        tile_i8w    smmla   fmla  85 - $matrix
 bf16 arch/neon_i8mm_bf16/linear_bf16.c       tile_8x12   bfmmla  -     85 - $matrix
 qk   arch/neon_i8mm_bf16/attention_i16.c     scores_8x8  smmla   -     85 - $matrix
 pv   arch/neon_i8mm_bf16/attention_i16.c     values_8x8  usmmla  -     85 - $matrix

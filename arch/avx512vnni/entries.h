@@ -7,13 +7,10 @@
  * operands in L2, of a peak of 550). */
 #include "arch/avx512/entries.h"
 
-#define I8W(NAME) [PRISM_##NAME] = &prism_linear_i8w_avx512vnni,
-
     .linear_auto = {
         PRISM_BLOCK_TYPES(PRISM_ENTRY, &prism_linear_i8_avx512vnni)
         [PRISM_F32] = &prism_linear_f32_avx512, [PRISM_F16] = &prism_linear_i16_avx512vnni, [PRISM_BF16] = &prism_linear_i16_avx512vnni,
-        I8W(Q4_0) I8W(Q4_1) I8W(Q5_0) I8W(Q5_1) I8W(Q2_K) I8W(Q3_K) I8W(Q4_K) I8W(Q5_K) I8W(IQ4_NL) I8W(IQ4_XS) I8W(IQ2_XXS) I8W(IQ2_XS)
-        I8W(IQ2_S) I8W(IQ3_XXS) I8W(IQ3_S) I8W(IQ1_S) I8W(IQ1_M)
+        PRISM_I8W_TYPES(PRISM_ENTRY, &prism_linear_i8w_avx512vnni)
     },
     .linear_finer = { PRISM_BLOCK_TYPES(PRISM_ENTRY, &prism_linear_i8x2_avx512vnni) },
     .gemv_auto[PRISM_Q4_0] = &prism_gemv_i16_avx512vnni,

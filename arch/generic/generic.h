@@ -12,11 +12,9 @@ PRISM_TYPES(PRISM_DECLARE_TO_F32, generic)
 PRISM_BLOCK_TYPES(PRISM_DECLARE_TO_I8, generic)
 
 /* linear_f32.c, linear_i8.c, linear_i8w.c, linear_bf16.c. The name of a linear says what its operands are rounded to: "f32" nothing, "i8"
- * groups of 32 (prism_to_i8_fn; activations prism_quantize_32 of unpack.h), "bf16" both operands. tests/arch compares each
+ * groups of 32 (prism_to_i8_fn; activations prism_quantize_32 of unpack.h), "i8w" wider ones, "bf16" both operands. tests/arch compares each
  * linear of a level with the one of the same name here, on the same rounded operands: the difference is fp32 summation only. */
-extern const struct prism_linear prism_linear_f32_generic, prism_linear_i8_generic, prism_linear_i8sym_generic, prism_linear_i8w_generic,
-    prism_linear_bf16_generic;
-prism_to_i8_fn prism_to_i8sym_q4_k_generic; /* the weights of "i8sym" */
+extern const struct prism_linear prism_linear_f32_generic, prism_linear_i8_generic, prism_linear_i8w_generic, prism_linear_bf16_generic;
 
 prism_gemv_fn prism_gemv_f32_generic;
 extern const struct prism_gemv prism_gemv_i16_generic; /* gemv_i16.c: its table stays with f32 */

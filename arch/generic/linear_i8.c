@@ -1,10 +1,7 @@
 /* linear_i8.c - linear layers on signed bytes in groups of 32: the definition of the "i8" linears. Per group the 32 products are
  * summed exactly as integers, then
  *     c += (d_a * d_w) * sum(qa * qw) + (d_a * sum(qa)) * m_w
- * in fp32; the last term is the offset of types with has_min. Block types only (prism_to_i8_fn).
- * "i8sym" is the same for Q4_K without the offset: its weights are requantised first. */
-#include <math.h>
-
+ * in fp32; the last term is the offset of types with has_min. Block types only (prism_to_i8_fn). */
 #include "arch/generic/generic.h"
 #include "arch/generic/pack.h"
 
@@ -16,28 +13,6 @@ static size_t w_bytes(size_t k) { return prism_panel_i8_bytes(k, NR); }
 static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
 {
     prism_pack_w_i8(panel, NR, prism_kernels_generic.to_i8, rows, row_bytes, type, cols, k);
-}
-
-/* Q4_K as bytes without an offset: d becomes 1/127 of the largest magnitude that the group can have (q is 0..15), m 0, and q the nearest byte,
- * by way of factors in units of 1/256 of d. */
-void prism_to_i8sym_q4_k_generic(int8_t *q, float *d, float *m, const void *x, size_t n)
-{
-    prism_to_i8_q4_k_generic(q, d, m, x, n);
-    for (size_t g = 0; g < n / 32; g++, q += 32) {
-        const float max = fmaxf(fabsf(m[g]), fabsf(fmaf(15, d[g], m[g])));
-        const float inverse = max >= 0x1p-100f && max < INFINITY ? 127 * 256 / max : 0;
-        const int a = inverse > 0 ? (int)lrintf(d[g] * inverse) : 0, b = inverse > 0 ? (int)lrintf(m[g] * inverse) : 0;
-        for (int i = 0; i < 32; i++)
-            q[i] = (int8_t)((a * q[i] + b + 128 + 256 * 256) / 256 - 256); /* rounded down, whatever the sign */
-        d[g] = 0 * (d[g] + m[g]) + max * (1.0f / 127); /* NaN stays NaN */
-        m[g] = 0;
-    }
-}
-
-static void pack_w_sym(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
-{
-    prism_to_i8_fn *const to_i8[PRISM_N_TYPES] = { [PRISM_Q4_K] = prism_to_i8sym_q4_k_generic };
-    prism_pack_w_i8(panel, NR, to_i8, rows, row_bytes, type, cols, k);
 }
 
 static void pack_a(void *panel, const float *x, size_t ldx, size_t rows, size_t k) { prism_pack_a_i8(panel, MR, x, ldx, rows, k); }
@@ -83,11 +58,4 @@ const struct prism_linear prism_linear_i8_generic = {
     .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = pack_w, .pack_a = pack_a, .gemm = gemm,
     /* Half a step of max/127, plus three roundings of at most 127 half units. The weights only of types with scales of 16. */
     .a_err = 0.5f / 127 + 0x1p-22f, .w_err = 0.5f / 127 + 0x1p-22f,
-};
-
-/* The weights: half a step, and 0.03 of one from the factors. */
-const struct prism_linear prism_linear_i8sym_generic = {
-    .name = "i8sym", .mr = MR, .nr = NR, .k_step = 32, .a_part = 64,
-    .a_bytes = a_bytes, .w_bytes = w_bytes, .pack_w = pack_w_sym, .pack_a = pack_a, .gemm = gemm,
-    .a_err = 0.5f / 127 + 0x1p-22f, .w_err = 0.54f / 127,
 };

@@ -22,24 +22,29 @@ static const int8_t prism_mxfp4_values[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -
 
 /* ---- blocks of 32: one group ---- */
 
+/* 16 bytes of nibbles less offset: the low ones, then the high ones. From a copy, since q could point into the block for all that gcc knows. */
+static inline void prism_split_nibbles(int8_t *q, const uint8_t *b, int offset)
+{
+    uint8_t pairs[16];
+    memcpy(pairs, b, sizeof pairs);
+    for (int j = 0; j < 16; j++) {
+        q[j] = (int8_t)((pairs[j] & 15) - offset);
+        q[j + 16] = (int8_t)((pairs[j] >> 4) - offset);
+    }
+}
+
 static inline void prism_unpack_q4_0(int8_t *q, float *d, float *m, const uint8_t *b)
 {
     (void)m;
     d[0] = prism_half_to_f32(prism_load_u16(b));
-    for (int j = 0; j < 16; j++) {
-        q[j] = (int8_t)((b[2 + j] & 15) - 8);
-        q[j + 16] = (int8_t)((b[2 + j] >> 4) - 8);
-    }
+    prism_split_nibbles(q, b + 2, 8);
 }
 
 static inline void prism_unpack_q4_1(int8_t *q, float *d, float *m, const uint8_t *b)
 {
     d[0] = prism_half_to_f32(prism_load_u16(b));
     m[0] = prism_half_to_f32(prism_load_u16(b + 2));
-    for (int j = 0; j < 16; j++) {
-        q[j] = (int8_t)(b[4 + j] & 15);
-        q[j + 16] = (int8_t)(b[4 + j] >> 4);
-    }
+    prism_split_nibbles(q, b + 4, 0);
 }
 
 /* The fifth bits of Q5_0 and Q5_1: bit j of the little-endian word belongs to value j. */

@@ -1,10 +1,11 @@
-/* neon.h - the kernels of the NEON level, and what its files share: exponential, maximum, and the way of a tile to its result.
+/* neon.h - the kernels of the NEON level, and what its files share: exponential, maxima, bytes, and the way of a tile to its result.
  * Contracts: src/kernels.h. The level needs ARMv8-A with Advanced SIMD only (FMA and half conversions are part of it). */
 #ifndef PRISM_ARCH_NEON_H
 #define PRISM_ARCH_NEON_H
 
 #include <arm_neon.h>
 
+#include "arch/generic/bits.h"
 #include "src/kernels.h"
 
 extern const struct prism_kernels prism_kernels_neon;
@@ -77,6 +78,22 @@ static inline float prism_max_neon(const float *x, size_t n)
     for (; i < n; i++)
         most = x[i] > most ? x[i] : most;
     return most;
+}
+
+/* The largest magnitude of n floats, n % 4 == 0: compared as integers, so that infinity is above all numbers and NaN above infinity. */
+static inline float prism_largest_neon(const float *x, size_t n)
+{
+    uint32x4_t largest = vdupq_n_u32(0);
+    for (size_t i = 0; i < n; i += 4)
+        largest = vmaxq_u32(largest, vandq_u32(vreinterpretq_u32_f32(vld1q_f32(x + i)), vdupq_n_u32(0x7fffffff)));
+    return prism_bits_f32(vmaxvq_u32(largest));
+}
+
+/* Eight values times inverse as bytes, rounded half to even; a NaN becomes 0. */
+static inline int8x8_t prism_bytes_8_neon(float32x4_t x0, float32x4_t x1, float inverse)
+{
+    const int32x4_t q0 = vcvtnq_s32_f32(vmulq_n_f32(x0, inverse)), q1 = vcvtnq_s32_f32(vmulq_n_f32(x1, inverse));
+    return vmovn_s16(vcombine_s16(vmovn_s32(q0), vmovn_s32(q1)));
 }
 
 #endif

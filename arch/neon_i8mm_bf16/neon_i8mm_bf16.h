@@ -6,7 +6,7 @@
 #include "arch/neon/neon.h"
 
 extern const struct prism_kernels prism_kernels_neon_i8mm_bf16;
-extern const struct prism_linear prism_linear_i8_neon_i8mm_bf16, prism_linear_i8sym_neon_i8mm_bf16, prism_linear_i8x2_neon_i8mm_bf16;
+extern const struct prism_linear prism_linear_i8_neon_i8mm_bf16, prism_linear_i8w_neon_i8mm_bf16, prism_linear_i8x2_neon_i8mm_bf16;
 extern const struct prism_linear prism_linear_bf16_neon_i8mm_bf16;
 extern const struct prism_attention prism_attention_i16_neon_i8mm_bf16;
 extern const struct prism_gemv prism_gemv_i16_neon_i8mm_bf16; /* Q8_0, Q4_0, Q4_K, Q6_K */

@@ -70,7 +70,7 @@ static size_t group_of(const struct prism_linear *l, bool weights)
 
 static bool is_of_nibbles(const struct prism_linear *l, enum prism_type type)
 {
-    return is_named(l, "i8sym") || (is_named(l, "i8w") && (type == PRISM_Q4_0 || type == PRISM_Q4_K));
+    return is_named(l, "i8w") && (type == PRISM_Q4_0 || type == PRISM_Q4_K);
 }
 
 /* The terms of the bound are those of struct prism_linear. Below 2^-120 activations may count as zero (prism_quantize_32;
@@ -127,8 +127,7 @@ static void check_against_double(const struct product *p, const float *c, const 
 static void check_against_generic(struct product *p, const float *c)
 {
     static const struct prism_linear *const definitions[] = { &prism_linear_f32_generic, &prism_linear_i8_generic,
-                                                              &prism_linear_i8sym_generic, &prism_linear_i8w_generic,
-                                                              &prism_linear_bf16_generic };
+                                                              &prism_linear_i8w_generic, &prism_linear_bf16_generic };
     const struct prism_linear *l = p->l, *g = NULL;
     for (size_t i = 0; i < sizeof definitions / sizeof *definitions; i++)
         if (!strcmp(definitions[i]->name, l->name))
@@ -143,7 +142,7 @@ static void check_against_generic(struct product *p, const float *c)
     product_run(&ref, want, 0, p->rows, 0, p->cols, false);
     int8_t *q = kt_alloc(p->k, 1);
     float *d = kt_floats(p->k / 32 + 1), *m = kt_floats(p->k / 32 + 1);
-    const bool offset = !strncmp(l->name, "i8", 2) && !requantises(l) && prism_types[p->type].has_min;
+    const bool offset = !strncmp(l->name, "i8", 2) && !is_named(l, "i8w") && prism_types[p->type].has_min;
     for (size_t j = 0; j < p->cols; j++) {
         if (offset)
             prism_kernels_generic.to_i8[p->type](q, d, m, p->w + j * p->row_bytes, p->k);
@@ -235,7 +234,6 @@ static void check_definitions(const struct prism_kernels *k)
             check_linear(k, &prism_linear_i8w_generic, (enum prism_type)t);
         }
     }
-    check_linear(k, &prism_linear_i8sym_generic, PRISM_Q4_K);
 }
 
 static void test_f32(void **state) { (void)state, kt_levels(check_f32); }

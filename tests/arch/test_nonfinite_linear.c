@@ -257,8 +257,6 @@ static void check_linear(const struct prism_kernels *k)
             check_product((struct product){ .l = &prism_linear_i8_generic, .type = type }, k->name, "linear i8");
             check_product((struct product){ .l = &prism_linear_i8w_generic, .type = type }, k->name, "linear i8w");
         }
-        if (t == PRISM_Q4_K)
-            check_product((struct product){ .l = &prism_linear_i8sym_generic, .type = type }, k->name, "linear i8sym");
     }
 }
 

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "prism/prism.h"
+#include "src/engine/context.h"
 #include "src/model/model.h"
 #include "tests/support/allocations.h"
 #include "tests/support/data.h"
@@ -43,7 +44,7 @@ static void judge(const prism_model *m, const int32_t *tokens, size_t from, size
 
 static double auto_error(int level, enum prism_type type)
 {
-    return strcmp(prism_kernels_by_level[level]->linear_auto[type]->name, "i8w") ? AUTO_ERROR : WIDE_ERROR;
+    return strcmp(prism_kernels_by_level[prism_level_at(level)]->linear_auto[type]->name, "i8w") ? AUTO_ERROR : WIDE_ERROR;
 }
 
 static void check_model(const struct tiny_model *t, const char *name, enum prism_kv_type kv, double kv_error)

@@ -17,12 +17,10 @@ bool is_named(const struct prism_linear *l, const char *name) { return !strcmp(l
 
 bool is_float(enum prism_type type) { return type == PRISM_F32 || type == PRISM_F16 || type == PRISM_BF16; }
 
-bool requantises(const struct prism_linear *l) { return is_named(l, "i8sym") || is_named(l, "i8w"); }
-
 double weight_error(const struct prism_linear *l, enum prism_type type)
 {
     const bool by_32 = prism_types[type].group == 32;
-    bool exact = !is_float(type) && !requantises(l) &&
+    bool exact = !is_float(type) && !is_named(l, "i8w") &&
                  ((!strcmp(l->name, "i16") && (by_32 || type == PRISM_Q3_K || type == PRISM_Q6_K)) || (!strncmp(l->name, "i8", 2) && by_32));
     return exact ? 0 : (double)l->w_err;
 }

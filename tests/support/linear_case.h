@@ -45,7 +45,6 @@ void store_floats(uint8_t *w, enum prism_type type, float *x, size_t n);
 
 bool is_named(const struct prism_linear *l, const char *name);
 bool is_float(enum prism_type type);
-bool requantises(const struct prism_linear *l);
 
 /* What a linear rounds of weights of a type: blocks with scales of 32 values are taken as they are by bytes and by two-byte integers, which also
  * take Q3_K and Q6_K (arch/avx2/linear_i16.c). */

@@ -49,8 +49,8 @@ static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_t
 
 static void place_row_and_sum(int8_t *group, size_t i, const int8_t *q, float d, float d_sum)
 {
-    size_t at;
-    struct a_numbers *n = place_row(group, i, q, d, STEPS, &at);
+    struct a_numbers *n = place_row(group, i, q, d, STEPS);
+    const size_t at = row_place(i);
     n->d_sum[at] = n->d_sum[at + 1] = d_sum;
 }
 

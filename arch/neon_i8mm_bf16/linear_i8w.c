@@ -162,7 +162,6 @@ static void pack_w(void *panel, const void *rows, size_t row_bytes, enum prism_t
 static void pack_a(void *panel, const float *x, size_t ldx, size_t rows, size_t k)
 {
     int8_t q[GROUP];
-    size_t at;
 
     assert(rows >= 1 && rows <= MR && k % GROUP == 0 && (uintptr_t)panel % 64 == 0);
     if (rows < MR)
@@ -170,7 +169,7 @@ static void pack_a(void *panel, const float *x, size_t ldx, size_t rows, size_t 
     for (size_t i = 0; i < rows; i++)
         for (size_t g = 0; g < k; g += GROUP) {
             const float d = quantize(q, x + i * ldx + g, GROUP, LEAST_A);
-            place_row((int8_t *)panel + a_bytes(g), i, q, of_22_bits(d), STEPS, &at);
+            place_row((int8_t *)panel + a_bytes(g), i, q, of_22_bits(d), STEPS);
         }
 }
 

@@ -53,14 +53,17 @@ static inline float of_22_bits(float d)
     return wide - (wide - d);
 }
 
-/* The bytes and the scale of row i; d has 22 bits. Returns the group's numbers, of which those of row i are at *at and behind it. */
-static inline struct a_numbers *place_row(int8_t *group, size_t i, const int8_t *q, float d, size_t steps, size_t *at)
+/* Where the numbers of row i of activations are, and one further on once more. */
+static inline size_t row_place(size_t i) { return i / 2 * 4 + i % 2 * 2; }
+
+/* The bytes and the scale of row i; d has 22 bits. Returns the group's numbers. */
+static inline struct a_numbers *place_row(int8_t *group, size_t i, const int8_t *q, float d, size_t steps)
 {
     struct a_numbers *n = (void *)(group + MR * 8 * steps);
-    *at = i / 2 * 4 + i % 2 * 2;
+    const size_t at = row_place(i);
     place_group(group, q, i, MR, steps);
-    n->d[*at] = n->d[*at + 1] = d;
-    n->start[*at] = n->start[*at + 1] = -START * d;
+    n->d[at] = n->d[at + 1] = d;
+    n->start[at] = n->start[at + 1] = -START * d;
     return n;
 }
 

@@ -259,15 +259,7 @@ static int set_up(void **state)
 {
     struct tiny_model t = tiny_llama();
 
-    (void)state;
-    model = load(t, NULL, false);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    prism_model_free(model);
+    *state = model = load(t, NULL, false);
     return 0;
 }
 
@@ -283,5 +275,5 @@ int main(void)
         cmocka_unit_test(test_sample),
         cmocka_unit_test(test_threads),
     };
-    return cmocka_run_group_tests_name("small functions", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("small functions", tests, set_up, free_group_model);
 }

@@ -197,15 +197,7 @@ static int set_up(void **state)
 {
     struct tiny_model t = tiny_llama();
 
-    (void)state;
-    model = load_tiny(&t, "calls.gguf");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    prism_model_free(model);
+    *state = model = load_tiny(&t, "calls.gguf");
     return 0;
 }
 
@@ -217,5 +209,5 @@ int main(void)
         cmocka_unit_test(test_chat_lengths),
         cmocka_unit_test(test_chat_params),
     };
-    return cmocka_run_group_tests_name("metadata and chat", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("metadata and chat", tests, set_up, free_group_model);
 }

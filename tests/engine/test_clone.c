@@ -110,15 +110,7 @@ static void test_settings(void **state)
 
 static int set_up(void **state)
 {
-    (void)state;
-    model = state_model("clone.gguf");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    prism_model_free(model);
+    *state = model = state_model("clone.gguf");
     return 0;
 }
 
@@ -130,5 +122,5 @@ int main(void)
         cmocka_unit_test(test_odd_states),
         cmocka_unit_test(test_settings),
     };
-    return cmocka_run_group_tests_name("clone", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("clone", tests, set_up, free_group_model);
 }

@@ -291,16 +291,8 @@ static void test_sums(void **state)
 
 static int set_up(void **state)
 {
-    (void)state;
-    model = load_model("tests/golden/arch/gemma4.gguf");
+    *state = model = load_model("tests/golden/arch/gemma4.gguf");
     make_tokens(tokens, N_CTX, model->n_vocab);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    prism_model_free(model);
     return 0;
 }
 
@@ -311,5 +303,5 @@ int main(void)
         cmocka_unit_test(test_ring), cmocka_unit_test(test_past_the_ring), cmocka_unit_test(test_whole_ring), cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_selectors), cmocka_unit_test(test_states), cmocka_unit_test(test_sums),
     };
-    return cmocka_run_group_tests_name("layers that vary", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("layers that vary", tests, set_up, free_group_model);
 }

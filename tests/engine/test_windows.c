@@ -248,16 +248,8 @@ static void test_selection(void **state)
 
 static int set_up(void **state)
 {
-    (void)state;
-    model = load_model("tests/golden/arch/gemma3.gguf");
+    *state = model = load_model("tests/golden/arch/gemma3.gguf");
     make_tokens(tokens, N_CTX, model->n_vocab);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    prism_model_free(model);
     return 0;
 }
 
@@ -268,5 +260,5 @@ int main(void)
         cmocka_unit_test(test_prefill_to), cmocka_unit_test(test_exact_bits), cmocka_unit_test(test_cancelled), cmocka_unit_test(test_copies),
         cmocka_unit_test(test_selection),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, free_group_model);
 }

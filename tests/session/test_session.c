@@ -294,15 +294,7 @@ static void test_not_empty(void **state)
 
 static int set_up(void **state)
 {
-    (void)state;
-    model = state_model("session.gguf");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    prism_model_free(model);
+    *state = model = state_model("session.gguf");
     return 0;
 }
 
@@ -312,5 +304,5 @@ int main(void)
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_odd_states), cmocka_unit_test(test_questions), cmocka_unit_test(test_settings),
         cmocka_unit_test(test_models), cmocka_unit_test(test_longrope), cmocka_unit_test(test_not_empty),
     };
-    return cmocka_run_group_tests_name("session", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("session", tests, set_up, free_group_model);
 }

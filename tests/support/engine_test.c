@@ -31,6 +31,12 @@ prism_model *load_built(struct gb *g, const char *name)
     return m;
 }
 
+int free_group_model(void **state)
+{
+    prism_model_free(*state);
+    return 0;
+}
+
 prism_context *make_context(const prism_model *m, const struct prism_context_params *p)
 {
     struct prism_error err;

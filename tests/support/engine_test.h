@@ -13,6 +13,7 @@ void must(enum prism_status s, const struct prism_error *err);
 prism_model *load_model(const char *path);                               /* of a file */
 prism_model *load_tiny(const struct tiny_model *t, const char *name);    /* built and written to test_tmp_dir()/name */
 prism_model *load_built(struct gb *g, const char *name);                 /* likewise; g, which the test has changed, is freed */
+int free_group_model(void **state);                                      /* a group's teardown: frees *state, where its setup put a model */
 
 /* Free it with prism_context_free. */
 prism_context *make_context(const prism_model *m, const struct prism_context_params *p);

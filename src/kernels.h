@@ -347,7 +347,7 @@ typedef double prism_peak_fn(size_t n);
 #define PRISM_ENTRY_TO_I8(level, NAME, name, ...)    [PRISM_##NAME] = prism_to_i8_##name##_##level,
 #define PRISM_ENTRY(value, NAME, ...)                [PRISM_##NAME] = value,
 
-/* The types of "i8w" where a level has it: of at most six bits, those that models are rounded to and not trained in. */
+/* The types of "i8w" where a level has it: of at most six bits, those that models are rounded to and not trained in. Beside them also Q6_K. */
 #define PRISM_I8W_TYPES(X, A)                                                                               \
     X(A, Q4_0) X(A, Q4_1) X(A, Q5_0) X(A, Q5_1) X(A, Q2_K) X(A, Q3_K) X(A, Q4_K) X(A, Q5_K) X(A, IQ4_NL)    \
     X(A, IQ4_XS) X(A, IQ2_XXS) X(A, IQ2_XS) X(A, IQ2_S) X(A, IQ3_XXS) X(A, IQ3_S) X(A, IQ1_S) X(A, IQ1_M)
@@ -365,6 +365,7 @@ struct prism_kernels {
     const struct prism_linear *linear_auto[PRISM_N_TYPES]; /* --compute auto, by type of the weights; measured choice */
     const struct prism_linear *linear_finer[PRISM_N_TYPES]; /* finer activations, for the products where an int8 step is seen most
                                                              * (src/engine/kinds.c); NULL: linear_auto's are fine enough */
+    const struct prism_linear *linear_beside_few[PRISM_N_TYPES]; /* for these products beside weights of few bits; NULL: linear_auto */
     prism_gemv_fn *gemv;                               /* complete: --compute f32, and types without an entry in gemv_auto */
     const struct prism_gemv *gemv_auto[PRISM_N_TYPES]; /* --compute auto; NULL: gemv */
 
@@ -397,6 +398,13 @@ struct prism_kernels {
 
     prism_peak_fn *peak[PRISM_N_PEAKS];                /* NULL where the level has no instruction for it; fp32 always */
 };
+
+/* What a level multiplies weights of a type with, i < PRISM_TYPE_KINDS; NULL where it has nothing for case i. Some may be the same. */
+enum { PRISM_TYPE_KINDS = 3 };
+static inline const struct prism_linear *prism_type_kind(const struct prism_kernels *k, enum prism_type t, int i)
+{
+    return (i == 0 ? k->linear_auto : i == 1 ? k->linear_finer : k->linear_beside_few)[t];
+}
 
 /* Tables that this build contains, indexed by level; NULL where the level belongs to another processor family. */
 extern const struct prism_kernels *const prism_kernels_by_level[PRISM_N_LEVELS];

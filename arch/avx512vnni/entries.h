@@ -13,6 +13,7 @@
         PRISM_I8W_TYPES(PRISM_ENTRY, &prism_linear_i8w_avx512vnni)
     },
     .linear_finer = { PRISM_BLOCK_TYPES(PRISM_ENTRY, &prism_linear_i8x2_avx512vnni) },
+    .linear_beside_few = { [PRISM_Q6_K] = &prism_linear_i8w_avx512vnni },
     .gemv_auto[PRISM_Q4_0] = &prism_gemv_i16_avx512vnni,
     .gemv_auto[PRISM_Q8_0] = &prism_gemv_i16_avx512vnni,
     .gemv_auto[PRISM_Q4_K] = &prism_gemv_i16_avx512vnni,

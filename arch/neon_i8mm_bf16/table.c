@@ -21,6 +21,7 @@ const struct prism_kernels prism_kernels_neon_i8mm_bf16 = {
         PRISM_I8W_TYPES(PRISM_ENTRY, &prism_linear_i8w_neon_i8mm_bf16)
     },
     .linear_finer = { PRISM_BLOCK_TYPES(PRISM_ENTRY, &prism_linear_i8x2_neon_i8mm_bf16) },
+    .linear_beside_few = { [PRISM_Q6_K] = &prism_linear_i8w_neon_i8mm_bf16 },
     .gemv_auto = {
         [PRISM_Q8_0] = &prism_gemv_i16_neon_i8mm_bf16, [PRISM_Q4_0] = &prism_gemv_i16_neon_i8mm_bf16,
         [PRISM_Q4_K] = &prism_gemv_i16_neon_i8mm_bf16, [PRISM_Q6_K] = &prism_gemv_i16_neon_i8mm_bf16,

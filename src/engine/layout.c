@@ -35,10 +35,10 @@ static struct kind_limits kind_limits(const struct prism_context *c, size_t n, s
 
     k = round_up(k, 32), k_shared = round_up(k_shared, 32), k_next = round_up(k_next, 32);
     widen(&l, c->kernels->linear_f32, n, k, k_shared, k_next);
-    for (int t = 0; t < PRISM_N_TYPES; t++) {
-        widen(&l, c->kernels->linear_auto[t], n, k, k_shared, k_next);
-        if (c->kernels->linear_finer[t])
-            widen(&l, c->kernels->linear_finer[t], n, k, k_shared, k_next);
+    for (int i = 0; i < PRISM_N_TYPES * PRISM_TYPE_KINDS; i++) {
+        const struct prism_linear *kind = prism_type_kind(c->kernels, (enum prism_type)(i / PRISM_TYPE_KINDS), i % PRISM_TYPE_KINDS);
+        if (kind)
+            widen(&l, kind, n, k, k_shared, k_next);
     }
     return l;
 }

@@ -71,8 +71,10 @@ size_t prism_kernels_text(int level, char *buf, size_t cap)
     put(&t, "linear      compute f32: %s, tile %u x %u\n", k->linear_f32->name, k->linear_f32->mr, k->linear_f32->nr);
     for (int i = 0; i < PRISM_N_TYPES; i++) {
         const struct prism_linear *kind = k->linear_auto[i], *fine = prism_fine_kind(k, (enum prism_type)i, (enum prism_type)i);
-        put(&t, "  %-9s compute auto: %s, tile %u x %u%s%s; a few rows: %s\n", prism_types[i].name, kind->name, kind->mr, kind->nr,
-            fine != kind ? "; k, v, down: " : "", fine != kind ? fine->name : "", k->gemv_auto[i] ? k->gemv_auto[i]->name : "f32");
+        const struct prism_linear *few = k->linear_beside_few[i];
+        put(&t, "  %-9s compute auto: %s, tile %u x %u%s%s%s%s; a few rows: %s\n", prism_types[i].name, kind->name, kind->mr, kind->nr,
+            fine != kind ? "; k, v, down: " : "", fine != kind ? fine->name : "", few ? ", beside few bits: " : "", few ? few->name : "",
+            k->gemv_auto[i] ? k->gemv_auto[i]->name : "f32");
     }
     put(&t, "attention   compute f32: %s, auto: %s, query tile %u rows\n", k->attention_f32->name, k->attention_auto->name,
         k->attention_auto->tile_rows);

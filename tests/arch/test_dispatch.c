@@ -64,11 +64,10 @@ static void test_tables(void **state)
         check_table(k, l);
         check_linear(k->linear_f32);
         assert_string_equal(k->linear_f32->name, "f32");
-        for (int t = 0; t < PRISM_N_TYPES; t++) {
-            check_linear(k->linear_auto[t]);
-            if (k->linear_finer[t])
-                check_linear(k->linear_finer[t]);
-        }
+        for (int t = 0; t < PRISM_N_TYPES; t++)
+            for (int i = 0; i < PRISM_TYPE_KINDS; i++)
+                if (prism_type_kind(k, (enum prism_type)t, i))
+                    check_linear(prism_type_kind(k, (enum prism_type)t, i));
         check_attention(k->attention_f32);
         check_attention(k->attention_auto);
         assert_string_equal(k->attention_f32->name, "f32");

@@ -246,10 +246,11 @@ static void check_linear(const struct prism_kernels *k)
     for (int t = 0; t < PRISM_N_TYPES; t++) {
         const enum prism_type type = (enum prism_type)t;
         check_product((struct product){ .l = k->linear_f32, .type = type }, k->name, "linear f32");
-        const struct prism_linear *kinds[] = { k->linear_auto[t], k->linear_finer[t] };
-        for (int i = 0; i < 2; i++)
-            if (kinds[i] && kinds[i] != k->linear_f32)
-                check_product((struct product){ .l = kinds[i], .type = type }, k->name, kinds[i]->name);
+        for (int i = 0; i < PRISM_TYPE_KINDS; i++) {
+            const struct prism_linear *kind = prism_type_kind(k, type, i);
+            if (kind && kind != k->linear_f32)
+                check_product((struct product){ .l = kind, .type = type }, k->name, kind->name);
+        }
         if (k != &prism_kernels_generic)
             continue;
         check_product((struct product){ .l = &prism_linear_bf16_generic, .type = type }, k->name, "linear bf16"); /* definitions */

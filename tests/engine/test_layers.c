@@ -190,10 +190,10 @@ static bool is_wide(enum prism_type type)
     return type == PRISM_F32 || type == PRISM_F16 || type == PRISM_BF16 || type == PRISM_Q8_0 || type == PRISM_Q6_K;
 }
 
-/* Finer activations for wide weights only, at every level of this build, and --kernels says so. */
+/* Finer activations for wide weights only, and Q6_K as its neighbours of few bits, at every level of this build; and --kernels says so. */
 static void test_fine_kinds(void **state)
 {
-    size_t n_finer = 0;
+    size_t n_finer = 0, n_few = 0;
 
     (void)state;
     for (int level = 0; level < prism_level_count(); level++) {
@@ -203,19 +203,25 @@ static void test_fine_kinds(void **state)
         for (int t = 0; t < PRISM_N_TYPES; t++) {
             bool finer = is_wide((enum prism_type)t) && k->linear_finer[t];
             char name[16];
-            for (int beside = 0; beside < PRISM_N_TYPES; beside++)
-                assert_ptr_equal(prism_fine_kind(k, (enum prism_type)t, (enum prism_type)beside),
-                                 finer && is_wide((enum prism_type)beside) ? k->linear_finer[t] : k->linear_auto[t]);
+            for (int beside = 0; beside < PRISM_N_TYPES; beside++) {
+                bool wide = is_wide((enum prism_type)beside);
+                const struct prism_linear *own = wide ? finer ? k->linear_finer[t] : NULL : k->linear_beside_few[t];
+                assert_ptr_equal(prism_fine_kind(k, (enum prism_type)t, (enum prism_type)beside), own ? own : k->linear_auto[t]);
+            }
             snprintf(name, sizeof name, "\n  %s ", prism_types[t].name);
             const char *line = strstr(text, name), *said;
             assert_non_null(line);
             said = strstr(line + 1, "k, v, down: ");
             assert_int_equal(said && said < strchr(line + 1, '\n'), finer);
+            said = strstr(line + 1, "beside few bits: i8w");
+            assert_int_equal(said && said < strchr(line + 1, '\n'), k->linear_beside_few[t] != NULL);
+            assert_true(!k->linear_beside_few[t] || t == PRISM_Q6_K);
             n_finer += finer;
+            n_few += k->linear_beside_few[t] != NULL;
         }
     }
 #if defined(__x86_64__) || defined(__aarch64__)
-    assert_true(n_finer > 0);
+    assert_true(n_finer > 0 && n_few > 0);
 #endif
 }
 

@@ -28,10 +28,11 @@ double weight_error(const struct prism_linear *l, enum prism_type type)
 void each_kind(const struct prism_kernels *k, void (*check)(const struct prism_kernels *, const struct prism_linear *, enum prism_type))
 {
     for (int t = 0; t < PRISM_N_TYPES; t++) {
-        const struct prism_linear *kinds[] = { k->linear_auto[t], k->linear_finer[t] };
-        for (int i = 0; i < 2; i++)
-            if (kinds[i] && kinds[i] != k->linear_f32)
-                check(k, kinds[i], (enum prism_type)t);
+        for (int i = 0; i < PRISM_TYPE_KINDS; i++) {
+            const struct prism_linear *kind = prism_type_kind(k, (enum prism_type)t, i);
+            if (kind && kind != k->linear_f32)
+                check(k, kind, (enum prism_type)t);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-/* kernels.h - the dispatch table: every kernel's type and contract.
+/* kernels.h - the dispatch table: every kernel's type and contract (of attention and of linear layers in files of their own).
  *
  * A kernel is a leaf: it gets pointers, strides and a range, and computes. No malloc, no OpenMP, no globals, no errors; it
  * asserts its preconditions. One complete const table per level (arch/<level>/table.c), which begins with the entries of the
@@ -19,6 +19,8 @@
 #include <stdint.h>
 
 #include "src/gguf/types.h" /* enum prism_type: the quantised types */
+#include "src/kernels_attention.h"
+#include "src/kernels_linear.h"
 
 /* Best last within each processor family; the order is that of prism_level_name. */
 enum prism_level {
@@ -31,79 +33,6 @@ enum prism_level {
     PRISM_LEVEL_NEON,       /* ARMv8-A */
     PRISM_LEVEL_NEON_I8MM_BF16,
     PRISM_N_LEVELS
-};
-
-/* ---- stored weights to numbers ------------------------------------------------------------------------------------ */
-
-/* y[0..n) = the n stored values at x. n is a multiple of the type's block (prism_type_info). Exact formula of
- * formats-and-peers.md 3.2: halves widened to fp32, products in fp32, d*q then -m; bit-equal at every level. */
-typedef void prism_to_f32_fn(float *y, const void *x, size_t n);
-
-/* The same values as signed bytes in groups of 32: value = d[g] * q[i] + m[g], where d or m is not finite when one of the values is not.
- * q: n bytes, d, m: n/32 floats. m is NULL or receives 0 for types that are symmetric (prism_type_info.has_min false). Exact for types whose
- * scales span 32 values or more; those with scales of 16 are requantised: d = max|value|/127, round half to even. n as above. */
-typedef void prism_to_i8_fn(int8_t *q, float *d, float *m, const void *x, size_t n);
-
-/* ---- linear layers -------------------------------------------------------------------------------------------------- */
-
-struct prism_gemm_args {
-    float *c;              /* [rows][cols], row stride ldc >= cols */
-    size_t ldc;
-    const void *a;         /* ceil(rows / mr) activation panels, one after the other; 64-byte aligned */
-    const void *w;         /* ceil(cols / nr) weight panels, one after the other; 64-byte aligned */
-    size_t rows, cols, k;
-    bool add;              /* c += a.w instead of c = a.w */
-};
-
-/* One way to multiply: how weights and activations are laid out in panels, and the kernel that reads them. Panels are opaque
- * to the caller, who asks for their size (a multiple of 64 bytes each) and keeps them back to back.
- * A panel that is only partly filled (last rows or columns) is padded with zeros by the packer. */
-struct prism_linear {
-    const char *name;      /* "f32", "i8", "i8w", "i8x2", "i16", "bf16": printed by --kernels */
-    unsigned mr, nr;       /* activation rows per panel (divides 24), weight columns (= output features) per panel (at most 64) */
-    unsigned k_step;       /* k must be a multiple of this (1, 2, 32 or 64) */
-    unsigned few_rows;     /* up to so many rows the level's gemv takes less time than packing: measured; 0: up to 16 */
-    unsigned a_part;       /* an activation panel of k is the panels of its parts, one after the other, when k is cut at multiples of this:
-                            * a_bytes(part) before the next, each packed on its own. 0: only as a whole */
-    size_t (*a_bytes)(size_t k);
-    size_t (*w_bytes)(size_t k);
-
-    /* One weight panel from cols <= nr stored rows of k values of `type`, row_bytes apart. 64-byte aligned panel. */
-    void (*pack_w)(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k);
-
-    /* One activation panel from rows <= mr rows of k floats, stride ldx. i8: groups of 32 with d = max|x|/127 and
-     * round half to even, i8w (groups of 64) the same, i8x2 and i16 (groups of k_step) likewise with finer steps; bf16: round half to even. */
-    void (*pack_a)(void *panel, const float *x, size_t ldx, size_t rows, size_t k);
-
-    void (*gemm)(const struct prism_gemm_args *args);
-
-    /* Bound for |c - exact|, exact = the double product of the *original* float activations and dequantised weights:
-     * a_err * sum|x_max32 * w| + w_err * sum|x * w_max32| + a_err * w_err * sum|x_max32 * w_max32| + k * FLT_EPSILON * sum|x * w|,
-     * where x_max32, w_max32 stand for the largest magnitude in the value's group of 32 (of k_step, if that is more; bf16: the value itself;
-     * weights of i8w: the 256; of Q4_0 and Q4_K: the largest that the scales of these can express). f32: 0, 0. */
-    float a_err, w_err;
-};
-
-/* y[i][j] = sum over k of x[i][.] * w[j][.], straight from stored rows: decode and very short prompts, bound by memory.
- * x: [n_rows][k] fp32 stride ldx, y: [n_rows][cols] stride ldy. n_rows 1..PRISM_GEMV_ROWS. Sums in fp32. Activations stay fp32. */
-#define PRISM_GEMV_ROWS 8
-typedef void prism_gemv_fn(float *y, size_t ldy, const float *x, size_t ldx, size_t n_rows, const void *w, size_t row_bytes,
-                           enum prism_type type, size_t cols, size_t k);
-
-/* The same product from quantised weights by integers: activations are rounded to two bytes once, and a vector instruction then does
- * two or four times the multiply-adds of fp32, which is what makes the narrow types bound by memory. */
-struct prism_gemv {
-    const char *name;                      /* "i16": printed by --kernels */
-    size_t (*x_bytes)(size_t k);           /* of one packed row: a multiple of 64 */
-    void (*pack_x)(void *packed, const float *x, size_t k); /* groups of 32 with d = max|x| / 32639, round half to even; 64-byte aligned */
-
-    /* x: n_rows packed rows, x_bytes(k) apart. The rest as prism_gemv_fn. k % 32 == 0. */
-    void (*gemv)(float *y, size_t ldy, const void *x, size_t n_rows, const void *w, size_t row_bytes, enum prism_type type, size_t cols,
-                 size_t k);
-
-    /* Bound for |y - exact|: x_err * sum|x_max32 * w| + k * FLT_EPSILON * sum|x| * (|d * u| + |m|), where a stored value is d * u + m:
-     * u the field without a sign, 0 .. 2^bits - 1, where the type has one (Q8_0: its byte + 128), else the integer itself, with m = 0. */
-    float x_err;
 };
 
 /* ---- vectors ---------------------------------------------------------------------------------------------------------- */
@@ -178,158 +107,6 @@ typedef void prism_from_16_fn(float *y, const uint16_t *x, size_t n);
  * The same bits at every level, but for the payload of a NaN. */
 typedef void prism_to_q8_0_fn(void *y, const float *x, size_t n);
 
-/* ---- attention --------------------------------------------------------------------------------------------------------- */
-
-/* How a cache stores the d values of a token's kv head, one row after the other: as a row of a tensor of this type. Q8_0 needs d % 32 == 0. */
-enum prism_kv_format { PRISM_KVF_F16, PRISM_KVF_BF16, PRISM_KVF_F32, PRISM_KVF_Q8_0, PRISM_N_KV_FORMATS };
-
-static inline enum prism_type prism_kv_stored(enum prism_kv_format f)
-{
-    return f == PRISM_KVF_F16 ? PRISM_F16 : f == PRISM_KVF_BF16 ? PRISM_BF16 : f == PRISM_KVF_F32 ? PRISM_F32 : PRISM_Q8_0;
-}
-
-/* Bytes of a row of d values. */
-static inline size_t prism_kv_row_bytes(enum prism_kv_format f, size_t d)
-{
-    return f == PRISM_KVF_F32 ? d * 4 : f == PRISM_KVF_Q8_0 ? d / 32 * 34 : d * 2;
-}
-
-/* What a softcap may add to the error of a logit: this times the cap. (The hyperbolic tangent is off by 1.4e-7, its argument and the product are
- * rounded.) */
-#define PRISM_ATTN_CAP_ERR 4e-7f
-
-/* One query tile of one head against a list of key blocks, exact softmax (online), causal by absolute position:
- * row r (position p = q_pos + r) sees keys 0..p of the listed blocks, with a window those of the last `window`. A key that is not finite, or an
- * infinite logit, makes a row that sees it NaN, a value the row's column; rows of the tile that do not see it may become so too, if a row of the
- * tile sees a key of its block. Keys of other blocks are not read. A row that sees nothing in a listed block has the bits that it has without. */
-struct prism_attn_tile {
-    const float *q;          /* [rows][d], stride ldq, after RoPE, not scaled */
-    size_t ldq;
-    float *o;                /* [rows][d], stride ldo; o == q with ldo == ldq is allowed */
-    size_t ldo;
-    size_t rows;             /* 1..tile_rows */
-    size_t d;                /* head size: a multiple of 8, 8..PRISM_MAX_HEAD_DIM */
-    size_t q_pos;            /* absolute position of row 0 */
-    size_t kv_len;           /* keys present: >= q_pos + rows */
-    size_t block;            /* keys per block: 32, 64, 128 or 256 */
-    const void *k, *v;       /* packed blocks of one kv head: block b at offset b * k_block_bytes; 64-byte aligned */
-    const uint32_t *blocks;  /* n_blocks block numbers, ascending, each <= (q_pos + rows - 1) / block; each row must */
-    size_t n_blocks;         /*   see at least one key (its diagonal block is listed); some row sees a key of each block */
-    float scale;             /* logits = scale * q.k */
-    size_t window;           /* 0: none; else keys j with p - j < window are seen */
-    float softcap;           /* 0: none; else a logit s becomes softcap * tanh(s / softcap), before mask and softmax */
-    const float *sink;       /* NULL or -infinity: none; else one more logit of the head, neither scaled nor capped, without a value, */
-                             /*   that takes part in maximum and sum. Any finite one leaves o finite; +infinity or a NaN make it NaN */
-    void *scratch;           /* tile_scratch(d, block) bytes, 64-byte aligned, one per thread */
-};
-#define PRISM_MAX_HEAD_DIM 512
-
-/* One family of attention kernels: dense is sparse with every block listed. */
-struct prism_attention {
-    const char *name;        /* "f32", "i16" */
-    unsigned tile_rows;      /* query rows of a tile: 32 or 64; divides every block size */
-    size_t (*k_block_bytes)(size_t d, size_t block); /* multiples of 64 */
-    size_t (*v_block_bytes)(size_t d, size_t block);
-    size_t (*tile_scratch)(size_t d, size_t block);
-    /* Pack n <= block keys (values) of one kv head, rows of `format`; missing keys are packed as zeros. */
-    void (*pack_k)(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block);
-    void (*pack_v)(void *dst, const void *src, enum prism_kv_format format, size_t n, size_t d, size_t block);
-    void (*tile)(const struct prism_attn_tile *t);
-    float err;               /* |o - exact| <= err * max|v|: stated and tested bound for |logits| <= 30, with a softcap up to 50 as well */
-};
-
-/* Decode: up to PRISM_ATTN_ROW_Q query rows of the heads that share a kv head against a piece of its cache as stored. Each row keeps a
- * running softmax (in powers of two): before its first piece max is -INFINITY, sum 0 and o zeros; after its last, o / sum is the result. A sink
- * (as in struct prism_attn_tile) needs nothing else than another beginning: max sink * log2(e), finite or -INFINITY, and sum 1.
- * A row's arithmetic depends on what it sees and on how its keys were cut into pieces, not on the other rows. */
-#define PRISM_ATTN_ROW_Q 8
-struct prism_attn_row {
-    const float *q;          /* [n_q][d], after RoPE, not scaled */
-    size_t n_q, d;           /* 1..PRISM_ATTN_ROW_Q; a multiple of 8, 8..PRISM_MAX_HEAD_DIM */
-    const void *k, *v;       /* [n_keys] rows of k_format and of v_format */
-    enum prism_kv_format k_format, v_format;
-    size_t n_keys;           /* 1..PRISM_ATTN_ROW_KEYS */
-    const size_t *seen;      /* [n_q]: row r sees keys from[r]..seen[r] - 1 of the piece, none when from[r] >= seen[r]: then its o, max and sum */
-    const size_t *from;      /*   stay as they are. seen[r] <= n_keys; the other keys are finite. from NULL: 0 for all */
-    float scale;             /* logits = scale * q.k */
-    float softcap;           /* as in struct prism_attn_tile */
-    float *o, *max, *sum;    /* [n_q][d], [n_q], [n_q] */
-    float *scores;           /* scratch: [n_q][PRISM_ATTN_ROW_KEYS], 64-byte aligned */
-};
-#define PRISM_ATTN_ROW_KEYS 512 /* of a piece at most: rows beyond the first few find it in the second-level cache */
-typedef void prism_attn_row_fn(const struct prism_attn_row *a);
-
-/* What --compute auto may round where keys or values are Q8_0; the rest is exact or fp32. Against keys: each value of a query by this part of the
- * largest of its block of 32. Of values: the products of probability and scale by this part of the largest that a row has of a block of columns
- * in PRISM_ATTN_ROW_CHUNK keys. */
-#define PRISM_ATTN_ROW_Q_STEP (0.5 / 16256)
-#define PRISM_ATTN_ROW_P_STEP (0.5 / 32767)
-#define PRISM_ATTN_ROW_CHUNK 128
-
-/* ---- selection of key blocks (src/attention/prism.c) ---- */
-
-/* Dot products of q with each of n pooled keys ([n][d], contiguous), split at b1 <= b2 <= d: before[j] over [0, b1), inside[j] over
- * [b1, b2), after[j] over [b2, d). b1, b2 even, d a multiple of 8. Sums in fp32. */
-typedef void prism_band_dots_fn(float *before, float *inside, float *after, const float *q, const float *k, size_t n, size_t d, size_t b1,
-                                size_t b2);
-
-/* p[i] = floor(P[i] * 2^30 + 0.5), P = softmax(x[0..n)), n >= 1. P within 2e-6 relative plus half a unit. All p are 0 when an x is NaN or
- * infinity: then a choice by mass takes every block, and attention finds what is not finite. */
-typedef void prism_softmax_q30_fn(uint32_t *p, const float *x, size_t n);
-
-/* Sketched queries against sketched keys, block by block (src/attention/sketch.h): exact integers, then 16 floats at a time in an order that
- * every level keeps, so that all levels give the same bits. Logits are in units of log 2.
- *
- * A tile is 16 rows of a query head with what they have seen: the softmax of the blocks' logits so far is sum * 2^most over 2^0. The product of
- * row i with a block is the largest, over its keys j, of the sum over c < rank of q[c / 4][i][c % 4] * keys[c / 4][j][c % 4]. */
-enum { PRISM_SKETCH_ROWS = 16, PRISM_SKETCH_TOGETHER = 4 }; /* of a tile; of it, those that finish a block together */
-struct prism_sketch_tile {
-    const int8_t *q;                                                /* [rank / 4][16][4] */
-    int32_t bias[PRISM_SKETCH_ROWS];                                /* subtracted from products */
-    float scale[PRISM_SKETCH_ROWS];                                 /* of a product, but for that of the block */
-    float reach[PRISM_SKETCH_ROWS];                                 /* what a key may have above the block's mean, but for that of the block */
-    float most[PRISM_SKETCH_ROWS], sum[PRISM_SKETCH_ROWS];          /* begin as -2^100, 0 */
-    float floor[PRISM_SKETCH_ROWS];                                 /* most + log2 sum + log_t: renewed after every 8 blocks and at the end */
-    float mass[PRISM_SKETCH_ROWS];                                  /* sum of the shares of the blocks that are needed */
-};
-
-/* Rows of coordinates x, [n][rank], become bytes: out[(c / 4 * lanes + i) * 4 + c % 4] = offset + x[i][c] / scale, rounded half to even. A row's
- * scale is its largest magnitude / 127, or with `common` that of all rows; NaN where a coordinate is not finite, the bytes then being anything. */
-struct prism_sketch_rows {
-    uint8_t *out;
-    const float *x;
-    size_t n, lanes, rank;        /* n <= lanes; rank: a multiple of 16 */
-    const float *weights;         /* [rank] */
-    float *scale;                 /* [n] */
-    float *length;                /* [n] square root of the sum of weights[c] * x[i][c]^2 */
-    int32_t *sum;                 /* [n] of the bytes without the offset */
-    uint8_t offset;
-    bool common;
-};
-typedef void prism_sketch_pack_fn(const struct prism_sketch_rows *r);
-
-struct prism_sketch_scan {
-    struct prism_sketch_tile *tiles;
-    size_t n_tiles;
-    float *x;                      /* [blocks][n_tiles][16] logits */
-    const uint8_t *keys;           /* [blocks] of [rank / 4][block][4], block_bytes apart */
-    const uint8_t *means;          /* [blocks] of [rank], mean_bytes apart: the mean of a block's keys */
-    const float *k_scale, *k_rest; /* [blocks]: a block whose scale is NaN is passed over, and its logits are NaN */
-    size_t block, block_bytes, mean_bytes, rank; /* block, of keys: a multiple of 32; rank: a multiple of 16, 16..PRISM_MAX_HEAD_DIM */
-    float lift;                    /* a dropped block's logit is that of its mean and this part of the reach */
-    float log_t, log_mean;         /* log2 of the share that makes a row need a block, and of the mean share that makes a block needed */
-};
-
-/* Blocks v, v - 1, ... v - n + 1, each with all tiles. x[v] = the logits of the means + lift * reach * k_rest[v]; where those of the
- * means + reach * k_rest[v] are not below the floor for one of PRISM_SKETCH_TOGETHER rows (0..3, 4..7, ... of a tile), or where `whole`, the
- * logits of the keys for these rows. Both join the softmax.
- * Row i of tile t sees keys j <= seen + 16 t + i. */
-typedef void prism_sketch_scan_fn(const struct prism_sketch_scan *s, size_t v, size_t n, size_t seen, bool whole);
-
-/* Sets the bits of the blocks v < n, logits x[v], that some row gives at least log_t, or all rows log_mean on average, of the softmax of all
- * blocks seen, and adds the shares of these blocks to mass. A block of NaN is needed and adds nothing. */
-typedef void prism_sketch_needed_fn(const struct prism_sketch_scan *s, size_t n, uint64_t *bits);
-
 /* ---- what the processor can do at most ---- */
 
 enum prism_peak_kind { PRISM_PEAK_F32, PRISM_PEAK_I8, PRISM_PEAK_I16, PRISM_PEAK_BF16, PRISM_N_PEAKS };
@@ -346,11 +123,6 @@ typedef double prism_peak_fn(size_t n);
 #define PRISM_ENTRY_TO_F32(level, NAME, name, ...)   [PRISM_##NAME] = prism_to_f32_##name##_##level,
 #define PRISM_ENTRY_TO_I8(level, NAME, name, ...)    [PRISM_##NAME] = prism_to_i8_##name##_##level,
 #define PRISM_ENTRY(value, NAME, ...)                [PRISM_##NAME] = value,
-
-/* The types of "i8w" where a level has it: of at most six bits, those that models are rounded to and not trained in. Beside them also Q6_K. */
-#define PRISM_I8W_TYPES(X, A)                                                                               \
-    X(A, Q4_0) X(A, Q4_1) X(A, Q5_0) X(A, Q5_1) X(A, Q2_K) X(A, Q3_K) X(A, Q4_K) X(A, Q5_K) X(A, IQ4_NL)    \
-    X(A, IQ4_XS) X(A, IQ2_XXS) X(A, IQ2_XS) X(A, IQ2_S) X(A, IQ3_XXS) X(A, IQ3_S) X(A, IQ1_S) X(A, IQ1_M)
 
 /* ---- the table --------------------------------------------------------------------------------------------------------- */
 

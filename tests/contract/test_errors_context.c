@@ -16,6 +16,7 @@
 enum { N_CTX = 64 };
 
 static prism_context *context, *bad_context; /* bad_context: its logits are not finite */
+static prism_model *model, *infinite;
 static int32_t tokens[N_CTX + 1];
 
 /* ---- how each is provoked ---- */
@@ -153,9 +154,28 @@ static void test_docstrings(void **state)
     assert_int_equal(error_table_functions(), 6 + 3 + 5); /* those of test_errors.c, these, and those of test_errors_session.c */
 }
 
-/* ---- fixture ---- */
+/* What is wrong is named, and nothing has happened. */
+static void test_texts(void **state)
+{
+    prism_context *none;
+    struct prism_error err;
+    int32_t wrong[50] = { 0 };
 
-static prism_model *model, *infinite;
+    (void)state;
+    assert_int_equal(prism_context_create(model, &(struct prism_context_params){ .n_threads = 4096 }, &none, &err), PRISM_E_ARG);
+    assert_null(none);
+    assert_non_null(strstr(err.text, "4096"));
+    assert_int_equal(prism_truncate(context, 0, &err), PRISM_OK);
+    assert_int_equal(prism_prefill(context, tokens, N_CTX + 1, NULL, &err), PRISM_E_LENGTH);
+    assert_non_null(strstr(err.text, "64"));
+    wrong[7] = (int32_t)tiny_n_vocab("gpt2");
+    assert_int_equal(prism_prefill(context, wrong, 50, NULL, &err), PRISM_E_ARG);
+    assert_non_null(strstr(err.text, "token 7"));
+    assert_int_equal(prism_truncate(context, 1, &err), PRISM_E_ARG);
+    assert_int_equal(prism_length(context), 0);
+}
+
+/* ---- fixture ---- */
 
 static int set_up(void **state)
 {
@@ -187,6 +207,6 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_table), cmocka_unit_test(test_docstrings) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_table), cmocka_unit_test(test_docstrings), cmocka_unit_test(test_texts) };
     return cmocka_run_group_tests_name("errors of a context", tests, set_up, tear_down);
 }

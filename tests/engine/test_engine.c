@@ -277,7 +277,7 @@ static void test_contexts(void **state)
     prism_model_free(m);
 }
 
-/* ---- progress, cancel, errors ---- */
+/* ---- progress, cancel ---- */
 
 struct watcher {
     int calls, stop_at;
@@ -330,36 +330,6 @@ static void test_cancel(void **state)
     free(tokens);
 }
 
-static void test_errors(void **state)
-{
-    (void)state;
-    struct tiny_model t = tiny_llama();
-    prism_model *m = load_tiny(&t, "errors.gguf");
-    int32_t tokens[N];
-    struct prism_error err;
-    prism_context *c;
-
-    make_tokens(tokens, N, m->n_vocab);
-    assert_int_equal(prism_context_create(m, &(struct prism_context_params){ .n_threads = 4096 }, &c, &err), PRISM_E_ARG);
-    assert_null(c);
-    assert_non_null(strstr(err.text, "4096"));
-    assert_int_equal(prism_context_create(m, &(struct prism_context_params){ .level = 99 }, &c, &err), PRISM_E_ARG);
-    assert_int_equal(prism_context_create(m, &(struct prism_context_params){ .kv_type = (enum prism_kv_type)9 }, &c, &err), PRISM_E_ARG);
-    c = make_context(m, &(struct prism_context_params){ .n_ctx = 100 });
-    assert_int_equal(prism_prefill(c, tokens, 101, NULL, &err), PRISM_E_LENGTH);
-    assert_non_null(strstr(err.text, "100"));
-    assert_int_equal(prism_prefill(c, tokens, 0, NULL, &err), PRISM_E_ARG);
-    tokens[7] = -1;
-    assert_int_equal(prism_prefill(c, tokens, 50, NULL, &err), PRISM_E_ARG);
-    tokens[7] = (int32_t)m->n_vocab;
-    assert_int_equal(prism_prefill(c, tokens, 50, NULL, &err), PRISM_E_ARG);
-    assert_non_null(strstr(err.text, "token 7"));
-    assert_int_equal(prism_truncate(c, 1, &err), PRISM_E_ARG);
-    assert_int_equal(prism_length(c), 0);
-    prism_context_free(c);
-    prism_model_free(m);
-}
-
 /* ---- memory ---- */
 
 #ifdef COUNTS_ALLOCATIONS
@@ -400,7 +370,7 @@ int main(void)
         cmocka_unit_test(test_architectures), cmocka_unit_test(test_shapes),       cmocka_unit_test(test_types),
         cmocka_unit_test(test_cache_types),   cmocka_unit_test(test_threads),      cmocka_unit_test(test_continuation),
         cmocka_unit_test(test_last_row),      cmocka_unit_test(test_contexts),     cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_errors),        cmocka_unit_test(test_no_allocation),
+        cmocka_unit_test(test_no_allocation),
     };
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
 }

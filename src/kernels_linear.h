@@ -55,7 +55,7 @@ struct prism_linear {
     /* Bound for |c - exact|, exact = the double product of the *original* float activations and dequantised weights:
      * a_err * sum|x_max32 * w| + w_err * sum|x * w_max32| + a_err * w_err * sum|x_max32 * w_max32| + k * FLT_EPSILON * sum|x * w|,
      * where x_max32, w_max32 stand for the largest magnitude in the value's group of 32 (of k_step, if that is more; bf16: the value itself;
-     * weights of i8w: the 256; of Q4_0 and Q4_K: the largest that the scales of these can express). f32: 0, 0. */
+     * weights of i8w: the 256; of Q4_0, Q4_K and Q6_K: the largest that the scales of these can express). f32: 0, 0. */
     float a_err, w_err;
 };
 

@@ -1,7 +1,8 @@
 /* pack_w_i8w.c - stored weights of few bits to the panels of panel_i8w.h.
  *
  * 16 columns (stored rows) and a slab of 256 values at a time. Q4_0 and Q4_K: the 16 values that a group of 32 of a column can have become bytes in
- * units of 1/127 of the slab's largest, in a table that the nibbles look up. The other types become floats first. */
+ * units of 1/127 of the slab's largest, in a table that the nibbles look up. Q6_K: its numbers are multiplied as int16. The other types become floats
+ * first. */
 #include <assert.h>
 #include <string.h>
 
@@ -126,9 +127,73 @@ static __attribute__((noinline)) void pack_q4_k(struct half_panel h, const uint8
     }
 }
 
-static void pack_nibbles(struct half_panel h, const uint8_t *rows, size_t row_bytes, enum prism_type type, size_t k)
+/* ---- Q6_K ---- */
+
+/* The low half of lane j: what the numbers of group g of 16 of column j become bytes by, in units of 1/8192; as arch/generic/linear_i8w.c defines it. */
+PRISM_INLINE __m512 q6_k_factors(__m512i factor[16], const struct columns *c)
 {
-    (type == PRISM_Q4_0 ? pack_q4_0 : pack_q4_k)(h, rows, row_bytes, k);
+    __m512 d[16], max = _mm512_setzero_ps(), finite = max;
+    __m512i scales[4];
+    const __m512 super_d = low_halves(_mm512_srli_epi32(columns_4(c, 206), 16)); /* not behind the block */
+    columns_16(scales, c, 192);
+    for (unsigned g = 0; g < 16; g++) {
+        const __m512i scale = _mm512_srai_epi32(_mm512_slli_epi32(scales[g / 4], 24 - 8 * (g % 4)), 24);
+        d[g] = _mm512_mul_ps(super_d, _mm512_cvtepi32_ps(scale));
+        max = _mm512_max_ps(max, _mm512_abs_ps(d[g]));
+        finite = _mm512_fmadd_ps(_mm512_setzero_ps(), d[g], finite);
+    }
+    max = _mm512_mul_ps(max, _mm512_set1_ps(32));
+    const __mmask16 some = _mm512_cmp_ps_mask(max, _mm512_set1_ps(0x1p-100f), _CMP_GE_OQ);
+    const __m512 inverse = _mm512_maskz_div_ps(some, _mm512_set1_ps(127 * 8192), max);
+    for (size_t g = 0; g < 16; g++)
+        factor[g] = _mm512_cvtps_epi32(_mm512_mul_ps(d[g], inverse));
+    return _mm512_add_ps(finite, _mm512_mul_ps(max, _mm512_set1_ps(1.0f / 127))); /* NaN stays NaN */
+}
+
+/* Bytes from numbers of six bits, four times as large (the low four bits of theirs at bit 2 of a byte of `low`, the others at bit 6 of one of
+ * `high`), by the factor of their column. */
+PRISM_INLINE struct chunk bytes_of_six(struct chunk low, struct chunk high, __m512i factor)
+{
+    const __m512i zero = _mm512_setzero_si512(), half = _mm512_set1_epi16(128);
+    for (int i = 0; i < 4; i++) {
+        const __m512i a = _mm512_shuffle_epi8(factor, _mm512_set1_epi16((short)(4 * i + 256 * (4 * i + 1))));
+        const __m512i q = _mm512_or_si512(_mm512_and_si512(low.v[i], _mm512_set1_epi8(0x3c)), _mm512_and_si512(high.v[i], _mm512_set1_epi8((char)0xc0)));
+        const __m512i first = _mm512_mulhrs_epi16(a, _mm512_sub_epi16(_mm512_unpacklo_epi8(q, zero), half));
+        low.v[i] = _mm512_packs_epi16(first, _mm512_mulhrs_epi16(a, _mm512_sub_epi16(_mm512_unpackhi_epi8(q, zero), half)));
+    }
+    return low;
+}
+
+PRISM_INLINE struct chunk shifted(struct chunk c, int left)
+{
+    for (int i = 0; i < 4; i++)
+        c.v[i] = left < 0 ? _mm512_srli_epi16(c.v[i], (unsigned)-left) : _mm512_slli_epi16(c.v[i], (unsigned)left);
+    return c;
+}
+
+static __attribute__((noinline)) void pack_q6_k(struct half_panel h, const uint8_t *rows, size_t row_bytes, size_t k)
+{
+    struct columns c;
+    columns_begin(&c, rows, row_bytes, COLUMNS, true);
+    for (; k > 0; k -= SLAB, columns_advance(&c, 210)) {
+        __m512i factor[16];
+        const __m512 scale = q6_k_factors(factor, &c);
+        for (size_t n = 0; n < 4; n += 2) { /* two groups of 64: the low nibbles and the high ones of 64 bytes */
+            __m512i sum[2] = { _mm512_setzero_si512(), _mm512_setzero_si512() };
+            for (size_t part = 0; part < 2; part++) {
+                fetch_next_columns(&c, 210, n + part, 4);
+                const struct chunk high = load_chunk(&c, 128 + 16 * n + 16 * part);
+                const struct chunk low0 = load_chunk(&c, 32 * n + 16 * part), low1 = load_chunk(&c, 32 * n + 32 + 16 * part);
+                const __m512i *f = factor + 4 * n + part;
+                sum[0] = put_chunk(&h, 0, part, bytes_of_six(shifted(low0, 2), shifted(high, 6), f[0]), sum[0]);
+                sum[0] = put_chunk(&h, 0, 2 + part, bytes_of_six(shifted(low1, 2), shifted(high, 4), f[2]), sum[0]);
+                sum[1] = put_chunk(&h, 1, part, bytes_of_six(shifted(low0, -2), shifted(high, 2), f[4]), sum[1]);
+                sum[1] = put_chunk(&h, 1, 2 + part, bytes_of_six(shifted(low1, -2), high, f[6]), sum[1]);
+            }
+            for (size_t g = 0; g < 2; g++, h.out += h.group_bytes)
+                put_numbers(&h, sum[g], scale);
+        }
+    }
 }
 
 /* ---- any type, any number of columns up to 16 ---- */
@@ -181,31 +246,35 @@ static void pack_buffered(struct half_panel h, const uint8_t *rows, size_t row_b
     }
 }
 
-/* Nibbles of fewer than 16 columns: slab by slab from a copy, the missing ones zeros. */
-static void pack_few_nibbles(struct half_panel h, const uint8_t *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
+/* 16 columns of what needs no floats. */
+typedef void pack_16_fn(struct half_panel h, const uint8_t *rows, size_t row_bytes, size_t k);
+
+/* Of fewer than 16 columns: slab by slab from a copy, the missing ones zeros. */
+static void pack_few(pack_16_fn *pack, struct half_panel h, const uint8_t *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
 {
     for (size_t i = 0; i < k; i += SLAB, h.out += I8W_SLAB * h.group_bytes) {
         const size_t part = k - i < SLAB ? k - i : SLAB;
-        uint8_t blocks[16][144] = { 0 }; /* 8 blocks of Q4_0, or one of Q4_K */
+        uint8_t blocks[16][210] = { 0 }; /* 8 blocks of Q4_0, one of Q4_K or Q6_K */
         for (size_t j = 0; j < cols; j++)
             memcpy(blocks[j], rows + j * row_bytes + prism_row_bytes(type, i), prism_row_bytes(type, part));
-        pack_nibbles(h, blocks[0], sizeof *blocks, type, part);
+        pack(h, blocks[0], sizeof *blocks, part);
     }
 }
 
 void prism_pack_w_i8w_avx512vnni(void *panel, const void *rows, size_t row_bytes, enum prism_type type, size_t cols, size_t k)
 {
-    assert(cols >= 1 && cols <= NR && k % I8W_GROUP == 0 && k % prism_types[type].block == 0);
+    pack_16_fn *const pack = type == PRISM_Q4_0 ? pack_q4_0 : type == PRISM_Q4_K ? pack_q4_k : type == PRISM_Q6_K ? pack_q6_k : NULL;
 
+    assert(cols >= 1 && cols <= NR && k % I8W_GROUP == 0 && k % prism_types[type].block == 0);
     for (size_t j = 0; j < NR; j += 16) {
         const struct half_panel h = { (char *)panel + 4 * j, I8W_W_GROUP };
         const uint8_t *first = (const uint8_t *)rows + (j < cols ? j : 0) * row_bytes;
         const size_t n = cols <= j ? 0 : cols - j < 16 ? cols - j : 16;
-        if (type != PRISM_Q4_0 && type != PRISM_Q4_K)
+        if (!pack)
             pack_buffered(h, first, row_bytes, type, n, k);
         else if (n == 16)
-            pack_nibbles(h, first, row_bytes, type, k);
+            pack(h, first, row_bytes, k);
         else
-            pack_few_nibbles(h, first, row_bytes, type, n, k);
+            pack_few(pack, h, first, row_bytes, type, n, k);
     }
 }

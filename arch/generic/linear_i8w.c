@@ -7,6 +7,7 @@
 
 #include "arch/generic/generic.h"
 #include "arch/generic/pack.h"
+#include "arch/generic/unpack.h"
 
 enum { MR = 4, NR = 8, GROUP = 64, SLAB = 256 };
 
@@ -54,10 +55,32 @@ static float quantize_nibbles(int8_t *q, const void *x, enum prism_type type, si
     return finite + max * (1.0f / 127);
 }
 
+/* A block of Q6_K: numbers -32..31 by way of the scales of its groups of 16 in units of 1/8192 of the step, and the largest is what these can
+ * express. */
+static float quantize_q6_k(int8_t *q, const void *x)
+{
+    float d[SLAB / 16], max = 0, finite = 0;
+
+    prism_unpack_q6_k(q, d, NULL, x);
+    for (size_t g = 0; g < SLAB / 16; g++) {
+        max = fmaxf(max, 32 * fabsf(d[g]));
+        finite += 0 * d[g];
+    }
+    const float inverse = max >= 0x1p-100f && max < INFINITY ? 127 * 8192 / max : 0;
+    for (size_t g = 0; g < SLAB / 16; g++) {
+        const int a = inverse > 0 && isfinite(finite) ? (int)lrintf(d[g] * inverse) : 0;
+        for (int i = 0; i < 16; i++)
+            q[16 * g + i] = (int8_t)((a * q[16 * g + i] + 4096 + 256 * 8192) / 8192 - 256); /* rounded down, whatever the sign */
+    }
+    return finite + max * (1.0f / 127);
+}
+
 static float quantize_slab(int8_t *q, const void *x, enum prism_type type, size_t n)
 {
     float values[SLAB];
 
+    if (type == PRISM_Q6_K)
+        return quantize_q6_k(q, x);
     if (type == PRISM_Q4_0 || type == PRISM_Q4_K)
         return quantize_nibbles(q, x, type, n);
     prism_kernels_generic.to_f32[type](values, x, n);

@@ -125,12 +125,30 @@ static float quantize_nibbles(int8_t *q, const uint8_t *x, enum prism_type type,
     return scale;
 }
 
+/* A block of Q6_K: numbers by way of the scales of their groups of 16 in units of 1/8192 of a byte: quantize_q6_k of arch/generic/linear_i8w.c. */
+static float quantize_q6_k(int8_t *q, const uint8_t *x)
+{
+    float d[SLAB / 16];
+
+    prism_unpack_q6_k(q, d, NULL, x);
+    const float most = 32 * prism_largest_neon(d, SLAB / 16), inverse = most >= LEAST_W && most < INFINITY ? 127 * 8192 / most : 0;
+    for (size_t g = 0; g < SLAB / 16; g++) {
+        const int8x16_t x16 = vld1q_s8(q + 16 * g);
+        const int16_t a = inverse > 0 ? (int16_t)vcvtns_s32_f32(d[g] * inverse) : 0;
+        const int16x8_t low = vqrdmulhq_n_s16(vshll_n_s8(vget_low_s8(x16), 2), a), high = vqrdmulhq_n_s16(vshll_n_s8(vget_high_s8(x16), 2), a);
+        vst1q_s8(q + 16 * g, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
+    }
+    return most * (1.0f / 127);
+}
+
 static float quantize_slab(int8_t *q, const void *x, enum prism_type type, size_t n)
 {
     float values[SLAB], d[GROUPS_OF_32], m[GROUPS_OF_32];
 
     if (type == PRISM_Q4_0 || type == PRISM_Q4_K)
         return quantize_nibbles(q, x, type, n);
+    if (type == PRISM_Q6_K)
+        return quantize_q6_k(q, x);
     if (prism_types[type].group == 32) {
         prism_kernels_neon.to_i8[type](q, d, m, x, n);
         return requantize(q, d, m, n);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "arch/generic/generic.h"
+#include "arch/generic/unpack.h"
 #include "tests/support/kernel_test.h"
 #include "tests/support/linear_case.h"
 
@@ -41,24 +42,35 @@ static double *reaches(const float *x, size_t n, size_t ld, size_t k, size_t gro
     return reach;
 }
 
-/* The same of numbers of four bits that become bytes: the largest magnitude that d * q + m, q = 0..15 (Q4_0: -8..7), can have. */
-static double *reaches_of_scales(const struct product *p, size_t group)
+/* The largest magnitude that d * q + m, q of all numbers that the type has (Q4_0 -8..7, Q4_K 0..15, Q6_K -32..31), can have in n values at w. */
+static double reach_of_scales(enum prism_type type, const uint8_t *w, size_t n)
 {
-    const double first = p->type == PRISM_Q4_0 ? -8 : 0;
-    double *reach = kt_alloc(p->cols * p->k * sizeof *reach, 8);
-    int8_t *q = kt_alloc(p->k, 1);
-    float *d = kt_floats(p->k / 32), *m = kt_floats(p->k / 32);
+    const double first = type == PRISM_Q4_0 ? -8 : type == PRISM_Q6_K ? -32 : 0, last = type == PRISM_Q6_K ? 31 : first + 15;
+    int8_t q[256];
+    float d[16], m[16] = { 0 };
+    double max = 0;
 
-    for (size_t j = 0; j < p->cols; j++) {
-        prism_kernels_generic.to_i8[p->type](q, d, m, p->w + j * p->row_bytes, p->k);
-        for (size_t i = 0; i < p->k; i += group) {
-            double max = 0;
-            for (size_t t = i; t < p->k && t < i + group; t++)
-                max = fmax(max, fmax(fabs(first * (double)d[t / 32] + (double)m[t / 32]), fabs((first + 15) * (double)d[t / 32] + (double)m[t / 32])));
-            for (size_t t = i; t < p->k && t < i + group; t++)
+    if (type == PRISM_Q6_K)
+        prism_unpack_q6_k(q, d, m, w);
+    else
+        prism_kernels_generic.to_i8[type](q, d, m, w, n);
+    for (size_t g = 0; g < n / (type == PRISM_Q6_K ? 16 : 32); g++)
+        max = fmax(max, fmax(fabs(first * (double)d[g] + (double)m[g]), fabs(last * (double)d[g] + (double)m[g])));
+    return max;
+}
+
+/* The same as reaches, of what scales can express in groups of 256. */
+static double *reaches_of_scales(const struct product *p)
+{
+    double *reach = kt_alloc(p->cols * p->k * sizeof *reach, 8);
+
+    for (size_t j = 0; j < p->cols; j++)
+        for (size_t i = 0; i < p->k; i += 256) {
+            const size_t n = p->k - i < 256 ? p->k - i : 256;
+            const double max = reach_of_scales(p->type, p->w + j * p->row_bytes + prism_row_bytes(p->type, i), n);
+            for (size_t t = i; t < i + n; t++)
                 reach[j * p->k + t] = max;
         }
-    }
     return reach;
 }
 
@@ -68,9 +80,10 @@ static size_t group_of(const struct prism_linear *l, bool weights)
     return is_named(l, "bf16") ? 1 : is_named(l, "i8w") && weights ? 256 : l->k_step > 32 ? l->k_step : 32;
 }
 
-static bool is_of_nibbles(const struct prism_linear *l, enum prism_type type)
+/* Whether its numbers become bytes by way of what their scales can express. */
+static bool is_by_scales(const struct prism_linear *l, enum prism_type type)
 {
-    return is_named(l, "i8w") && (type == PRISM_Q4_0 || type == PRISM_Q4_K);
+    return is_named(l, "i8w") && (type == PRISM_Q4_0 || type == PRISM_Q4_K || type == PRISM_Q6_K);
 }
 
 /* The terms of the bound are those of struct prism_linear. Below 2^-120 activations may count as zero (prism_quantize_32;
@@ -105,7 +118,7 @@ static void make(struct product *p, const struct product_shape *s, const struct 
 {
     product_make(p, s, l, type);
     p->x_reach = reaches(p->x, p->rows, p->ldx, p->k, group_of(l, false));
-    p->w_reach = is_of_nibbles(l, type) ? reaches_of_scales(p, group_of(l, true)) : reaches(p->wf, p->cols, p->k, p->k, group_of(l, true));
+    p->w_reach = is_by_scales(l, type) ? reaches_of_scales(p) : reaches(p->wf, p->cols, p->k, p->k, group_of(l, true));
     exact_product(p);
     product_pack(p);
 }

@@ -43,7 +43,8 @@ static const struct cli cli = {
              "know their range and may be faster), or reading memory. Times are processor time.\n\n"
              "linear_layer is all of a linear layer, from floats and stored weights to floats: activations packed once, then pieces\n"
              "of up to 128 columns packed and multiplied with all rows; pack_a and pack_w are shares of the time. linear_finer\n"
-             "is the kind that the engine takes for keys, values and the down projection where weights have more than six bits.\n"
+             "is the kind that the engine takes for keys, values and the down projection where weights have more than six bits,\n"
+             "linear_layer_few that for them beside weights of fewer.\n"
              "Shapes are rows x columns x depth; of attention, head size x keys per block x keys.\n"
              "Exit status: 0 success, 1 error, 130 interrupted.\n",
     .examples = "  prism-bench kernels\n"

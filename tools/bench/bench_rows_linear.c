@@ -30,17 +30,18 @@ static bool set_kind(struct bench_job *j, const struct prism_linear *l)
     return true;
 }
 
-/* As the engine chooses them: --compute f32, --compute auto, and auto where a product asks for finer activations. Only levels with a finer
- * kind have that last row; generic then multiplies as it always does, for comparison. */
+/* As the engine chooses them: --compute f32, --compute auto, and auto where a product asks for finer activations or stands beside weights of few
+ * bits. Only levels with a kind for that have such a row; generic then multiplies as it always does, for comparison. */
 static bool kind_f32(struct bench_job *j) { return set_kind(j, j->k->linear_f32); }
 static bool kind_auto(struct bench_job *j) { return set_kind(j, j->k->linear_auto[j->row->type]); }
 
-static bool kind_finer(struct bench_job *j)
+static bool kind_where_any(struct bench_job *j, const struct prism_linear *kind)
 {
-    const struct prism_linear *finer = j->k->linear_finer[j->row->type];
-
-    return finer ? set_kind(j, finer) : j->k->level == PRISM_LEVEL_GENERIC && kind_auto(j);
+    return kind ? set_kind(j, kind) : j->k->level == PRISM_LEVEL_GENERIC && kind_auto(j);
 }
+
+static bool kind_finer(struct bench_job *j) { return kind_where_any(j, j->k->linear_finer[j->row->type]); }
+static bool kind_beside_few(struct bench_job *j) { return kind_where_any(j, j->k->linear_beside_few[j->row->type]); }
 
 /* ---- packing ---- */
 
@@ -127,20 +128,15 @@ static void run_layer(struct bench_job *j)
     j->all_seconds += now - begun;
 }
 
-static bool make_layer_auto(struct bench_job *j)
+static bool make_layer(struct bench_job *j)
 {
-    kind_auto(j);
     make_product(j, prism_piece_cols(j->l, j->row->k));
     return true;
 }
 
-static bool make_layer_finer(struct bench_job *j)
-{
-    if (!kind_finer(j))
-        return false;
-    make_product(j, prism_piece_cols(j->l, j->row->k));
-    return true;
-}
+static bool make_layer_auto(struct bench_job *j) { return kind_auto(j) && make_layer(j); }
+static bool make_layer_finer(struct bench_job *j) { return kind_finer(j) && make_layer(j); }
+static bool make_layer_beside_few(struct bench_job *j) { return kind_beside_few(j) && make_layer(j); }
 
 /* ---- weights as they are stored ---- */
 
@@ -240,6 +236,7 @@ const struct bench_row bench_linear_rows[] = {
     { "linear_layer", make_layer_auto, run_layer, BENCH_BY_MULTIPLYING, PRISM_IQ3_S, 512, 3072, 1024 },
     { "linear_layer_finer", make_layer_finer, run_layer, BENCH_BY_MULTIPLYING, PRISM_Q8_0, 512, 1024, 3072 },
     { "linear_layer_finer", make_layer_finer, run_layer, BENCH_BY_MULTIPLYING, PRISM_Q6_K, 512, 1024, 3072 },
+    { "linear_layer_few", make_layer_beside_few, run_layer, BENCH_BY_MULTIPLYING, PRISM_Q6_K, 512, 1024, 3072 },
     { "pack_a", make_pack_a, run_pack_a, BENCH_BY_OTHER, PRISM_F16, 192, 0, 1024 },
     { "pack_a", make_pack_a, run_pack_a, BENCH_BY_OTHER, PRISM_Q8_0, 192, 0, 1024 },
     { "pack_w", make_pack_w, run_pack_w, BENCH_BY_OTHER, PRISM_F16, 0, 128, 1024 },

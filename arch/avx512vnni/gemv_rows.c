@@ -138,16 +138,6 @@ PRISM_INLINE void add_q4_k(const struct rows *r, const struct x_256 *x, struct c
     }
 }
 
-PRISM_INLINE void q6_k_scales(__m512 scale[16], const struct columns *c)
-{
-    const __m512 d = low_halves(_mm512_srli_epi32(columns_4(c, 206), 16));
-    __m512i s[4];
-    columns_16(s, c, 192);
-#pragma GCC unroll 16
-    for (unsigned g = 0; g < 16; g++)
-        scale[g] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(s[g / 4], 24 - 8 * (g % 4)), 24)));
-}
-
 /* Fields of four bits and of two, those at place 2 * `pair` of `high`. */
 PRISM_INLINE __m512i with_high(__m512i nibbles, __m512i high, unsigned pair)
 {

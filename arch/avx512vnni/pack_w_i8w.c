@@ -27,6 +27,12 @@ PRISM_INLINE struct chunk high_nibbles(struct chunk c)
     return low_nibbles(c);
 }
 
+/* Lane l of 128 bits: the low half of the number of column 4 l + i, in each word. */
+PRISM_INLINE __m512i words_of_columns(__m512i numbers, int i)
+{
+    return _mm512_shuffle_epi8(numbers, _mm512_set1_epi16((short)(4 * i + 256 * (4 * i + 1))));
+}
+
 /* ---- weights of four bits on an even grid ---- */
 
 /* The stored numbers of 16 columns: value = d[g] * nibble + m[g]. */
@@ -55,9 +61,8 @@ PRISM_INLINE struct chunk table_of(__m512 d, __m512 m, __m512 inverse)
     const __m512i b4 = _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(m, inverse)), _mm512_set1_epi32(128));
     const __m512i q = _mm512_broadcast_i32x4(_mm_setr_epi16(0, 2, 4, 6, 8, 10, 12, 14));
     struct chunk c;
-    for (int i = 0; i < 4; i++) { /* lane l: of column 4 l + i, the low half of its number in each word */
-        const __m512i which = _mm512_set1_epi16((short)(4 * i + 256 * (4 * i + 1)));
-        const __m512i a = _mm512_shuffle_epi8(a4, which), b = _mm512_shuffle_epi8(b4, which);
+    for (int i = 0; i < 4; i++) {
+        const __m512i a = words_of_columns(a4, i), b = words_of_columns(b4, i);
         const __m512i even = _mm512_add_epi16(_mm512_mullo_epi16(q, a), b), odd = _mm512_add_epi16(even, a);
         c.v[i] = _mm512_mask_mov_epi8(_mm512_srli_epi16(even, 8), 0xaaaaaaaaaaaaaaaa, odd);
     }
@@ -133,12 +138,8 @@ static __attribute__((noinline)) void pack_q4_k(struct half_panel h, const uint8
 PRISM_INLINE __m512 q6_k_factors(__m512i factor[16], const struct columns *c)
 {
     __m512 d[16], max = _mm512_setzero_ps(), finite = max;
-    __m512i scales[4];
-    const __m512 super_d = low_halves(_mm512_srli_epi32(columns_4(c, 206), 16)); /* not behind the block */
-    columns_16(scales, c, 192);
-    for (unsigned g = 0; g < 16; g++) {
-        const __m512i scale = _mm512_srai_epi32(_mm512_slli_epi32(scales[g / 4], 24 - 8 * (g % 4)), 24);
-        d[g] = _mm512_mul_ps(super_d, _mm512_cvtepi32_ps(scale));
+    q6_k_scales(d, c);
+    for (size_t g = 0; g < 16; g++) {
         max = _mm512_max_ps(max, _mm512_abs_ps(d[g]));
         finite = _mm512_fmadd_ps(_mm512_setzero_ps(), d[g], finite);
     }
@@ -150,13 +151,13 @@ PRISM_INLINE __m512 q6_k_factors(__m512i factor[16], const struct columns *c)
     return _mm512_add_ps(finite, _mm512_mul_ps(max, _mm512_set1_ps(1.0f / 127))); /* NaN stays NaN */
 }
 
-/* Bytes from numbers of six bits, four times as large (the low four bits of theirs at bit 2 of a byte of `low`, the others at bit 6 of one of
- * `high`), by the factor of their column. */
+/* Numbers of six bits times the factor of their column. A byte of `low` has the lower four bits at bit 2, one of `high` the others at bit 6: so joined
+ * they are four times the number, as the rounding multiplication wants it. */
 PRISM_INLINE struct chunk bytes_of_six(struct chunk low, struct chunk high, __m512i factor)
 {
     const __m512i zero = _mm512_setzero_si512(), half = _mm512_set1_epi16(128);
     for (int i = 0; i < 4; i++) {
-        const __m512i a = _mm512_shuffle_epi8(factor, _mm512_set1_epi16((short)(4 * i + 256 * (4 * i + 1))));
+        const __m512i a = words_of_columns(factor, i);
         const __m512i q = _mm512_or_si512(_mm512_and_si512(low.v[i], _mm512_set1_epi8(0x3c)), _mm512_and_si512(high.v[i], _mm512_set1_epi8((char)0xc0)));
         const __m512i first = _mm512_mulhrs_epi16(a, _mm512_sub_epi16(_mm512_unpacklo_epi8(q, zero), half));
         low.v[i] = _mm512_packs_epi16(first, _mm512_mulhrs_epi16(a, _mm512_sub_epi16(_mm512_unpackhi_epi8(q, zero), half)));

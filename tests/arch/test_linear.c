@@ -54,8 +54,10 @@ static double reach_of_scales(enum prism_type type, const uint8_t *w, size_t n)
         prism_unpack_q6_k(q, d, m, w);
     else
         prism_kernels_generic.to_i8[type](q, d, m, w, n);
-    for (size_t g = 0; g < n / (type == PRISM_Q6_K ? 16 : 32); g++)
-        max = fmax(max, fmax(fabs(first * (double)d[g] + (double)m[g]), fabs(last * (double)d[g] + (double)m[g])));
+    for (size_t g = 0; g < n / (type == PRISM_Q6_K ? 16 : 32); g++) {
+        const double ends = fmax(fabs(first * (double)d[g] + (double)m[g]), fabs(last * (double)d[g] + (double)m[g]));
+        max = ends > max ? ends : max;
+    }
     return max;
 }
 

@@ -9,6 +9,10 @@
  * - The part of a chunk is added to O times 2^(m - 13 - M), M the running maximum of m - 13, and of a sink. The sums that O is divided by are
  *   those of the rounded P; a sink adds 2^(sink - M).
  *
+ * Bytes would go twice as fast. Divergence from fp32 that they add, in 1e-4 nats a token, where all other roundings of a prefill make 1.2 (38M model in
+ * Q8_0, 6 x 1024 tokens): queries 0.2, keys 1.1, both 1.5 (rotated by a Hadamard matrix with random signs 0.2, 0.6, 0.8); probabilities 1.4, values
+ * 0.3; everything 3.1.
+ *
  * A key that is not finite makes NaN of its block for all rows that see any of it; a value, of its column of the chunk. */
 #include <assert.h>
 #include <math.h>
